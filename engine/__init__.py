@@ -1,0 +1,1 @@
+"""The engine of mimo: arrays in, arrays out. No project folder, no command line."""
