@@ -12,7 +12,7 @@ Conventions of the whole project
 import shutil
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
@@ -91,8 +91,8 @@ class Chunks(Protocol):
         """The folder of a finished chunk, or None."""
         ...
 
-    def make(self, name: str):
-        """Context manager that yields an empty folder; it becomes the finished chunk when the block ends well."""
+    def make(self, name: str) -> AbstractContextManager[Path]:
+        """A context manager that yields an empty folder; it becomes the finished chunk when the block ends well."""
         ...
 
 
@@ -103,11 +103,13 @@ class TempChunks:
         self._folder = Path(tempfile.mkdtemp(prefix="mimo-"))
 
     def get(self, name: str) -> Path | None:
+        """See `Chunks.get`."""
         path = self._folder / name
         return path if path.is_dir() else None
 
     @contextmanager
     def make(self, name: str) -> Iterator[Path]:
+        """See `Chunks.make`."""
         part = self._folder / f"{name}.part"
         shutil.rmtree(part, ignore_errors=True)
         part.mkdir(parents=True)
@@ -115,6 +117,7 @@ class TempChunks:
         part.rename(self._folder / name)
 
     def close(self) -> None:
+        """Delete the folder."""
         shutil.rmtree(self._folder, ignore_errors=True)
 
 
@@ -127,6 +130,7 @@ class ArraySource:
         self.size: Size = (frames.shape[1], frames.shape[2])
 
     def read(self, start: int = 0, stop: int | None = None) -> Iterator[NDArray]:
+        """See `FrameSource.read`."""
         yield from self._frames[start:stop]
 
 
@@ -160,6 +164,7 @@ class ClipInfo:
 
     @property
     def size(self) -> Size:
+        """(height, width), pixels."""
         return self.height, self.width
 
 
@@ -273,9 +278,9 @@ class PictureJoints:
 class Puppet:
     """A character lifted from its picture: a closed, textured, rigged mesh in the pose of the picture.
 
-    Figure frame: x right in the picture, y up, z towards the viewer; the unit is the height of the figure; the lowest point of
-    the figure is y = 0, the pelvis is x = 0, z = 0. It is the body's frame, scaled: the character faces +z and the figure's
-    left is +x.
+    Figure frame: x right in the picture, y up, z towards the viewer; the unit is the height of the figure; the lowest
+    point of the figure is y = 0, the pelvis is x = 0, z = 0. It is the body's frame, scaled: the character faces +z and
+    the figure's left is +x.
     """
 
     vertices: NDArray
@@ -287,9 +292,9 @@ class Puppet:
     is_back: NDArray
     """(F,) bool: the face belongs to the back sheet and always shows `fill_rgba`."""
     front_rgba: NDArray
-    """(H, W, 4) uint8 straight: the cutout, colours bled outwards past its edge so that filtering never picks up nothing."""
+    """(H, W, 4) uint8 straight: the cutout, colours bled outwards past its edge so that no filter picks up nothing."""
     fill_rgba: NDArray
-    """(H, W, 4) uint8 straight: the same figure without strokes, face and outline: what its sides and back look like."""
+    """(H, W, 4) uint8 straight: the figure without strokes, face and outline: what its sides and back look like."""
     weights: NDArray
     """(V, K) float32 >= 0, rows sum to 1: skinning weights over `joints`."""
     joints: NDArray
