@@ -1,0 +1,167 @@
+"""What the front of the figure shows, and what its sides and back look like."""
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+
+@dataclass(frozen=True)
+class Strokes:
+    """The lines a drawing is made of."""
+
+    mask: NDArray
+    """(H, W) bool."""
+    rgb: tuple[int, int, int] | None
+    """Colour of the outline; None where the figure has none."""
+    width_px: float
+
+
+def bleed(rgba: NDArray) -> NDArray:
+    """Carry the colours of a cutout past its edge.
+
+    Args:
+        rgba: (H, W, 4) uint8 straight.
+
+    Returns:
+        (H, W, 4) uint8, alpha 255: pixels that are not fully opaque take the colour of the nearest that are.
+    """
+    solid = rgba[..., 3] >= 250
+    if not solid.any():
+        solid = rgba[..., 3] >= rgba[..., 3].max()
+    # two labels: nearest solid pixel
+    _, labels = cv2.distanceTransformWithLabels((~solid).astype(np.uint8), cv2.DIST_L2, 5, labelType=cv2.DIST_LABEL_PIXEL)
+    colours = np.zeros((labels.max() + 1, 3), np.uint8)
+    colours[labels[solid]] = rgba[..., :3][solid]
+    spread = colours[labels]
+    soft = cv2.GaussianBlur(spread, (0, 0), 2.0)
+    result = np.where(solid[..., None], rgba[..., :3], soft)
+    near = rgba[..., 3] >= 128
+    result[near & ~solid] = spread[near & ~solid]
+    return np.dstack([result, np.full(solid.shape, 255, np.uint8)])
+
+
+def find_strokes(rgba: NDArray) -> Strokes:
+    """Find dark lines, and whether they outline the figure.
+
+    Args:
+        rgba: (H, W, 4) uint8 straight.
+
+    Source: darker than their morphological closing.
+    """
+    inside = rgba[..., 3] >= 128
+    height = int(np.ptp(np.nonzero(inside.any(1))[0])) + 1 if inside.any() else 1
+    filled = bleed(rgba)[..., :3]
+    # outside counts as light, so that an outline is a line from both sides
+    grey = np.where(inside, filled.min(axis=2), 255).astype(np.uint8)
+    size = max(int(0.045 * height) | 1, 5)
+    closed = cv2.morphologyEx(grey, cv2.MORPH_CLOSE, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (size, size)))
+    mask = inside & (closed.astype(int) - grey > 36)
+    border = inside & (cv2.erode(inside.astype(np.uint8), np.ones((3, 3))) == 0)
+    reach = max(int(0.012 * height), 2)
+    near_line = cv2.dilate(mask.astype(np.uint8), np.ones((2 * reach + 1, 2 * reach + 1))) > 0
+    rim = cv2.dilate(border.astype(np.uint8), np.ones((2 * reach + 1, 2 * reach + 1))) > 0
+    dark = mask & rim
+    share = (near_line & border).sum() / max(border.sum(), 1)
+    if share < 0.55 or dark.sum() < 10:
+        return Strokes(mask, None, 0.0)
+    rgb = tuple(int(value) for value in np.median(rgba[..., :3][dark], axis=0))
+    dist = cv2.distanceTransform(mask.astype(np.uint8), cv2.DIST_L2, 5)
+    ridge = (dist >= cv2.dilate(dist, np.ones((3, 3)))) & (dist > 0.5)
+    width = float(2 * np.median(dist[ridge])) if ridge.any() else 1.0
+    colours = rgba[..., :3][dark].astype(float)
+    spread = np.median(np.abs(colours - np.median(colours, axis=0)))
+    if spread > 45:  # folds and shadows of a photo, not a pen
+        return Strokes(mask, None, 0.0)
+    return Strokes(mask, rgb, width)
+
+
+def fill_texture(rgba: NDArray, strokes: Strokes, face: NDArray | None) -> NDArray:
+    """The figure without strokes, outline and face.
+
+    Args:
+        rgba: (H, W, 4) uint8 straight.
+        strokes: of the same picture.
+        face: (H, W) bool, what must not be seen from behind; None for no face.
+
+    Returns:
+        (H, W, 4) uint8, alpha 255.
+
+    Source: Laplace membrane between the pixels that stay.
+    """
+    inside = rgba[..., 3] >= 128
+    height = int(np.ptp(np.nonzero(inside.any(1))[0])) + 1 if inside.any() else 1
+    drop = np.zeros(inside.shape, bool)
+    if strokes.rgb is not None:
+        reach = max(int(round(0.35 * strokes.width_px)), 1)
+        drop |= cv2.dilate(strokes.mask.astype(np.uint8), np.ones((2 * reach + 1, 2 * reach + 1))) > 0
+    rim_px = max(0.008 * height, 0.6 * strokes.width_px, 1.5)
+    dist = cv2.distanceTransform(np.pad(inside, 1).astype(np.uint8), cv2.DIST_L2, 5)[1:-1, 1:-1]
+    drop |= inside & (dist < np.minimum(rim_px, 0.5 * cv2.dilate(dist, np.ones((15, 15)))))
+    if face is not None:
+        drop |= face
+    keep = inside & ~drop
+    if keep.sum() < 16:
+        keep = inside
+    colours = membrane(rgba[..., :3], keep, inside)
+    filled = np.dstack([colours, np.where(inside, 255, 0).astype(np.uint8)])
+    return bleed(filled)
+
+
+def membrane(rgb: NDArray, keep: NDArray, inside: NDArray, *, max_px: int = 220) -> NDArray:
+    """Fill in pixels like a soap film held by those that stay.
+
+    Args:
+        rgb: (H, W, 3) uint8.
+        keep: (H, W) bool, pixels that stay.
+        inside: (H, W) bool, where the film is; it does not pass outside.
+        max_px: longest side at which the film is solved; what it fills is smooth.
+
+    Returns:
+        (H, W, 3) uint8: `rgb` where `keep`, else filled; outside undefined.
+    """
+    from scipy.sparse.linalg import splu
+
+    height, width = inside.shape
+    scale = min(1.0, max_px / max(height, width))
+    size = (max(int(width * scale), 1), max(int(height * scale), 1))
+    hold = cv2.resize(keep.astype(np.float32), size, interpolation=cv2.INTER_AREA)
+    colour = cv2.resize(np.where(keep[..., None], rgb, 0).astype(np.float32), size, interpolation=cv2.INTER_AREA)
+    colour = colour / np.maximum(hold, 1e-6)[..., None]
+    known = hold > 0.3
+    film = (cv2.resize(inside.astype(np.float32), size, interpolation=cv2.INTER_AREA) > 0.02) | known
+    small = np.where(known[..., None], colour, 0)
+    matrix, free = _film_matrix(film, known)
+    if len(free):
+        index = np.flatnonzero(film)
+        values = small.reshape(-1, 3)[index]
+        rest = np.setdiff1d(np.arange(len(index)), free)
+        rhs = -(matrix[free][:, rest] @ values[rest])
+        values[free] = splu(matrix[free][:, free].tocsc()).solve(rhs.astype(np.float64))
+        small.reshape(-1, 3)[index] = values
+    spread = bleed(np.dstack([np.clip(small, 0, 255).astype(np.uint8), np.where(film, 255, 0).astype(np.uint8)]))[..., :3]
+    big = cv2.resize(spread, (width, height), interpolation=cv2.INTER_LINEAR if scale < 1 else cv2.INTER_NEAREST)
+    soft = cv2.GaussianBlur(keep.astype(np.float32), (0, 0), 1.2)
+    blend = np.where(keep, np.clip(2 * soft - 1, 0, 1), 0)[..., None]
+    return np.clip(blend * rgb + (1 - blend) * big + 0.5, 0, 255).astype(np.uint8)
+
+
+def _film_matrix(film: NDArray, known: NDArray):
+    """Graph Laplacian of the film's pixels, and the indices (into the film's pixels) that are free."""
+    from scipy.sparse import coo_matrix, diags
+
+    number = np.full(film.shape, -1)
+    number[film] = np.arange(film.sum())
+    pairs = []
+    for a, b in ((number[:, :-1], number[:, 1:]), (number[:-1], number[1:])):
+        both = (a >= 0) & (b >= 0)
+        pairs.append(np.stack([a[both], b[both]], 1))
+    links = np.concatenate(pairs)
+    count = int(film.sum())
+    ones = np.ones(len(links))
+    half = coo_matrix((ones, (links[:, 0], links[:, 1])), shape=(count, count))
+    weights = (half + half.T).tocsr()
+    # a pixel with no neighbour would be singular
+    matrix = diags(np.asarray(weights.sum(1)).ravel() + 1e-6) - weights
+    return matrix.tocsr(), np.flatnonzero(~known[film])
