@@ -1,0 +1,106 @@
+"""33 landmarks, their places in metres, and a rough mask of one person, from a square around them."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from engine.people.network import Network
+from engine.people.roi import Roi
+
+SIDE = 256
+"""Input of the network and size of its mask, pixels."""
+MIN_PRESENCE = 0.5
+"""Below it there is no person in the square (MediaPipe's threshold)."""
+KERNEL = 7
+"""Side of the window of the 64x64 heatmap that refines a landmark."""
+MIN_HEAT = 0.5
+"""Heat below which a landmark is left where the regression put it."""
+
+
+@dataclass(frozen=True)
+class Pose:
+    """One person in one picture."""
+
+    roi: Roi
+    """Where the network looked."""
+    score: float
+    """0 ... 1: that there is a person in the square."""
+    image_px: NDArray
+    """(33, 2) float32, pixels."""
+    align_px: NDArray
+    """(2, 2) float32, pixels: middle of the hips and radius point; they make the next square."""
+    world_m: NDArray
+    """(33, 3) float32, metres, camera axes (x right, y down, z forward), origin between the hips."""
+    visibility: NDArray
+    """(33,) float32, 0 ... 1."""
+    mask: NDArray
+    """(256, 256) uint8 in the square: 0 not the person ... 255 the person."""
+
+    @property
+    def box_px(self) -> NDArray:
+        """(4,) float32: x0, y0, x1, y1 around the landmarks, a little wider than them, as the skin is."""
+        low, high = self.image_px.min(0), self.image_px.max(0)
+        margin = 0.08 * float(np.max(high - low))
+        return np.concatenate([low - margin, high + margin]).astype(np.float32)
+
+
+class Landmarker:
+    """The landmark network and the graph around it (heatmap refinement, projection back into the picture)."""
+
+    def __init__(self) -> None:
+        self._network = Network("pose_landmark_full.tflite")
+
+    def find(self, rgb: NDArray, roi: Roi) -> Pose:
+        """Look for one person in a square of the picture; whether there is one is for the caller to judge by `score`.
+
+        Args:
+            rgb: (H, W, 3) uint8.
+            roi: where to look.
+        """
+        crop = roi.crop(rgb, SIDE)
+        raw, presence, mask, heatmap, world = self._network.run(crop.astype(np.float32) / 255)
+        points = raw.reshape(39, 5).astype(np.float64)
+        xy = _refine(points[:, :2] / SIDE, heatmap)
+        to_image = roi.to_image(1)
+        image_px = (xy @ to_image[:, :2].T + to_image[:, 2]).astype(np.float32)
+        cos, sin = np.cos(roi.turn), np.sin(roi.turn)
+        # BlazePose's own world axes are the camera's (x right, y down, z away from it), turned with the square.
+        turn = np.array([[cos, -sin, 0], [sin, cos, 0], [0, 0, 1]])
+        return Pose(
+            roi=roi,
+            score=float(presence[0]),
+            image_px=image_px[:33],
+            align_px=image_px[33:35],
+            world_m=(world.reshape(39, 3)[:33] @ turn.T).astype(np.float32),
+            visibility=_sigmoid(points[:33, 3]).astype(np.float32),
+            mask=np.rint(_sigmoid(mask[..., 0]) * 255).astype(np.uint8),
+        )
+
+
+def _sigmoid(values: NDArray) -> NDArray:
+    return 1 / (1 + np.exp(-np.clip(values, -80, 80)))
+
+
+def _refine(xy: NDArray, heatmap: NDArray) -> NDArray:
+    """Move each landmark to the centre of heat around it.
+
+    Args:
+        xy: (39, 2) float64, 0 ... 1.
+        heatmap: (64, 64, 39) float32 logits. Trained so that column i stands for i / 64, not for the middle of its cell.
+    """
+    num = heatmap.shape[0]
+    out = xy.copy()
+    half = KERNEL // 2
+    for k, (col, row) in enumerate((xy * num).astype(int)):
+        if not (0 <= col < num and 0 <= row < num):
+            continue
+        left, top = max(0, col - half), max(0, row - half)
+        heat = _sigmoid(heatmap[top : row + half + 1, left : col + half + 1, k].astype(np.float64))
+        if heat.max() < MIN_HEAT:
+            continue
+        rows, cols = heat.sum(1), heat.sum(0)
+        total = heat.sum() * num
+        out[k, 0] = cols @ np.arange(left, left + len(cols)) / total
+        out[k, 1] = rows @ np.arange(top, top + len(rows)) / total
+    return out
