@@ -1,0 +1,81 @@
+"""Faces made ready for filling: projected, snapped to a fixed-point grid, with their screen-space planes."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from engine.types import Size
+
+SUBPIXEL = 256
+"""Corners are snapped to 1/256 pixel, so that which pixels a face covers is exact integer arithmetic."""
+
+NEAR_M = 1e-3
+"""Faces with a corner nearer than this (or behind the camera) are left out whole: no near-plane clipping."""
+
+FAR_PX = 1 << 20
+"""Faces with a corner farther than this from the image's corner are left out, to keep the arithmetic exact."""
+
+
+@dataclass(frozen=True)
+class Triangles:
+    """N faces that may be seen."""
+
+    face_idx: NDArray
+    """(N,) int32: which face of the mesh."""
+    x: NDArray
+    y: NDArray
+    """(N, 3) int64: corners, in 1/256 pixel."""
+    planes: NDArray
+    """(N, 3, 3) float64: rows are linear in the image, value = row @ (x px, y px, 1): inverse depth (1/m), and inverse
+    depth times the barycentric coordinate of corner 1 and of corner 2."""
+
+
+def set_up(points_px: NDArray, z_m: NDArray, faces: NDArray, size: Size, *, cull_back: bool) -> Triangles:
+    """Choose the faces that can be seen and work out their planes.
+
+    Args:
+        points_px: (V, 2) float, projected vertices, pixels.
+        z_m: (V,) float, depth of the vertices, metres.
+        faces: (F, 3) int, counter-clockwise seen from outside.
+        size: (height, width), pixels.
+        cull_back: leave out the faces seen from their inside.
+
+    Returns:
+        The triangles, in the order of the faces.
+    """
+    height, width = size
+    usable = (z_m > NEAR_M) & (np.abs(points_px) < FAR_PX).all(axis=1)
+    snapped = np.rint(np.where(usable[:, None], points_px, 0.0) * float(SUBPIXEL)).astype(np.int64)
+    a, b, c = faces[:, 0], faces[:, 1], faces[:, 2]
+    ax, ay = snapped[a].T
+    ux, uy = (snapped[b] - snapped[a]).T
+    vx, vy = (snapped[c] - snapped[a]).T
+    area = ux * vy - uy * vx
+    # y points down, so a face that turns counter-clockwise for the viewer has a negative area.
+    keep = usable[a] & usable[b] & usable[c] & ((area < 0) if cull_back else (area != 0))
+    keep &= (np.maximum(np.maximum(ux, vx), 0) + ax > 0) & (np.maximum(np.maximum(uy, vy), 0) + ay > 0)
+    keep &= np.minimum(np.minimum(ux, vx), 0) + ax < width * SUBPIXEL
+    keep &= np.minimum(np.minimum(uy, vy), 0) + ay < height * SUBPIXEL
+    face_idx = np.flatnonzero(keep)
+    corners = faces[face_idx]
+    x, y = snapped[corners, 0], snapped[corners, 1]
+    return Triangles(
+        face_idx=face_idx.astype(np.int32),
+        x=x,
+        y=y,
+        planes=_planes(x / float(SUBPIXEL), y / float(SUBPIXEL), 1.0 / z_m[corners].astype(np.float64)),
+    )
+
+
+def _planes(x: NDArray, y: NDArray, inverse_depth: NDArray) -> NDArray:
+    """(N, 3, 3) float64 planes, see `Triangles.planes`; corners in pixels."""
+    ux, uy = x[:, 1] - x[:, 0], y[:, 1] - y[:, 0]
+    vx, vy = x[:, 2] - x[:, 0], y[:, 2] - y[:, 0]
+    over_area = 1.0 / (ux * vy - uy * vx)
+    first = np.stack([vy, -vx, vx * y[:, 0] - vy * x[:, 0]], 1) * over_area[:, None]
+    second = np.stack([-uy, ux, uy * x[:, 0] - ux * y[:, 0]], 1) * over_area[:, None]
+    q = inverse_depth[:, :, None]
+    depth = first * (q[:, 1] - q[:, 0]) + second * (q[:, 2] - q[:, 0])
+    depth[:, 2] += inverse_depth[:, 0]
+    return np.stack([depth, first * q[:, 1], second * q[:, 2]], 1)
