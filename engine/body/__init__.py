@@ -1,0 +1,1 @@
+"""Bodies: the embedded one, skeletons, and the files they come in."""
