@@ -1,0 +1,96 @@
+"""A first pose straight from 3D landmarks: frames of pelvis, chest and head, then the smallest turn along each limb."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from engine.geometry import matrix_to_rotvec, rotation_between, rotvec_to_matrix
+from engine.types import BODY_JOINTS, JOINT_PARENTS, JOINTS, LANDMARKS
+
+_J = {name: idx for idx, name in enumerate(BODY_JOINTS)}
+_L = {name: idx for idx, name in enumerate(LANDMARKS)}
+_LIMBS = (
+    # joint that turns, end of its bone in the body, where the bone starts and ends among the landmarks
+    *((f"{s}_shoulder", f"{s}_elbow", (f"{s}_shoulder",), (f"{s}_elbow",)) for s in ("left", "right")),
+    *((f"{s}_elbow", f"{s}_wrist", (f"{s}_elbow",), (f"{s}_wrist",)) for s in ("left", "right")),
+    *((f"{s}_hip", f"{s}_knee", (f"{s}_hip",), (f"{s}_knee",)) for s in ("left", "right")),
+    *((f"{s}_knee", f"{s}_ankle", (f"{s}_knee",), (f"{s}_ankle",)) for s in ("left", "right")),
+    *((f"{s}_ankle", f"{s}_foot", (f"{s}_heel",), (f"{s}_foot_index",)) for s in ("left", "right")),
+)
+
+
+def initial_pose(landmarks_m: NDArray, rest_m: NDArray) -> NDArray:
+    """Pose the skeleton so that its bones point where the landmarks do.
+
+    Args:
+        landmarks_m: (T, 33, 3) float, metres, world axes (y up), any origin.
+        rest_m: (52, 3) float, metres, the joints of the T-pose.
+
+    Returns:
+        (T, 52, 3) float64, radians: local rotations; fingers and wrists stay at rest.
+    """
+    points = {name: landmarks_m[:, idx].astype(np.float64) for name, idx in _L.items()}
+    num_frames = len(landmarks_m)
+    world = np.tile(np.eye(3), (num_frames, len(JOINTS), 1, 1))
+    middle_hip = (points["left_hip"] + points["right_hip"]) / 2
+    middle_shoulder = (points["left_shoulder"] + points["right_shoulder"]) / 2
+    up = middle_shoulder - middle_hip
+    pelvis = _frame(points["left_hip"] - points["right_hip"], up)
+    chest = _frame(points["left_shoulder"] - points["right_shoulder"], up)
+    _set(world, "pelvis", pelvis)
+    bend = matrix_to_rotvec(np.swapaxes(pelvis, -1, -2) @ chest)
+    for share, name in ((1 / 3, "spine1"), (2 / 3, "spine2"), (1.0, "spine3")):
+        _set(world, name, pelvis @ rotvec_to_matrix(share * bend))
+    head = _head_frame(points)
+    nod = matrix_to_rotvec(np.swapaxes(chest, -1, -2) @ head)
+    _set(world, "neck", chest @ rotvec_to_matrix(0.5 * nod))
+    _set(world, "head", head)
+    for side in ("left", "right"):
+        _set(world, f"{side}_collar", chest)
+    for joint, end, starts, ends in _LIMBS:
+        parent = world[:, JOINT_PARENTS[_J[joint]]]
+        at_rest = parent @ (rest_m[_J[end]] - rest_m[_J[joint]])
+        seen = sum(points[name] for name in ends) - sum(points[name] for name in starts)
+        if joint.endswith("ankle"):  # the sole, not the bone, runs from heel to toe
+            at_rest = parent @ _level(rest_m[_J[end]] - rest_m[_J[joint]])
+        _set(world, joint, rotation_between(at_rest, seen) @ parent)
+    return _local(world)
+
+
+def _frame(left: NDArray, up: NDArray) -> NDArray:
+    """Axes of a body part as columns: x to its left (exactly), y up (nearly), z forward."""
+    x = left / np.maximum(np.linalg.norm(left, axis=-1, keepdims=True), 1e-9)
+    y = up - np.sum(up * x, axis=-1, keepdims=True) * x
+    y /= np.maximum(np.linalg.norm(y, axis=-1, keepdims=True), 1e-9)
+    return np.stack([x, y, np.cross(x, y)], axis=-1)
+
+
+def _head_frame(points: dict[str, NDArray]) -> NDArray:
+    left = points["left_ear"] - points["right_ear"]
+    forward = points["nose"] - (points["left_ear"] + points["right_ear"]) / 2
+    return _frame(left, np.cross(forward, left))
+
+
+def _level(direction: NDArray) -> NDArray:
+    return np.array([direction[0], 0.0, direction[2]])
+
+
+def _set(world: NDArray, name: str, rotation: NDArray) -> None:
+    """Turn a joint and, until they are set themselves, everything that hangs on it."""
+    idx = _J[name]
+    world[:, idx] = rotation
+    for child, parent in enumerate(JOINT_PARENTS):
+        if child > idx and parent >= 0 and _descends(child, idx):
+            world[:, child] = rotation
+
+
+def _descends(joint: int, ancestor: int) -> bool:
+    while joint > ancestor:
+        joint = JOINT_PARENTS[joint]
+    return joint == ancestor
+
+
+def _local(world: NDArray) -> NDArray:
+    parents = np.array(JOINT_PARENTS)
+    local = world.copy()
+    local[:, 1:] = np.swapaxes(world[:, parents[1:]], -1, -2) @ world[:, 1:]
+    return matrix_to_rotvec(local)
