@@ -1,5 +1,7 @@
 """People: who is in the picture, where their joints are, and roughly which pixels are theirs."""
 
+from engine.people.choose import choose_person
+from engine.people.people import Person, find_people
 from engine.people.still import find_pose
 
-__all__ = ["find_pose"]
+__all__ = ["Person", "choose_person", "find_people", "find_pose"]

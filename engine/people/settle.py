@@ -1,0 +1,226 @@
+"""From what was seen frame by frame to one steady table per person: joining, repairing, filling and smoothing.
+
+The whole clip is known, so the filters look both ways and do not lag.
+"""
+
+from dataclasses import dataclass, fields
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.ndimage import gaussian_filter1d
+
+from engine.types import Landmarks, Size, Tracks
+
+MIN_SHARE = 0.02
+"""Somebody seen in a smaller share of the clip (and in fewer than `MIN_FRAMES` frames) is not a person."""
+MIN_FRAMES = 8
+SWAP = np.array([0, 4, 5, 6, 1, 2, 3, 8, 7, 10, 9, *(k + 1 if k % 2 else k - 1 for k in range(11, 33))])
+"""Landmark of the other side."""
+GROUPS = {"all": range(33), "legs": range(23, 33), "arms": range(13, 23)}
+"""Landmarks whose sides are confused together."""
+
+
+@dataclass(frozen=True)
+class Table:
+    """Sightings, one per row (N of them)."""
+
+    frame: NDArray
+    """(N,) int64."""
+    track: NDArray
+    """(N,) int64: name the tracker gave."""
+    score: NDArray
+    """(N,) float32."""
+    box: NDArray
+    """(N, 4) float32, pixels."""
+    image: NDArray
+    """(N, 33, 2) float32, pixels."""
+    world: NDArray
+    """(N, 33, 3) float32, metres."""
+    visibility: NDArray
+    """(N, 33) float32."""
+    look: NDArray
+    """(N, 72) float32: colours."""
+    row: NDArray
+    """(N,) int64: row in the chunk's file."""
+
+    def take(self, index: NDArray) -> "Table":
+        """Some of the rows."""
+        return Table(**{entry.name: getattr(self, entry.name)[index] for entry in fields(self)})
+
+
+@dataclass(frozen=True)
+class Settled:
+    """One person."""
+
+    tracks: Tracks
+    landmarks: Landmarks
+    importance: float
+    first_idx: int
+    rows: NDArray
+    """(T,) int32, -1 where not seen."""
+    entries: NDArray
+    """Rows of the whole table that are this person's."""
+
+
+def settle(table: Table, num_frames: int, size: Size) -> list[Settled]:
+    """Make one complete, steady table for each person.
+
+    Args:
+        table: all sightings.
+        num_frames: length of the clip.
+        size: (height, width) of the frames, pixels.
+    """
+    people = []
+    for entries in _join(table):
+        entries = entries[np.argsort(table.frame[entries], kind="stable")]
+        if len(entries) < min(MIN_FRAMES, max(1, num_frames // 4)) and len(entries) < MIN_SHARE * num_frames:
+            continue
+        people.append(_settle_one(table, entries, num_frames, size))
+    return people
+
+
+def _join(table: Table) -> list[NDArray]:
+    """Give back one name to a person who was lost and found: apart in time, near in size, place and colours."""
+    groups = [np.flatnonzero(table.track == name) for name in np.unique(table.track)]
+    groups.sort(key=lambda entries: table.frame[entries].min())
+    joined: list[NDArray] = []
+    for entries in groups:
+        best, best_score = None, 0.62
+        for k, earlier in enumerate(joined):
+            score = _alike(table, earlier, entries)
+            if score > best_score:
+                best, best_score = k, score
+        if best is None:
+            joined.append(entries)
+        else:
+            joined[best] = np.concatenate([joined[best], entries])
+    return joined
+
+
+def _alike(table: Table, earlier: NDArray, later: NDArray) -> float:
+    """0 ... 1: how likely the later sightings continue the earlier ones; 0 where they overlap in time."""
+    if np.intersect1d(table.frame[earlier], table.frame[later]).size:
+        return 0.0
+    last, first = earlier[np.argmax(table.frame[earlier])], later[np.argmin(table.frame[later])]
+    if table.frame[first] < table.frame[last]:
+        return 0.0
+    color = float(np.sqrt(table.look[earlier].mean(0) * table.look[later].mean(0)).sum())
+    heights = table.box[[last, first], 3] - table.box[[last, first], 1]
+    centers = (table.box[[last, first], :2] + table.box[[last, first], 2:]) / 2
+    away = float(np.hypot(*(centers[1] - centers[0])) / heights.max())
+    gap = int(table.frame[first] - table.frame[last])
+    near = float(np.exp(-max(0.0, away - 0.1 * gap)))
+    return color * (0.5 + 0.5 * near) * float(np.sqrt(heights.min() / heights.max()))
+
+
+def _settle_one(table: Table, entries: NDArray, num_frames: int, size: Size) -> Settled:
+    mine = table.take(entries)
+    mine = _repair_sides(mine)
+    image, world, visibility, box = (
+        _fill(mine.frame, values, num_frames) for values in (mine.image, mine.world, mine.visibility, mine.box)
+    )
+    score = np.zeros(num_frames, np.float32)
+    score[mine.frame] = mine.score
+    rows = np.full(num_frames, -1, np.int32)
+    rows[mine.frame] = mine.row
+    person_px = np.maximum(1.0, np.percentile(box[:, 3] - box[:, 1], 75))
+    image = _steady(image, visibility, unit=person_px)
+    world = _steady(world, visibility, unit=1.7)
+    low, high = image.min(1), image.max(1)
+    margin = 0.08 * (high - low).max(1, keepdims=True)
+    tracks = Tracks(np.concatenate([low - margin, high + margin], 1).astype(np.float32), score)
+    landmarks = Landmarks(image, world, visibility, score)
+    return Settled(
+        tracks, landmarks, _importance(tracks, image, score, size), int(mine.frame[0]), rows, np.sort(entries)
+    )
+
+
+def _fill(frame: NDArray, values: NDArray, num_frames: int) -> NDArray:
+    """Values in every frame: linear across gaps, constant before the first and after the last."""
+    flat = values.reshape(len(values), -1).astype(np.float64)
+    at = np.clip(np.searchsorted(frame, np.arange(num_frames), side="right") - 1, 0, len(frame) - 1)
+    following = np.minimum(at + 1, len(frame) - 1)
+    span = np.maximum(frame[following] - frame[at], 1)
+    share = np.clip((np.arange(num_frames) - frame[at]) / span, 0, 1)[:, None]
+    out = flat[at] * (1 - share) + flat[following] * share
+    return out.reshape(num_frames, *values.shape[1:]).astype(np.float32)
+
+
+def _repair_sides(table: Table) -> Table:
+    """Where left and right (of all, legs or arms) are exchanged for a moment, exchange them back.
+
+    A change of sides shows as a jump there and a jump back; the shortest path through the choices (kept, exchanged)
+    wins, and as whole clips are seen mostly right, what is rarer is taken for the mistake.
+    """
+    image, world, visibility = table.image.copy(), table.world.copy(), table.visibility.copy()
+    for group in GROUPS.values():
+        index = np.array(list(group))
+        swapped = SWAP[index]
+        flip = _shortest_path(table.frame, image[:, index], image[:, swapped], world[:, index], world[:, swapped])
+        for values in (image, world, visibility):
+            values[np.ix_(flip, index)] = values[np.ix_(flip, swapped)]
+    return Table(**{**vars(table), "image": image, "world": world, "visibility": visibility})
+
+
+def _shortest_path(frame: NDArray, image: NDArray, other: NDArray, world: NDArray, world_other: NDArray) -> NDArray:
+    """Viterbi over two states per frame; returns the rows (bool) where the sides should be exchanged."""
+    num = len(frame)
+    unit = np.maximum(np.ptp(image.reshape(num, -1, 2)[..., 1], axis=1).mean(), 1.0)
+    states = [np.concatenate([image / unit, world / 1.7], -1), np.concatenate([other / unit, world_other / 1.7], -1)]
+    cost, back = np.array([0.0, 0.02]), np.zeros((num, 2), np.int8)
+    for t in range(1, num):
+        gap = max(1, int(frame[t] - frame[t - 1]))
+        step = np.array([[np.abs(states[b][t] - states[a][t - 1]).mean() for b in (0, 1)] for a in (0, 1)])
+        step = step / np.sqrt(gap) + np.array([0.0, 0.004])  # an exchange must earn its keep in every frame
+        total = cost[:, None] + step
+        back[t] = total.argmin(0)
+        cost = total.min(0)
+    flip = np.zeros(num, bool)
+    state = int(cost.argmin())
+    for t in range(num - 1, -1, -1):
+        flip[t] = bool(state)
+        state = int(back[t, state])
+    return flip
+
+
+def _steady(values: NDArray, visibility: NDArray, *, unit: float) -> NDArray:
+    """Smooth in time, more where it is slow or not seen, hardly where it is fast; without lag.
+
+    Args:
+        values: (T, K, D) float32.
+        visibility: (T, K) float32.
+        unit: what counts as the size of a person, in the unit of `values`.
+    """
+    if len(values) < 5:
+        return values
+    values = _without_spikes(values.astype(np.float64), visibility, unit)
+    calm, brisk = gaussian_filter1d(values, 2.2, axis=0), gaussian_filter1d(values, 0.7, axis=0)
+    speed = np.linalg.norm(np.gradient(gaussian_filter1d(values, 1.5, axis=0), axis=0), axis=-1) / unit
+    # 0.4 % of the height per frame (0.2 m/s) is standing still, 2 % (1 m/s) is moving.
+    quick = np.clip((speed - 0.004) / 0.016, 0, 1) * np.clip(visibility / 0.5, 0.2, 1)
+    quick = gaussian_filter1d(quick, 1.0, axis=0)[..., None]
+    return (calm + (brisk - calm) * quick).astype(np.float32)
+
+
+def _without_spikes(values: NDArray, visibility: NDArray, unit: float) -> NDArray:
+    """Replace a landmark that jumps away for one or two frames by the median of its neighbours."""
+    padded = np.pad(values, ((2, 2), (0, 0), (0, 0)), mode="edge")
+    windows = np.stack([padded[k : k + len(values)] for k in range(5)])
+    median = np.median(windows, axis=0)
+    spread = np.median(np.abs(windows - median), axis=0).max(-1)
+    away = np.abs(values - median).max(-1)
+    limit = 4 * spread + np.where(visibility > 0.5, 0.05, 0.02) * unit
+    return np.where((away > limit)[..., None], median, values)
+
+
+def _importance(tracks: Tracks, image: NDArray, score: NDArray, size: Size) -> float:
+    """Share of the clip, size in it, and motion of the limbs: who the clip is about."""
+    seen = score > 0
+    box = tracks.box_px[seen]
+    area = np.prod(np.clip(box[:, 2:], 0, size[::-1]) - np.clip(box[:, :2], 0, size[::-1]), axis=1)
+    share = float(np.sqrt(np.clip(area, 0, None) / (size[0] * size[1])).sum() / len(score))
+    if seen.sum() < 2:
+        return share
+    height = float(np.median(box[:, 3] - box[:, 1]))
+    motion = float(np.median(np.linalg.norm(np.diff(image[seen], axis=0), axis=-1).mean(1)) / max(height, 1.0))
+    return share * (1 + min(1.0, motion / 0.02))

@@ -1,0 +1,251 @@
+"""Follows several people through a clip, one frame after the other; everything it knows fits in a small table."""
+
+from dataclasses import dataclass, field
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from engine.people.detect import Detector, Tile, tiles
+from engine.people.landmarks import MIN_PRESENCE, Landmarker, Pose
+from engine.people.roi import Roi
+
+MAX_PEOPLE = 6
+"""People followed at once; the largest ones."""
+SEARCH_EVERY = 16
+"""Frames between two looks for newcomers while someone is followed."""
+SEARCH_WIDE_EVERY = 64
+"""Frames between two looks for small newcomers (on tiles)."""
+FORGET_AFTER = 72
+"""Frames after which a lost person is not waited for any more."""
+MIN_SIDE = 48.0
+"""Smallest square that is worth a look, pixels."""
+SAME_POSE = 0.12
+"""Two poses whose landmarks are nearer than this share of their size are one person."""
+CUT = 0.4
+"""Correlation of two following frames (as 64x36 thumbnails) below which the camera has cut."""
+
+
+@dataclass
+class Track:
+    """One person being followed."""
+
+    track_id: int
+    roi: Roi
+    """Where to look next."""
+    box_px: NDArray
+    """(4,) where they were seen last."""
+    look: NDArray
+    """(72,) float32: colours of the torso, a histogram."""
+    missed: int = 0
+    """Frames since they were seen last."""
+    smooth: NDArray = field(default_factory=lambda: np.zeros((3, 2, 2)))
+    """One-euro filter of the alignment points: value, speed, last raw value."""
+
+
+@dataclass(frozen=True)
+class Sighting:
+    """One person in one frame."""
+
+    frame_idx: int
+    track_id: int
+    pose: Pose
+    look: NDArray
+
+
+class Tracker:
+    """Steps through a clip; `state` and `restore` carry it over a restart, bit for bit."""
+
+    def __init__(self) -> None:
+        self._detector, self._landmarker = Detector(), Landmarker()
+        self._tracks: list[Track] = []
+        self._next_id = 0
+        self._thumb = np.zeros((36, 64), np.float32)
+
+    def step(self, frame_idx: int, rgb: NDArray) -> list[Sighting]:
+        """Follow everybody into the next frame.
+
+        Args:
+            frame_idx: number of the frame.
+            rgb: (H, W, 3) uint8.
+        """
+        cut = self._is_cut(rgb)
+        if cut:
+            for track in self._tracks:
+                track.missed = FORGET_AFTER + 1
+        seen: list[Sighting] = []
+        for track in self._tracks:
+            if track.missed == 0:
+                self._follow(track, frame_idx, rgb, seen)
+        where = self._where_to_search(frame_idx, rgb, cut)
+        if where:
+            self._search(where, frame_idx, rgb, seen)
+        for track in self._tracks:
+            track.missed += all(track.track_id != sighting.track_id for sighting in seen)
+        self._tracks = [track for track in self._tracks if track.missed <= FORGET_AFTER]
+        return seen
+
+    def _is_cut(self, rgb: NDArray) -> bool:
+        thumb = cv2.resize(rgb, (64, 36), interpolation=cv2.INTER_AREA).mean(2, dtype=np.float32)
+        thumb -= thumb.mean()
+        spread = float(np.sqrt((thumb**2).sum() * (self._thumb**2).sum()))
+        alike = float((thumb * self._thumb).sum()) / spread if spread > 1 else 1.0
+        self._thumb = thumb
+        return alike < CUT
+
+    def _follow(self, track: Track, frame_idx: int, rgb: NDArray, seen: list[Sighting]) -> None:
+        pose = self._landmarker.find(rgb, track.roi)
+        if pose.score <= MIN_PRESENCE or not _is_sound(pose, rgb):
+            return
+        if any(_is_same(pose, other.pose) for other in seen):
+            return  # two tracks on one person: the older one keeps them
+        seen.append(self._see(track, frame_idx, rgb, pose))
+
+    def _see(self, track: Track, frame_idx: int, rgb: NDArray, pose: Pose) -> Sighting:
+        fresh = track.missed > 0
+        track.roi = _next_roi(track, pose, fresh)
+        track.box_px, track.missed = pose.box_px, 0
+        look = _torso_colors(rgb, pose)
+        track.look = look if not track.look.any() else (0.9 * track.look + 0.1 * look).astype(np.float32)
+        return Sighting(frame_idx, track.track_id, pose, look)
+
+    def _where_to_search(self, frame_idx: int, rgb: NDArray, cut: bool) -> list[Tile]:
+        size = rgb.shape[:2]
+        lost = [track for track in self._tracks if 0 < track.missed or not self._tracks]
+        alone = all(track.missed for track in self._tracks)
+        where: list[Tile] = []
+        if alone or cut or frame_idx % SEARCH_EVERY == 0:
+            where += tiles(size, 0)
+        if cut or frame_idx % SEARCH_WIDE_EVERY == 0 or (alone and frame_idx % 2 == 0):
+            where += tiles(size, 1)
+        if cut or frame_idx == 0 or (alone and frame_idx % 8 == 0) or frame_idx % (4 * SEARCH_WIDE_EVERY) == 0:
+            where += tiles(size, 2)
+        for track in lost:
+            if track.missed <= 12 or frame_idx % 4 == 0:
+                where += _around(track, rgb)
+        return where
+
+    def _search(self, where: list[Tile], frame_idx: int, rgb: NDArray, seen: list[Sighting]) -> None:
+        """Detect, look closer at what nobody follows yet, and give it its old or a new name."""
+        for detection in self._detector.detect(rgb, where):
+            roi = detection.roi
+            if roi.side < MIN_SIDE or any(_covers(sighting.pose, detection.points_px[0], roi) for sighting in seen):
+                continue
+            pose = self._landmarker.find(rgb, roi)
+            if pose.score <= MIN_PRESENCE or not _is_sound(pose, rgb):
+                continue
+            if any(_is_same(pose, other.pose) for other in seen):
+                continue
+            track = self._known(pose, rgb, seen)
+            if track is None:
+                if len(self._tracks) >= MAX_PEOPLE:
+                    continue
+                track = Track(self._next_id, roi, pose.box_px, np.zeros(72, np.float32), missed=1)
+                self._next_id += 1
+                self._tracks.append(track)
+            seen.append(self._see(track, frame_idx, rgb, pose))
+
+    def _known(self, pose: Pose, rgb: NDArray, seen: list[Sighting]) -> Track | None:
+        """The lost person who this most likely is, or None."""
+        taken = {sighting.track_id for sighting in seen}
+        look, box = _torso_colors(rgb, pose), pose.box_px
+        best, best_score = None, 0.45
+        for track in self._tracks:
+            if track.missed == 0 or track.track_id in taken:
+                continue
+            height, was = box[3] - box[1], track.box_px[3] - track.box_px[1]
+            away = np.hypot(*((box[:2] + box[2:]) / 2 - (track.box_px[:2] + track.box_px[2:]) / 2)) / max(height, was)
+            near = float(np.exp(-away / (0.5 + 0.05 * track.missed)))
+            alike = float(np.sqrt(look * track.look).sum())
+            score = alike * (0.4 + 0.6 * near) * min(height, was) / max(height, was)
+            if score > best_score:
+                best, best_score = track, score
+        return best
+
+    def state(self) -> dict[str, NDArray]:
+        """Everything that the next step depends on, as arrays."""
+        tracks = self._tracks
+        return {
+            "state_ids": np.array([[track.track_id, track.missed] for track in tracks], np.int64).reshape(-1, 2),
+            "state_roi": np.array([track.roi.as_array() for track in tracks], np.float64).reshape(-1, 4),
+            "state_box": np.array([track.box_px for track in tracks], np.float32).reshape(-1, 4),
+            "state_look": np.array([track.look for track in tracks], np.float32).reshape(-1, 72),
+            "state_smooth": np.array([track.smooth for track in tracks], np.float64).reshape(-1, 3, 2, 2),
+            "state_thumb": self._thumb,
+            "state_next": np.array(self._next_id),
+        }
+
+    def restore(self, state: dict[str, NDArray]) -> None:
+        """Go on from what `state` returned."""
+        rows = zip(*(state[f"state_{name}"] for name in ("ids", "roi", "box", "look", "smooth")))
+        self._tracks = [
+            Track(int(ids[0]), Roi.from_array(roi), box, look, int(ids[1]), smooth)
+            for ids, roi, box, look, smooth in rows
+        ]
+        self._thumb = state["state_thumb"]
+        self._next_id = int(state["state_next"])
+
+
+def _next_roi(track: Track, pose: Pose, fresh: bool) -> Roi:
+    """The next square, steadied by a one-euro filter (Casiez et al. 2012; constants of MediaPipe's graph)."""
+    raw = pose.align_px.astype(np.float64)
+    if fresh:
+        track.smooth = np.stack([raw, np.zeros((2, 2)), raw])
+    else:
+        value, speed, last = track.smooth
+        scale = 1 / max(1.0, 2 * float(np.hypot(*(raw[1] - raw[0]))))
+        speed = speed + _gain(np.array(1.0)) * ((raw - last) * scale * 30 - speed)
+        value = value + _gain(0.01 + 10 * np.abs(speed)) * (raw - value)
+        track.smooth = np.stack([value, speed, raw])
+    return Roi.from_points(*track.smooth[0])
+
+
+def _gain(cutoff_hz: NDArray) -> NDArray:
+    """Gain of a low-pass filter of first order at 30 steps a second."""
+    return 1 / (1 + 30 / (2 * np.pi * cutoff_hz))
+
+
+def _is_sound(pose: Pose, rgb: NDArray) -> bool:
+    """The pose is not folded to a point, its middle is in the picture, and its next square is not a wild jump."""
+    height, width = rgb.shape[:2]
+    middle, above = pose.align_px
+    radius = float(np.hypot(*(above - middle)))
+    ratio = 2.5 * radius / pose.roi.side
+    inside = -0.2 * width < middle[0] < 1.2 * width and -0.2 * height < middle[1] < 1.2 * height
+    return bool(0.4 < ratio < 2.5 and radius * 2.5 >= MIN_SIDE and inside)
+
+
+def _is_same(pose: Pose, other: Pose) -> bool:
+    size = max(float(np.ptp(pose.image_px[:, 1])), float(np.ptp(other.image_px[:, 1])))
+    return float(np.median(np.hypot(*(pose.image_px - other.image_px).T))) < SAME_POSE * size
+
+
+def _covers(pose: Pose, hips_px: NDArray, roi: Roi) -> bool:
+    """A detection whose hips and size are those of somebody who is followed already."""
+    away = float(np.hypot(*(hips_px - pose.align_px[0])))
+    return away < 0.12 * pose.roi.side and 0.5 < roi.side / pose.roi.side < 2
+
+
+def _around(track: Track, rgb: NDArray) -> list[Tile]:
+    """A square part of the picture around where somebody was lost, twice as large as their square."""
+    height, width = rgb.shape[:2]
+    side = int(min(2 * track.roi.side, height, width))
+    if side < MIN_SIDE:
+        return []
+    x0 = int(np.clip(track.roi.center_x - side / 2, 0, width - side))
+    y0 = int(np.clip(track.roi.center_y - side / 2, 0, height - side))
+    return [(x0, y0, x0 + side, y0 + side)]
+
+
+def _torso_colors(rgb: NDArray, pose: Pose) -> NDArray:
+    """(72,) float32 that sums to 1: hue and saturation (8 x 4), and lightness for greys, of the torso and thighs."""
+    quad = pose.image_px[[11, 12, 24, 23]]
+    to_patch = cv2.getPerspectiveTransform(
+        quad.astype(np.float32), np.array([[24, 0], [0, 0], [0, 24], [24, 24]], np.float32)
+    )
+    patch = cv2.warpPerspective(rgb, to_patch, (24, 32))
+    hue, saturation, value = cv2.split(cv2.cvtColor(patch, cv2.COLOR_RGB2HSV_FULL))
+    colored = saturation > 48
+    bins = np.where(colored, (hue // 32).astype(int) * 8 + value // 32, 64 + value // 32)
+    histogram = np.bincount(bins.ravel(), minlength=72).astype(np.float32)
+    return histogram / histogram.sum()
