@@ -16,6 +16,8 @@ from engine.types import Size
 BACKENDS: tuple[str, ...] = ("numpy", "torch", "nvdiffrast", "reference")
 """Ways to rasterize: numpy runs (default), torch (any device), nvdiffrast (CUDA), and the slow, plain reference."""
 
+_BLOCK = 4096
+
 
 def rasterize(
     vertices_m: Any, faces: Any, K: Any, size: Size, *, backend: str = "numpy", cull_back: bool = False
@@ -115,10 +117,14 @@ def attributes_at(triangles: Triangles, idx: NDArray, columns: NDArray, rows: ND
     Returns:
         (P, 3) float32 that sum to 1, and (P,) float32, metres.
     """
-    planes = np.take(triangles.planes.reshape(-1, 9), idx, axis=0)
-    x, y = columns + 0.5, rows + 0.5
-    inverse_depth, first, second = (planes[:, k] * x + planes[:, k + 1] * y + planes[:, k + 2] for k in (0, 3, 6))
-    z = 1.0 / inverse_depth
-    first *= z
-    second *= z
-    return np.stack([1.0 - first - second, first, second], 1).astype(np.float32), z.astype(np.float32)
+    bary, depth = np.empty((len(idx), 3), np.float32), np.empty(len(idx), np.float32)
+    table = triangles.planes.reshape(-1, 9)
+    for start in range(0, len(idx), _BLOCK):  # fresh megabytes cost more than the arithmetic
+        block = slice(start, start + _BLOCK)
+        planes = np.take(table, idx[block], axis=0)
+        x, y = columns[block] + 0.5, rows[block] + 0.5
+        inverse_depth, first, second = (planes[:, k] * x + planes[:, k + 1] * y + planes[:, k + 2] for k in (0, 3, 6))
+        z = 1.0 / inverse_depth
+        bary[block, 1], bary[block, 2], depth[block] = first * z, second * z, z
+    bary[:, 0] = 1.0 - bary[:, 1] - bary[:, 2]
+    return bary, depth
