@@ -1,0 +1,10 @@
+"""Video in and out: clips, layers, still pictures, colour.
+
+Everything a person gives comes in here, upright and in exact time; everything they get goes out here.
+"""
+
+from engine.video.clip import Clip, Frame, open_clip
+from engine.video.layer import LayerWriter, concat_layers, open_layer
+from engine.video.still import read_image, write_png
+
+__all__ = ["Clip", "Frame", "LayerWriter", "concat_layers", "open_clip", "open_layer", "read_image", "write_png"]
