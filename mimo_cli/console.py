@@ -55,7 +55,7 @@ class Console:
 
     def error(self, error: MimoError) -> None:
         """Print the two lines of an error."""
-        self._stop_bar()
+        self.stop()
         self.event("error", what=error.what, fix=error.fix, exit_code=error.exit_code)
         self._line(f"error: {error.what}", "bold red", head=6)
         self._line(f"  fix: {error.fix}", "bold", head=6)
@@ -149,7 +149,7 @@ class Console:
 
     def finished(self, stage_id: str, took_s: float) -> None:
         """End the bar of a stage."""
-        self._stop_bar()
+        self.stop()
         self.event("done", stage=stage_id, took_s=round(took_s, 2))
         self.say(f"{stage_id}: done in {_clock(took_s)}")
 
@@ -160,15 +160,16 @@ class Console:
 
     def failed(self, stage_id: str) -> None:
         """End the bar of a stage that broke off."""
-        self._stop_bar()
+        self.stop()
         self.event("failed", stage=stage_id)
 
-    # ------------------------------------------------------------------------------------------ inside
-
-    def _stop_bar(self) -> None:
+    def stop(self) -> None:
+        """Take the bar off the screen."""
         if self._bar is not None:
             self._bar.stop()
             self._bar = self._task = None
+
+    # ------------------------------------------------------------------------------------------ inside
 
     def _line(self, text: str, style: str = "", *, head: int | None = None) -> None:
         """Print a line on stderr, above the bar if there is one; `head` signs of it carry the style."""

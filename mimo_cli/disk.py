@@ -1,4 +1,4 @@
-"""Files that survive a kill: digests, durable writes, removal that is never half seen, and what a full disk makes us say."""
+"""Files that survive a kill: digests, durable writes, removal that is never half seen, what to say when one is full."""
 
 import errno
 import hashlib

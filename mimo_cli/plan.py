@@ -20,7 +20,7 @@ class Step:
 
     stage: Stage
     action: Literal["fresh", "run", "yours", "blocked"]
-    """fresh: nothing to do; run: will run; blocked: cannot run; yours: not run, what is wanted of it is the person's."""
+    """fresh: nothing to do; run: will run; blocked: cannot run; yours: not run, what is wanted is the person's."""
     reasons: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
     key: str | None = None

@@ -44,7 +44,7 @@ def read_settings(folder: Path) -> dict[str, Any]:
     if schema > SCHEMA:
         raise InputError(
             f"{folder} was made by a newer mimo (form {schema}; this one knows {SCHEMA}).",
-            fix="install the newer mimo: pip install --upgrade mimo",
+            fix="update mimo: git pull && pip install .   (in mimo's folder)",
         )
     return settings
 

@@ -78,8 +78,8 @@ class Stage:
 
         Args:
             params: an instance of `self.params`, resolved.
-            inputs: stem of each input there is, to its digest ("yours:" before it where a person's file took the place of
-                ours, since such a file is read with more care and may give other bytes).
+            inputs: stem of each input there is, to its digest ("yours:" before it where a person's file took the place
+                of ours, since such a file is read with more care and may give other bytes).
             weights: name to sha256.
         """
         parts = [KEY_SCHEMA, self.name, self.version, to_table(params), dict(inputs), dict(weights)]
@@ -191,7 +191,7 @@ class Job:
 
 
 def check_map(stages: Iterable[Stage]) -> None:
-    """Assert that a stage map can work: one writer per slot, no cycles, unique names and stems, settings as TOML has."""
+    """Assert that a stage map can work: one writer per slot, no cycles, unique names and stems, frozen settings."""
     stages = tuple(stages)
     assert len({stage.name for stage in stages}) == len(stages), "two stages have one name"
     writer: dict[str, Stage] = {}

@@ -1,8 +1,8 @@
 """The store: a project folder in which only a record makes a file done, and a person's file always wins.
 
 Writing has two moments. *Prepared*: all outputs and the record lie fsynced in the work folder. *Committed*: outputs are
-moved into place one by one, the record last. A kill before the first leaves unfinished work, whose finished chunks are used
-again; a kill between the two is rolled forward at the next start.
+moved into place one by one, the record last. A kill before the first leaves unfinished work, whose finished chunks are
+used again; a kill between the two is rolled forward at the next start.
 """
 
 import json
@@ -329,7 +329,7 @@ class Store:
         if not isinstance(schema, int) or schema > RECORD_SCHEMA:
             raise InputError(
                 f"{self.name(path)} was written by a newer mimo (form {schema}; this one knows {RECORD_SCHEMA}).",
-                fix="install the newer mimo: pip install --upgrade mimo",
+                fix="update mimo: git pull && pip install .   (in mimo's folder)",
             )
         return record
 

@@ -1,0 +1,201 @@
+"""The shell's door: `mimo COMMAND`. Commands are imported when they are called, errors are caught once, here."""
+
+import importlib
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperCommand, TyperGroup
+
+from engine.errors import MimoError, UsageError
+from mimo_cli import __version__, console
+
+COMMANDS = {
+    "swap": "Put a character in the place of the person in a video.",
+    "animate": "Make a character move as a motion file or a project says.",
+    "decompose": "Take a video apart: person, scene, occluders, depth.",
+    "fit-motion": "Find how the person moves, in metres, and the camera.",
+    "encode-id": "Turn a picture into a character that can move.",
+    "status": "Show every stage of a project, its state and the reason.",
+    "clean": "Drop what can be made again, to free the disk.",
+    "doctor": "Show what this machine has and what is missing.",
+}
+"""Name to one line. The module is `mimo_cli.commands.<name>`, with _ for -, and holds a function of its own name."""
+
+_FLAGS = {"-v": "--verbose", "-q": "--quiet", "--verbose": "--verbose", "--quiet": "--quiet", "--json": "--json"}
+_INTERRUPTED, _BUG = 130, 1
+
+
+class MimoGroup(TyperGroup):
+    """The group of all commands: imports one when it is called, accepts -v, -q and --json anywhere, catches errors."""
+
+    def list_commands(self, ctx: typer.Context) -> list[str]:
+        """Return the commands in the order of the walk."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: typer.Context, cmd_name: str) -> Any:
+        """Return a command for the list in --help, without importing it."""
+        return TyperCommand(cmd_name, help=COMMANDS[cmd_name]) if cmd_name in COMMANDS else None
+
+    def resolve_command(self, ctx: typer.Context, args: list[str]) -> tuple[str, Any, list[str]]:
+        """Import the command that was called.
+
+        Raises:
+            UsageError: there is no such command; the nearest is offered.
+        """
+        name = args[0].replace("_", "-")
+        if name not in COMMANDS:
+            from engine.config import nearest
+
+            raise UsageError(
+                f"there is no command {args[0]}.", fix=f"{nearest(name, COMMANDS, 'commands')} (mimo --help)"
+            )
+        return name, load(name), args[1:]
+
+    def parse_args(self, ctx: typer.Context, args: list[str]) -> list[str]:
+        """Move the flags that every command has to the front, then parse."""
+        stop = args.index("--") if "--" in args else len(args)
+        flags = [_FLAGS[arg] for arg in args[:stop] if arg in _FLAGS]
+        with _caught(ctx):
+            return super().parse_args(ctx, [*flags, *(arg for arg in args[:stop] if arg not in _FLAGS), *args[stop:]])
+
+    def invoke(self, ctx: typer.Context) -> Any:
+        """Run the command; whatever goes wrong ends in a sentence and an exit code."""
+        with _caught(ctx):
+            result = super().invoke(ctx)
+            sys.stdout.flush()
+            return result
+
+
+def load(name: str) -> Any:
+    """Import one command.
+
+    Args:
+        name: a key of `COMMANDS`.
+
+    Returns:
+        The Typer command.
+    """
+    word = name.replace("-", "_")
+    function = getattr(importlib.import_module(f"mimo_cli.commands.{word}"), word)
+    shell = typer.Typer(add_completion=False, rich_markup_mode=None)
+    shell.command(name, help=None)(function)
+    return typer.main.get_command(shell)
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        print(f"mimo {__version__}")
+        raise typer.Exit
+
+
+def start(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Print the version and stop.")
+    ] = False,
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Say more. Works after the command too.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Say only errors and results.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object per line on stdout, for programs.")] = False,
+) -> None:
+    """Put any character into any video.
+
+    Result paths go to stdout, everything else to stderr. Start with: mimo swap --character cat.png --video game.mp4
+    """
+    console.use(console.Console(verbose=verbose, quiet=quiet, as_json=as_json))
+
+
+app = typer.Typer(cls=MimoGroup, add_completion=False, no_args_is_help=True, rich_markup_mode=None)
+app.callback()(start)
+
+
+def main() -> None:
+    """Run the command line and exit."""
+    try:
+        app(prog_name="mimo")
+    except KeyboardInterrupt:  # before the group was there to catch it
+        sys.exit(_INTERRUPTED)
+
+
+@contextmanager
+def _caught(ctx: typer.Context) -> Iterator[None]:
+    """Turn every exception into at most two lines on stderr and an exit code."""
+    voice = console.current()
+    try:
+        yield
+    except MimoError as error:
+        console.current().error(error)
+        raise typer.Exit(error.exit_code) from None
+    except KeyboardInterrupt:
+        voice = console.current()
+        voice.say("\nstopped. Type the same command again to go on from here: finished work is kept.")
+        raise typer.Exit(_INTERRUPTED) from None
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # the reader left: nothing to say, to nobody
+        raise typer.Exit(0) from None
+    except (typer.Exit, typer.Abort):
+        raise
+    except typer.BadParameter.__mro__[1] as error:  # Typer's own usage errors, whichever click it carries
+        _usage(ctx, error)
+    except Exception as error:
+        _crash(error)
+
+
+def _usage(ctx: typer.Context, error: Any) -> None:
+    """Say a usage error of Typer's in our two lines."""
+    if type(error).__name__ == "NoArgsIsHelpError":
+        raise error
+    inner = getattr(error, "ctx", None) or ctx
+    what = error.format_message().rstrip(".").removesuffix("?")
+    what = (what[:1].lower() + what[1:]).split(" Did you mean")[0].rstrip(".")
+    close = getattr(error, "possibilities", None)
+    fix = (
+        f"did you mean {' or '.join(sorted(close))}?" if close else f"{inner.command_path} --help shows what it takes."
+    )
+    console.current().error(UsageError(f"{what}.", fix=fix))
+    raise typer.Exit(2) from None
+
+
+def _crash(error: Exception) -> None:
+    """Log a bug of ours and say where."""
+    import datetime
+    import platform
+    import traceback
+
+    voice = console.current()
+    voice.stop()
+    lines = [
+        f"mimo {__version__}, Python {platform.python_version()}, {platform.platform()}",
+        f"{datetime.datetime.now().astimezone().isoformat(timespec='seconds')}  {' '.join(sys.argv)}",
+        "".join(traceback.format_exception(error)),
+    ]
+    log = _write_log("\n".join(lines), voice.project)
+    voice.event("error", what=f"{type(error).__name__}: {error}", fix=f"report {log}", exit_code=_BUG)
+    says = f"{type(error).__name__}: {error}".splitlines()[0][:200]
+    print(f"error: this is a bug in mimo ({says}). Please report it with {log}", file=sys.stderr)
+    if voice.verbose:
+        traceback.print_exception(error)
+    raise typer.Exit(_BUG) from None
+
+
+def _write_log(text: str, project: Path | None) -> str:
+    """Write the crash log into the project, else into the user's cache folder; return where, for people."""
+    folders = [project / ".mimo"] if project is not None else []
+    try:
+        from platformdirs import user_cache_path
+
+        folders.append(user_cache_path("mimo"))
+    except ImportError:
+        pass
+    for folder in folders:
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            (folder / "crash.log").write_text(text, encoding="utf-8")
+        except OSError:
+            continue
+        return str(folder / "crash.log")
+    print(text, file=sys.stderr)
+    return "the lines above"

@@ -1,0 +1,67 @@
+"""The options that several commands share, each said once."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+ProjectOption = Annotated[
+    Path | None,
+    typer.Option("--project", "-p", metavar="FOLDER", help="Project folder [default: VIDEO's name with .mimo, here]."),
+]
+ProjectArgument = Annotated[
+    Path | None,
+    typer.Argument(
+        metavar="PROJECT", help="Project folder [default: the working directory, or its only .mimo folder]."
+    ),
+]
+PersonOption = Annotated[
+    int | None,
+    typer.Option("--person", min=1, metavar="N", help="Which person, counted from 1; mimo prints who it found."),
+]
+PointOption = Annotated[
+    str | None,
+    typer.Option("--point", metavar="X,Y", help="The person at this pixel of the first frame they are in."),
+]
+OutOption = Annotated[
+    Path | None,
+    typer.Option("--out", "-o", metavar="FILE", help="Where the result goes; its suffix chooses the form."),
+]
+SeedOption = Annotated[
+    int | None, typer.Option("--seed", min=0, metavar="N", help="Start of all random numbers [default: 0].")
+]
+DryRunOption = Annotated[bool, typer.Option("--dry-run", "-n", help="Print what would run and why; do nothing.")]
+RedoOption = Annotated[
+    list[str] | None,
+    typer.Option("--redo", metavar="STAGE", help="Run this stage again though nothing changed; edits stay."),
+]
+VerifyOption = Annotated[
+    bool, typer.Option("--verify", help="Read every file again instead of trusting size and time.")
+]
+LosslessOption = Annotated[bool, typer.Option("--lossless", help="Lossless FFV1 in .mkv instead of H.264 in .mp4.")]
+AlphaOption = Annotated[bool, typer.Option("--alpha", help="The character alone on transparency.")]
+
+
+def parse_point(text: str | None) -> tuple[float, float] | None:
+    """Return the pixel of `--point X,Y`.
+
+    Args:
+        text: "640,360", or None.
+
+    Returns:
+        (x, y), pixels, or None.
+
+    Raises:
+        UsageError: it is not two numbers.
+    """
+    if text is None:
+        return None
+    try:
+        x, y = (float(part) for part in text.split(","))
+    except ValueError:
+        from engine.errors import UsageError
+
+        raise UsageError(
+            f"--point {text} is not a pixel.", fix="write two numbers with a comma: --point 640,360"
+        ) from None
+    return x, y
