@@ -86,7 +86,7 @@ def _extract(archive: zipfile.ZipFile, entry: dict, target: Path) -> None:
 class NetworksHook(BuildHookInterface):
     """Hatchling calls `initialize` before it collects the files of a wheel (editable ones too)."""
 
-    def initialize(self, version: str, build_data: dict) -> None:  # noqa: ARG002, D102
+    def initialize(self, version: str, build_data: dict) -> None:  # noqa: D102
         if self.target_name != "wheel":
             return
         try:

@@ -32,7 +32,7 @@ class Detection:
     face_px: NDArray
     """(4,) float64: x0, y0, x1, y1 of the face, pixels."""
     points_px: NDArray
-    """(4, 2) float64: middle of the hips, radius point of the body, middle of the shoulders, radius point of the torso."""
+    """(4, 2) float64: middle of the hips, radius point of the body, middle of the shoulders, that of the torso."""
 
     @property
     def roi(self) -> Roi:
@@ -41,9 +41,9 @@ class Detection:
 
 
 def tiles(size: Size, level: int) -> list[Tile]:
-    """Where to look: level 0 the whole frame, 1 squares of its short side, 2 squares of half that, half overlapping.
+    """Where to look: level 0 the whole frame, 1 squares of its short side, 2 squares of half that.
 
-    A level that would only repeat the one before it is empty.
+    Neighbours overlap by half. A level that would only repeat the one before it is empty.
     """
     height, width = size
     if level == 0:

@@ -87,7 +87,7 @@ def _refine(xy: NDArray, heatmap: NDArray) -> NDArray:
 
     Args:
         xy: (39, 2) float64, 0 ... 1.
-        heatmap: (64, 64, 39) float32 logits. Trained so that column i stands for i / 64, not for the middle of its cell.
+        heatmap: (64, 64, 39) float32 logits, trained so that column i stands for i / 64, not the middle of its cell.
     """
     num = heatmap.shape[0]
     out = xy.copy()

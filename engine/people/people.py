@@ -9,12 +9,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine.people.roi import Roi
-from engine.people.settle import Table, settle
+from engine.people.second import walk_back
+from engine.people.settle import join, settle
+from engine.people.table import CHUNK, SECOND, columns_of, concatenate, read_table
 from engine.people.track import Sighting, Tracker
 from engine.types import Chunks, FrameSource, Landmarks, Progress, Tracks, quiet
 
-CHUNK = 64
-"""Frames of one finished piece of work."""
 THUMB_PX = 96
 """Height of the small picture of a person."""
 
@@ -35,6 +35,8 @@ class Person:
     """(T,) int32: row of the rough mask in the chunk of that frame, -1 where they were not seen."""
     folders: tuple[Path, ...] = field(repr=False)
     """Folders of the chunks of `CHUNK` frames, with the rough masks."""
+    second: dict[int, Path] = field(repr=False)
+    """By number of the chunk, the folder of what the second walk found there."""
 
     def rough_masks(self, start: int = 0, stop: int | None = None) -> Iterator[tuple[Roi, NDArray] | None]:
         """Yield, for each frame, the square and its (256, 256) uint8 mask, or None where they were not seen."""
@@ -42,7 +44,12 @@ class Person:
         for first in range(start - start % CHUNK, stop, CHUNK):
             with np.load(self.folders[first // CHUNK] / "people.npz") as table:
                 rois, masks = table["roi"], table["mask"]
-            for row in self.rows[max(start, first) : min(stop, first + CHUNK)]:
+            mine = self.rows[max(start, first) : min(stop, first + CHUNK)]
+            if (mine >= SECOND).any():
+                mine = np.where(mine >= SECOND, mine - SECOND + len(masks), mine)
+                with np.load(self.second[first // CHUNK] / "people.npz") as table:
+                    rois, masks = np.concatenate([rois, table["roi"]]), np.concatenate([masks, table["mask"]])
+            for row in mine:
                 yield None if row < 0 else (Roi.from_array(rois[row]), masks[row])
 
 
@@ -74,7 +81,7 @@ def find_people(clip: FrameSource, *, chunks: Chunks, progress: Progress = quiet
             assert folder is not None, name
         folders.append(folder)
         progress(stop, clip.num_frames)
-    return _gather(clip, tuple(folders))
+    return _gather(clip, tuple(folders), chunks)
 
 
 def _resume(folders: list[Path]) -> Tracker:
@@ -87,37 +94,19 @@ def _resume(folders: list[Path]) -> Tracker:
 
 def _track_chunk(clip: FrameSource, start: int, stop: int, tracker: Tracker, part: Path, progress: Progress) -> None:
     seen: list[Sighting] = []
-    thumbs: list[NDArray] = []
+    best: dict[int, tuple[float, int, NDArray]] = {}  # area, row and picture of each person where they are largest
     for frame_idx, rgb in enumerate(clip.read(start, stop), start):
-        found = tracker.step(frame_idx, np.ascontiguousarray(rgb[..., :3]))
-        seen += found
-        thumbs += [_thumb(rgb, sighting.pose.box_px) for sighting in found]
+        for sighting in tracker.step(frame_idx, np.ascontiguousarray(rgb[..., :3])):
+            area = _box_area(sighting.pose.box_px)
+            if area > 1.1 * best.get(sighting.track_id, (0.0,))[0]:
+                best[sighting.track_id] = (area, len(seen), _thumb(rgb, sighting.pose.box_px))
+            seen.append(sighting)
         progress(frame_idx + 1, clip.num_frames)
-    best: dict[int, int] = {}
-    for row, sighting in enumerate(seen):
-        held = best.get(sighting.track_id)
-        if held is None or _area(sighting) > _area(seen[held]):
-            best[sighting.track_id] = row
-    columns = {
-        "frame": np.array([s.frame_idx for s in seen], np.int64),
-        "track": np.array([s.track_id for s in seen], np.int64),
-        "score": np.array([s.pose.score for s in seen], np.float32),
-        "roi": np.array([s.pose.roi.as_array() for s in seen], np.float64).reshape(-1, 4),
-        "box": np.array([s.pose.box_px for s in seen], np.float32).reshape(-1, 4),
-        "image": np.array([s.pose.image_px for s in seen], np.float32).reshape(-1, 33, 2),
-        "world": np.array([s.pose.world_m for s in seen], np.float32).reshape(-1, 33, 3),
-        "visibility": np.array([s.pose.visibility for s in seen], np.float32).reshape(-1, 33),
-        "look": np.array([s.look for s in seen], np.float32).reshape(-1, 72),
-        "mask": np.array([s.pose.mask for s in seen], np.uint8).reshape(-1, 256, 256),
-        "thumb_row": np.array(sorted(best.values()), np.int64),
+    columns = columns_of(seen) | {
+        "thumb_row": np.array(sorted(row for _, row, _ in best.values()), np.int64),
     }
-    pictures = {f"thumb_{row}": thumbs[row] for row in best.values()}
+    pictures = {f"thumb_{row}": picture for _, row, picture in best.values()}
     np.savez_compressed(part / "people.npz", **columns, **pictures, **tracker.state())
-
-
-def _area(sighting: Sighting) -> float:
-    x0, y0, x1, y1 = sighting.pose.box_px
-    return float((x1 - x0) * (y1 - y0)) * sighting.pose.score
 
 
 def _thumb(rgb: NDArray, box: NDArray) -> NDArray:
@@ -129,23 +118,21 @@ def _thumb(rgb: NDArray, box: NDArray) -> NDArray:
     return cv2.resize(np.ascontiguousarray(rgb[y0:y1, x0:x1, :3]), (wide, THUMB_PX), interpolation=cv2.INTER_AREA)
 
 
-def _gather(clip: FrameSource, folders: tuple[Path, ...]) -> list[Person]:
-    """Join the chunks' tables into one per person, smooth and complete them."""
-    names = ("frame", "track", "score", "box", "image", "world", "visibility", "look")
-    columns: dict[str, list[NDArray]] = {name: [] for name in names}
-    rows, pictures = [], {}
+def _gather(clip: FrameSource, folders: tuple[Path, ...], chunks: Chunks) -> list[Person]:
+    """Join the chunks' tables into one per person, walk back into the gaps, smooth and complete."""
+    parts, pictures = [], {}
     for folder in folders:
         with np.load(folder / "people.npz") as table:
-            offset = sum(len(part) for part in columns["frame"])
-            for name in names:
-                columns[name].append(table[name])
-            rows.append(np.arange(len(table["frame"])))
-            pictures |= {offset + row: table[f"thumb_{row}"] for row in table["thumb_row"]}
-    if not folders or not sum(len(part) for part in rows):
+            offset = sum(len(part.frame) for part in parts)
+            parts.append(read_table(table))
+            pictures |= {offset + int(row): table[f"thumb_{row}"] for row in table["thumb_row"]}
+    if not sum(len(part.frame) for part in parts):
         return []
-    whole = Table(**{name: np.concatenate(parts) for name, parts in columns.items()}, row=np.concatenate(rows))
+    whole = concatenate(parts)
+    groups = join(whole, clip.num_frames)
+    whole, groups, second = walk_back(clip, whole, groups, chunks)
     people = []
-    for settled in settle(whole, clip.num_frames, clip.size):
+    for settled in settle(whole, groups, clip.num_frames, clip.size):
         pick = max((i for i in settled.entries if i in pictures), key=lambda i: _box_area(whole.box[i]))
         people.append(
             Person(
@@ -156,6 +143,7 @@ def _gather(clip: FrameSource, folders: tuple[Path, ...]) -> list[Person]:
                 first_idx=settled.first_idx,
                 rows=settled.rows,
                 folders=folders,
+                second=second,
             )
         )
     return sorted(people, key=lambda person: -person.importance)

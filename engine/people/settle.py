@@ -3,12 +3,13 @@
 The whole clip is known, so the filters look both ways and do not lag.
 """
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter1d
 
+from engine.people.table import Table
 from engine.types import Landmarks, Size, Tracks
 
 MIN_SHARE = 0.02
@@ -18,34 +19,6 @@ SWAP = np.array([0, 4, 5, 6, 1, 2, 3, 8, 7, 10, 9, *(k + 1 if k % 2 else k - 1 f
 """Landmark of the other side."""
 GROUPS = {"all": range(33), "legs": range(23, 33), "arms": range(13, 23)}
 """Landmarks whose sides are confused together."""
-
-
-@dataclass(frozen=True)
-class Table:
-    """Sightings, one per row (N of them)."""
-
-    frame: NDArray
-    """(N,) int64."""
-    track: NDArray
-    """(N,) int64: name the tracker gave."""
-    score: NDArray
-    """(N,) float32."""
-    box: NDArray
-    """(N, 4) float32, pixels."""
-    image: NDArray
-    """(N, 33, 2) float32, pixels."""
-    world: NDArray
-    """(N, 33, 3) float32, metres."""
-    visibility: NDArray
-    """(N, 33) float32."""
-    look: NDArray
-    """(N, 72) float32: colours."""
-    row: NDArray
-    """(N,) int64: row in the chunk's file."""
-
-    def take(self, index: NDArray) -> "Table":
-        """Some of the rows."""
-        return Table(**{entry.name: getattr(self, entry.name)[index] for entry in fields(self)})
 
 
 @dataclass(frozen=True)
@@ -62,25 +35,24 @@ class Settled:
     """Rows of the whole table that are this person's."""
 
 
-def settle(table: Table, num_frames: int, size: Size) -> list[Settled]:
+def settle(table: Table, groups: list[NDArray], num_frames: int, size: Size) -> list[Settled]:
     """Make one complete, steady table for each person.
 
     Args:
         table: all sightings.
+        groups: rows of each person.
         num_frames: length of the clip.
         size: (height, width) of the frames, pixels.
     """
-    people = []
-    for entries in _join(table):
-        entries = entries[np.argsort(table.frame[entries], kind="stable")]
-        if len(entries) < min(MIN_FRAMES, max(1, num_frames // 4)) and len(entries) < MIN_SHARE * num_frames:
-            continue
-        people.append(_settle_one(table, entries, num_frames, size))
-    return people
+    ordered = [group[np.argsort(table.frame[group], kind="stable")] for group in groups]
+    return [_settle_one(table, entries, num_frames, size) for entries in ordered]
 
 
-def _join(table: Table) -> list[NDArray]:
-    """Give back one name to a person who was lost and found: apart in time, near in size, place and colours."""
+def join(table: Table, num_frames: int) -> list[NDArray]:
+    """Find the rows of each person; one who was lost and found (near in size, place and colours) is one person.
+
+    Those who were hardly seen are left out.
+    """
     groups = [np.flatnonzero(table.track == name) for name in np.unique(table.track)]
     groups.sort(key=lambda entries: table.frame[entries].min())
     joined: list[NDArray] = []
@@ -94,7 +66,8 @@ def _join(table: Table) -> list[NDArray]:
             joined.append(entries)
         else:
             joined[best] = np.concatenate([joined[best], entries])
-    return joined
+    least = min(MIN_FRAMES, max(1, num_frames // 4))
+    return [entries for entries in joined if len(entries) >= least or len(entries) >= MIN_SHARE * num_frames]
 
 
 def _alike(table: Table, earlier: NDArray, later: NDArray) -> float:

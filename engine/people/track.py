@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from engine.people.detect import Detector, Tile, tiles
 from engine.people.landmarks import MIN_PRESENCE, Landmarker, Pose
-from engine.people.roi import Roi
+from engine.people.roi import Roi, at_indices
 
 MAX_PEOPLE = 6
 """People followed at once; the largest ones."""
@@ -17,7 +17,7 @@ SEARCH_EVERY = 16
 SEARCH_WIDE_EVERY = 64
 """Frames between two looks for small newcomers (on tiles)."""
 FORGET_AFTER = 72
-"""Frames after which a lost person is not waited for any more."""
+"""Frames after which a lost person is not waited for any more; at most twice as long as they were seen."""
 MIN_SIDE = 48.0
 """Smallest square that is worth a look, pixels."""
 SAME_POSE = 0.12
@@ -39,6 +39,8 @@ class Track:
     """(72,) float32: colours of the torso, a histogram."""
     missed: int = 0
     """Frames since they were seen last."""
+    hits: int = 0
+    """Frames in which they were seen."""
     smooth: NDArray = field(default_factory=lambda: np.zeros((3, 2, 2)))
     """One-euro filter of the alignment points: value, speed, last raw value."""
 
@@ -82,7 +84,7 @@ class Tracker:
             self._search(where, frame_idx, rgb, seen)
         for track in self._tracks:
             track.missed += all(track.track_id != sighting.track_id for sighting in seen)
-        self._tracks = [track for track in self._tracks if track.missed <= FORGET_AFTER]
+        self._tracks = [track for track in self._tracks if track.missed <= min(FORGET_AFTER, 2 * track.hits)]
         return seen
 
     def _is_cut(self, rgb: NDArray) -> bool:
@@ -95,30 +97,29 @@ class Tracker:
 
     def _follow(self, track: Track, frame_idx: int, rgb: NDArray, seen: list[Sighting]) -> None:
         pose = self._landmarker.find(rgb, track.roi)
-        if pose.score <= MIN_PRESENCE or not _is_sound(pose, rgb):
+        if pose.score <= MIN_PRESENCE or not is_sound(pose, rgb):
             return
-        if any(_is_same(pose, other.pose) for other in seen):
+        if any(is_same(pose, other.pose) for other in seen):
             return  # two tracks on one person: the older one keeps them
         seen.append(self._see(track, frame_idx, rgb, pose))
 
     def _see(self, track: Track, frame_idx: int, rgb: NDArray, pose: Pose) -> Sighting:
-        fresh = track.missed > 0
-        track.roi = _next_roi(track, pose, fresh)
-        track.box_px, track.missed = pose.box_px, 0
-        look = _torso_colors(rgb, pose)
+        track.roi, track.smooth = align_step(None if track.missed else track.smooth, pose)
+        track.box_px, track.missed, track.hits = pose.box_px, 0, track.hits + 1
+        look = torso_colors(rgb, pose)
         track.look = look if not track.look.any() else (0.9 * track.look + 0.1 * look).astype(np.float32)
         return Sighting(frame_idx, track.track_id, pose, look)
 
     def _where_to_search(self, frame_idx: int, rgb: NDArray, cut: bool) -> list[Tile]:
         size = rgb.shape[:2]
-        lost = [track for track in self._tracks if 0 < track.missed or not self._tracks]
+        lost = [track for track in self._tracks if track.missed]
         alone = all(track.missed for track in self._tracks)
         where: list[Tile] = []
         if alone or cut or frame_idx % SEARCH_EVERY == 0:
             where += tiles(size, 0)
-        if cut or frame_idx % SEARCH_WIDE_EVERY == 0 or (alone and frame_idx % 2 == 0):
+        if cut or frame_idx % (2 if alone else SEARCH_EVERY) == 0:
             where += tiles(size, 1)
-        if cut or frame_idx == 0 or (alone and frame_idx % 8 == 0) or frame_idx % (4 * SEARCH_WIDE_EVERY) == 0:
+        if cut or frame_idx % (8 if alone else SEARCH_WIDE_EVERY) == 0:
             where += tiles(size, 2)
         for track in lost:
             if track.missed <= 12 or frame_idx % 4 == 0:
@@ -132,9 +133,9 @@ class Tracker:
             if roi.side < MIN_SIDE or any(_covers(sighting.pose, detection.points_px[0], roi) for sighting in seen):
                 continue
             pose = self._landmarker.find(rgb, roi)
-            if pose.score <= MIN_PRESENCE or not _is_sound(pose, rgb):
+            if pose.score <= MIN_PRESENCE or not is_sound(pose, rgb):
                 continue
-            if any(_is_same(pose, other.pose) for other in seen):
+            if any(is_same(pose, other.pose) or _shares_pixels(pose, other.pose) for other in seen):
                 continue
             track = self._known(pose, rgb, seen)
             if track is None:
@@ -148,7 +149,7 @@ class Tracker:
     def _known(self, pose: Pose, rgb: NDArray, seen: list[Sighting]) -> Track | None:
         """The lost person who this most likely is, or None."""
         taken = {sighting.track_id for sighting in seen}
-        look, box = _torso_colors(rgb, pose), pose.box_px
+        look, box = torso_colors(rgb, pose), pose.box_px
         best, best_score = None, 0.45
         for track in self._tracks:
             if track.missed == 0 or track.track_id in taken:
@@ -166,7 +167,7 @@ class Tracker:
         """Everything that the next step depends on, as arrays."""
         tracks = self._tracks
         return {
-            "state_ids": np.array([[track.track_id, track.missed] for track in tracks], np.int64).reshape(-1, 2),
+            "state_ids": np.array([[t.track_id, t.missed, t.hits] for t in tracks], np.int64).reshape(-1, 3),
             "state_roi": np.array([track.roi.as_array() for track in tracks], np.float64).reshape(-1, 4),
             "state_box": np.array([track.box_px for track in tracks], np.float32).reshape(-1, 4),
             "state_look": np.array([track.look for track in tracks], np.float32).reshape(-1, 72),
@@ -179,25 +180,33 @@ class Tracker:
         """Go on from what `state` returned."""
         rows = zip(*(state[f"state_{name}"] for name in ("ids", "roi", "box", "look", "smooth")))
         self._tracks = [
-            Track(int(ids[0]), Roi.from_array(roi), box, look, int(ids[1]), smooth)
+            Track(int(ids[0]), Roi.from_array(roi), box, look, int(ids[1]), int(ids[2]), smooth)
             for ids, roi, box, look, smooth in rows
         ]
         self._thumb = state["state_thumb"]
         self._next_id = int(state["state_next"])
 
 
-def _next_roi(track: Track, pose: Pose, fresh: bool) -> Roi:
-    """The next square, steadied by a one-euro filter (Casiez et al. 2012; constants of MediaPipe's graph)."""
+def align_step(smooth: NDArray | None, pose: Pose) -> tuple[Roi, NDArray]:
+    """The next square, steadied by a one-euro filter (Casiez et al. 2012; constants of MediaPipe's graph).
+
+    Args:
+        smooth: (3, 2, 2) state of the filter: value, speed, last raw value; None to start it.
+        pose: what was just seen.
+
+    Returns:
+        The square and the new state.
+    """
     raw = pose.align_px.astype(np.float64)
-    if fresh:
-        track.smooth = np.stack([raw, np.zeros((2, 2)), raw])
+    if smooth is None:
+        smooth = np.stack([raw, np.zeros((2, 2)), raw])
     else:
-        value, speed, last = track.smooth
+        value, speed, last = smooth
         scale = 1 / max(1.0, 2 * float(np.hypot(*(raw[1] - raw[0]))))
         speed = speed + _gain(np.array(1.0)) * ((raw - last) * scale * 30 - speed)
         value = value + _gain(0.01 + 10 * np.abs(speed)) * (raw - value)
-        track.smooth = np.stack([value, speed, raw])
-    return Roi.from_points(*track.smooth[0])
+        smooth = np.stack([value, speed, raw])
+    return Roi.from_points(*smooth[0]), smooth
 
 
 def _gain(cutoff_hz: NDArray) -> NDArray:
@@ -205,7 +214,7 @@ def _gain(cutoff_hz: NDArray) -> NDArray:
     return 1 / (1 + 30 / (2 * np.pi * cutoff_hz))
 
 
-def _is_sound(pose: Pose, rgb: NDArray) -> bool:
+def is_sound(pose: Pose, rgb: NDArray) -> bool:
     """The pose is not folded to a point, its middle is in the picture, and its next square is not a wild jump."""
     height, width = rgb.shape[:2]
     middle, above = pose.align_px
@@ -215,9 +224,31 @@ def _is_sound(pose: Pose, rgb: NDArray) -> bool:
     return bool(0.4 < ratio < 2.5 and radius * 2.5 >= MIN_SIDE and inside)
 
 
-def _is_same(pose: Pose, other: Pose) -> bool:
-    size = max(float(np.ptp(pose.image_px[:, 1])), float(np.ptp(other.image_px[:, 1])))
-    return float(np.median(np.hypot(*(pose.image_px - other.image_px).T))) < SAME_POSE * size
+def is_same(pose: Pose, other: Pose) -> bool:
+    """Two poses of one person, joint by joint."""
+    return is_same_place(pose.image_px, other.image_px)
+
+
+def is_same_place(points_px: NDArray, others_px: NDArray) -> bool:
+    """Two sets (33, 2) of landmarks that belong to one person."""
+    size = max(float(np.ptp(points_px[:, 1])), float(np.ptp(others_px[:, 1])))
+    return float(np.median(np.hypot(*(points_px - others_px).T))) < SAME_POSE * size
+
+
+def _shares_pixels(pose: Pose, other: Pose) -> bool:
+    """Most of one mask lies in the other: a second reading of one body (upside down, or half of it)."""
+    low = np.minimum(pose.box_px[:2], other.box_px[:2])
+    span = np.maximum(pose.box_px[2:], other.box_px[2:]) - low
+    if (span > np.ptp(pose.box_px.reshape(2, 2), axis=0) + np.ptp(other.box_px.reshape(2, 2), axis=0)).any():
+        return False
+    scale = 48 / float(span.max())
+    to_grid = np.array([[scale, 0, -low[0] * scale], [0, scale, -low[1] * scale]])
+    masks = []
+    for each in (pose, other):
+        crop_to_image = np.vstack([each.roi.to_image(len(each.mask)), [0, 0, 1]])
+        masks.append(cv2.warpAffine(each.mask, at_indices(to_grid @ crop_to_image), (48, 48)) > 127)
+    smaller = min(masks[0].sum(), masks[1].sum())
+    return bool((masks[0] & masks[1]).sum() > 0.6 * max(1, smaller))
 
 
 def _covers(pose: Pose, hips_px: NDArray, roi: Roi) -> bool:
@@ -237,7 +268,7 @@ def _around(track: Track, rgb: NDArray) -> list[Tile]:
     return [(x0, y0, x0 + side, y0 + side)]
 
 
-def _torso_colors(rgb: NDArray, pose: Pose) -> NDArray:
+def torso_colors(rgb: NDArray, pose: Pose) -> NDArray:
     """(72,) float32 that sums to 1: hue and saturation (8 x 4), and lightness for greys, of the torso and thighs."""
     quad = pose.image_px[[11, 12, 24, 23]]
     to_patch = cv2.getPerspectiveTransform(
