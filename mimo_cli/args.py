@@ -41,6 +41,20 @@ VerifyOption = Annotated[
 LosslessOption = Annotated[bool, typer.Option("--lossless", help="Lossless FFV1 in .mkv instead of H.264 in .mp4.")]
 AlphaOption = Annotated[bool, typer.Option("--alpha", help="The character alone on transparency.")]
 
+ScaleOption = Annotated[
+    float | None,
+    typer.Option("--scale", metavar="X", help="Height of the character over that of the person [default: 1]."),
+]
+JointsOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--joints", metavar="FILE", help="Its joints: joints.toml of mimo or char_cfg.yaml of AnimatedDrawings."
+    ),
+]
+NameOption = Annotated[
+    str | None, typer.Option("--name", metavar="NAME", help="Name of the character [default: that of its picture].")
+]
+
 
 def parse_point(text: str | None) -> tuple[float, float] | None:
     """Return the pixel of `--point X,Y`.

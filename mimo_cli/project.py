@@ -55,13 +55,14 @@ class Project:
 
         Args:
             folder: the project folder.
-            stages: the stage map; `mimo_cli.stages.STAGES` by default.
+            stages: the stage map; by default the one of `mimo_cli.stages` that fits the sources in project.toml.
             more: `weights` (name to sha256) and `verify` (read every file again).
 
         Raises:
             InputError: there is no such project, it was made by a newer mimo, or its project.toml is broken.
         """
-        return cls(folder, _stages(stages), read_settings(folder), **more)
+        settings = read_settings(folder)
+        return cls(folder, _stages(stages, settings), settings, **more)
 
     @classmethod
     def create(
@@ -85,7 +86,7 @@ class Project:
             InputError: a source is missing, the folder cannot be written or holds something else, or it is a project of
                 other sources.
         """
-        stages = _stages(stages)
+        stages = _stages(stages, {"source": sources})
         for path in sources.values():
             if not path.exists():
                 raise InputError(f"{path} is not there.", fix="check the name; ls shows what is in a folder.")
@@ -275,9 +276,11 @@ def _configurable(stages: tuple[Stage, ...]) -> list[str]:
     return [stage.name for stage in stages if dataclasses.fields(stage.params)]
 
 
-def _stages(stages: Iterable[Stage] | None) -> tuple[Stage, ...]:
+def _stages(stages: Iterable[Stage] | None, settings: Mapping[str, Any]) -> tuple[Stage, ...]:
     if stages is None:
-        from mimo_cli.stages import STAGES as stages  # the map imports the engine: late
+        from mimo_cli.stages import stages_of  # the map imports the engine: late
+
+        return stages_of(settings)
     return tuple(stages)
 
 

@@ -1,0 +1,71 @@
+"""mimo animate: a character moves as a motion file says."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from mimo_cli.args import (
+    AlphaOption,
+    DryRunOption,
+    JointsOption,
+    LosslessOption,
+    NameOption,
+    OutOption,
+    ProjectOption,
+    RedoOption,
+    ScaleOption,
+    VerifyOption,
+)
+
+
+def animate(
+    motion: Annotated[
+        Path | None, typer.Option("--motion", "-m", metavar="FILE", help="Motion file: .bvh, .npz.")
+    ] = None,
+    character: Annotated[
+        str | None,
+        typer.Option(
+            "--character", "-c", metavar="PICTURE", help="Picture of the character, or a name in the project."
+        ),
+    ] = None,
+    scene: Annotated[
+        str | None, typer.Option("--scene", metavar="WHAT", help="Colour, picture or video to stand behind.")
+    ] = None,
+    size: Annotated[
+        str | None, typer.Option("--size", metavar="WxH", help="Size of the picture, e.g. 1280x720.")
+    ] = None,
+    fps: Annotated[float | None, typer.Option("--fps", min=1, max=240, help="Frames per second.")] = None,
+    out: OutOption = None,
+    project: ProjectOption = None,
+    scale: ScaleOption = None,
+    joints: JointsOption = None,
+    name: NameOption = None,
+    lossless: LosslessOption = False,
+    alpha: AlphaOption = False,
+    dry_run: DryRunOption = False,
+    redo: RedoOption = None,
+    verify: VerifyOption = False,
+) -> None:
+    """Make a character move as a motion file says.
+
+    \b
+    mimo animate --character drawing.png --motion dance.bvh -o dance.mp4
+    mimo animate --motion dance.bvh --scene beach.jpg
+    mimo animate --motion dance.bvh --alpha -o dance.mov
+
+    Without --character it is the one the project has, or the built-in cat.
+    """
+    from mimo_cli.character import add_character, add_sample
+    from mimo_cli.delivery import deliver, plan_delivery
+    from mimo_cli.opening import open_motion_project, parse_size, remember
+
+    delivery = plan_delivery(out, lossless=lossless, alpha=alpha)
+    width, height = parse_size(size)
+    opened = open_motion_project(motion, scene, project, verify=verify)
+    remember(opened, scale=scale, width=width, height=height, fps=fps)
+    if character is None and not opened.identities():
+        identity = add_sample(opened)
+    else:
+        identity = add_character(opened, character, name=name, joints=joints)
+    deliver(opened, delivery, identity, redo=redo or (), dry_run=dry_run)

@@ -1,0 +1,39 @@
+"""mimo decompose: take a video apart into human, scene and occlusion."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from mimo_cli.args import DryRunOption, PersonOption, PointOption, ProjectOption, RedoOption, VerifyOption, parse_point
+
+
+def decompose(
+    video: Annotated[Path, typer.Argument(metavar="VIDEO", help="The video, or a project that has one.")],
+    folder: Annotated[Path | None, typer.Argument(metavar="[PROJECT]", help="Same as --project.")] = None,
+    project: ProjectOption = None,
+    person: PersonOption = None,
+    point: PointOption = None,
+    dry_run: DryRunOption = False,
+    redo: RedoOption = None,
+    verify: VerifyOption = False,
+) -> None:
+    """Take a video apart: who is in it, what is behind them, what passes in front, how far away it is.
+
+    \b
+    mimo decompose game.mp4
+
+    Writes layers/ of the project: human.mask, scene, occlusion.mask, depth. Paint over any of them and go on.
+    """
+    from mimo_cli import console, slots
+    from mimo_cli.opening import open_video_project, remember
+    from mimo_cli.settings import FILE
+
+    if (video / FILE).is_file():
+        opened = open_video_project(None, video, verify=verify)
+    else:
+        opened = open_video_project(video, project or folder, verify=verify)
+    remember(opened, person=person, point=parse_point(point))
+    goals = (slots.HUMAN_MASK, slots.SCENE, slots.OCCLUSION, slots.DEPTH)
+    for path in opened.run(goals, redo=redo or (), dry_run=dry_run).values():
+        console.current().result(path)

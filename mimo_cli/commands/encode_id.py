@@ -1,0 +1,35 @@
+"""mimo encode-id: a picture becomes a character that can move."""
+
+from typing import Annotated
+
+import typer
+
+from mimo_cli.args import DryRunOption, JointsOption, NameOption, ProjectOption, RedoOption, VerifyOption
+
+
+def encode_id(
+    character: Annotated[str, typer.Argument(metavar="PICTURE", help="Picture or folder of the character.")],
+    project: ProjectOption = None,
+    name: NameOption = None,
+    joints: JointsOption = None,
+    dry_run: DryRunOption = False,
+    redo: RedoOption = None,
+    verify: VerifyOption = False,
+) -> None:
+    """Turn a picture into a character of a project: cutout, joints, solid figure.
+
+    \b
+    mimo encode-id cat.png --project game.mimo
+
+    Writes identity/NAME/. If a limb bends in the wrong place, correct joints.toml (canonical.png shows the figure)
+    and go on.
+    """
+    from mimo_cli import console, slots
+    from mimo_cli.character import add_character
+    from mimo_cli.opening import open_project
+
+    opened = open_project(project, verify=verify)
+    identity = add_character(opened, character, name=name, joints=joints)
+    goals = (slots.CUTOUT, slots.JOINTS, slots.CANONICAL)
+    for path in opened.run(goals, identity=identity, redo=redo or (), dry_run=dry_run).values():
+        console.current().result(path)

@@ -1,0 +1,63 @@
+"""mimo swap: a character takes the place of the person in a video."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from mimo_cli.args import (
+    AlphaOption,
+    DryRunOption,
+    JointsOption,
+    LosslessOption,
+    NameOption,
+    OutOption,
+    PersonOption,
+    PointOption,
+    ProjectOption,
+    RedoOption,
+    ScaleOption,
+    VerifyOption,
+    parse_point,
+)
+
+
+def swap(
+    character: Annotated[
+        str | None,
+        typer.Option(
+            "--character", "-c", metavar="PICTURE", help="Picture of the character, or a name in the project."
+        ),
+    ] = None,
+    video: Annotated[Path | None, typer.Option("--video", metavar="FILE", help="The video to edit.")] = None,
+    out: OutOption = None,
+    project: ProjectOption = None,
+    person: PersonOption = None,
+    point: PointOption = None,
+    scale: ScaleOption = None,
+    joints: JointsOption = None,
+    name: NameOption = None,
+    lossless: LosslessOption = False,
+    alpha: AlphaOption = False,
+    dry_run: DryRunOption = False,
+    redo: RedoOption = None,
+    verify: VerifyOption = False,
+) -> None:
+    """Put a character in the place of the person in a video.
+
+    \b
+    mimo swap --character cat.png --video game.mp4
+    mimo swap --project game.mimo --character cat --lossless -o result.mkv
+
+    Everything made on the way lies in the project folder; a second character in the same video takes a fraction of
+    the time.
+    """
+    from mimo_cli.character import add_character
+    from mimo_cli.delivery import deliver, plan_delivery
+    from mimo_cli.opening import open_video_project, remember
+
+    delivery = plan_delivery(out, lossless=lossless, alpha=alpha)
+    opened = open_video_project(video, project, verify=verify)
+    remember(opened, person=person, point=parse_point(point), scale=scale)
+    identity = add_character(opened, character, name=name, joints=joints)
+    deliver(opened, delivery, identity, redo=redo or (), dry_run=dry_run)

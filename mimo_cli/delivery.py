@@ -1,0 +1,93 @@
+"""Results leave the project: in the form the person asked for, under the name they gave."""
+
+import os
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+from engine.errors import InputError, UsageError
+from mimo_cli import console, disk, slots
+from mimo_cli.artifacts import Slot
+from mimo_cli.project import Project
+
+_PLAIN = (".mp4", ".m4v", ".mov")
+_ALPHA = (".mov", ".webm", ".mkv", ".gif", "")
+
+
+@dataclass(frozen=True)
+class Delivery:
+    """Which result is wanted, and where it goes."""
+
+    slot: Slot
+    params: dict
+    """Settings of the stage that writes it."""
+    out: Path | None
+
+    @property
+    def goals(self) -> tuple[Slot, ...]:
+        """The slots to make."""
+        return (self.slot,)
+
+
+def plan_delivery(out: Path | None, *, lossless: bool, alpha: bool) -> Delivery:
+    """Decide the form of the result from the flags and the suffix of `--out`.
+
+    Raises:
+        UsageError: the suffix does not go with the flags; both flags.
+        InputError: the result cannot be written there.
+    """
+    if lossless and alpha:
+        raise UsageError("--lossless and --alpha are two results.", fix="run it twice, the second takes seconds.")
+    suffix = out.suffix.lower() if out else None
+    if out is not None:
+        _check_place(out, folder=alpha and not suffix)
+    if alpha:
+        if suffix not in (None, *_ALPHA):
+            raise UsageError(f"{out} cannot hold transparency.", fix="use .mov, .webm, .mkv, .gif or a folder name.")
+        return Delivery(slots.OUT_ALPHA, {"export-alpha": {"suffix": ".mov" if suffix is None else suffix or "/"}}, out)
+    if lossless or suffix == ".mkv":
+        if suffix not in (None, ".mkv"):
+            raise UsageError(f"{out}: a lossless result is a .mkv file.", fix=f"use -o {out.with_suffix('.mkv')}")  # type: ignore[union-attr]
+        return Delivery(slots.OUT_LOSSLESS, {}, out)
+    if suffix not in (None, *_PLAIN):
+        hint = ".mp4, or .mkv for a lossless one; with --alpha .mov, .webm, .gif or a folder"
+        raise UsageError(f"{out} is not a name for a video.", fix=f"use {hint}.")
+    return Delivery(slots.OUT, {"export": {"suffix": suffix}} if suffix else {}, out)
+
+
+def deliver(project: Project, delivery: Delivery, identity: str, **run) -> None:
+    """Make the result, copy it to where the person wants it, and print its path."""
+    made = project.run(delivery.goals, identity=identity, overrides=delivery.params, **run)
+    if run.get("dry_run"):
+        return
+    result = made[delivery.slot]
+    if delivery.out is not None:
+        with disk.plain_errors(delivery.out.parent):
+            _copy(result, delivery.out)
+        result = delivery.out
+    console.current().result(result)
+
+
+def _check_place(out: Path, *, folder: bool) -> None:
+    parent = out.resolve().parent
+    if not parent.is_dir():
+        raise InputError(f"{parent} is not a folder.", fix=f"make it: mkdir -p {parent}")
+    if out.is_dir() and not folder:
+        raise InputError(f"{out} is a folder.", fix=f"name a file in it: -o {out / 'result.mp4'}")
+    if not os.access(parent, os.W_OK):
+        raise InputError(f"{parent} cannot be written.", fix="name another place with -o.")
+
+
+def _copy(source: Path, target: Path) -> None:
+    """Copy beside the target, then move into place: a reader never sees half a video."""
+    part = target.with_name(f".{target.name}.part")
+    disk.remove(part)
+    try:
+        if source.is_dir():
+            shutil.copytree(source, part)
+            disk.remove(target)
+        else:
+            shutil.copyfile(source, part)
+        os.replace(part, target)
+    finally:
+        disk.remove(part)

@@ -1,0 +1,116 @@
+"""Opening the project a command is about, and writing down what the person set on the command line."""
+
+from pathlib import Path
+from typing import Any
+
+from engine.errors import InputError, UsageError
+from mimo_cli.project import Project, default_folder, find_folder
+from mimo_cli.settings import FILE
+
+_TABLE_OF = {
+    "person": "segment",
+    "point": "segment",
+    "scale": "animate",
+    "width": "import",
+    "height": "import",
+    "fps": "import",
+    "color": "compose",
+}
+"""Setting to the stage whose it is."""
+
+
+def open_project(folder: Path | None, *, verify: bool = False) -> Project:
+    """Open an existing project: the one named, or the one here."""
+    return Project.open(find_folder(folder), verify=verify)
+
+
+def open_video_project(video: Path | None, folder: Path | None, *, verify: bool = False) -> Project:
+    """Open or make the project of a video.
+
+    Raises:
+        UsageError: neither a video nor a project is named, or the project is one of a motion file.
+        InputError: the video is missing or is none.
+    """
+    from mimo_cli.stages import VIDEO_STAGES
+
+    if video is None:
+        opened = open_project(folder, verify=verify)
+        if "video" not in opened.sources:
+            raise UsageError(f"{opened.root} has no video.", fix="name one: --video FILE, or use mimo animate.")
+        return opened
+    _check_file(video)
+    _check_video(video)
+    return Project.create(folder or default_folder(video), {"video": video}, stages=VIDEO_STAGES, verify=verify)
+
+
+def open_motion_project(
+    motion: Path | None, scene: str | None, folder: Path | None, *, verify: bool = False
+) -> Project:
+    """Open or make the project of a motion file, before a scene.
+
+    Args:
+        motion: the motion file; None takes the project's.
+        scene: a colour, a picture or a video; None keeps the project's.
+        folder: the project folder; None is named after the motion file.
+        verify: read every file again.
+    """
+    from mimo_cli.stages import MOTION_STAGES
+
+    if motion is None:
+        opened = open_project(folder, verify=verify)
+        if scene is not None:
+            remember(opened, color="" if Path(scene).exists() else _color(scene))
+        return opened
+    _check_file(motion)
+    if folder is None and Path(FILE).is_file():
+        folder = Path()
+    sources = {"motion": motion}
+    if scene is not None and Path(scene).exists():
+        _check_video(Path(scene))
+        sources["scene"] = Path(scene)
+    opened = Project.create(folder or default_folder(motion), sources, stages=MOTION_STAGES, verify=verify)
+    if scene is not None:
+        remember(opened, color="" if "scene" in sources else _color(scene))
+    return opened
+
+
+def remember(project: Project, **values: Any) -> None:
+    """Write settings typed on the command line into project.toml; None leaves them as they are."""
+    tables: dict[str, dict[str, Any]] = {}
+    for name, value in values.items():
+        if value is not None:
+            tables.setdefault(_TABLE_OF[name], {})[name] = list(value) if isinstance(value, tuple) else value
+    project.set_params(tables)
+
+
+def parse_size(text: str | None) -> tuple[int | None, int | None]:
+    """Return width and height of "1280x720"; both None for None.
+
+    Raises:
+        UsageError: it is not two whole numbers of at least 16.
+    """
+    if text is None:
+        return None, None
+    width, _, height = text.lower().partition("x")
+    if not (width.isdigit() and height.isdigit() and min(int(width), int(height)) >= 16):
+        raise UsageError(f"--size {text} is not a size.", fix="write width x height in pixels: --size 1280x720")
+    return int(width), int(height)
+
+
+def _color(text: str) -> str:
+    from mimo_cli.runs.backdrop import parse_color
+
+    parse_color(text)
+    return text
+
+
+def _check_file(path: Path) -> None:
+    if not path.exists():
+        raise InputError(f"{path} is not there.", fix="check the name; ls shows what is in a folder.")
+
+
+def _check_video(path: Path) -> None:
+    """Refuse what is no video before a project folder is made for it."""
+    from mimo_cli.runs.source import open_video
+
+    open_video(path)

@@ -1,0 +1,1 @@
+"""What each stage runs: files of slots in, engine calls, files of slots out."""

@@ -1,0 +1,136 @@
+"""decompose: the human, the scene, the occlusion, and how the background moves."""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from itertools import islice
+
+from numpy.typing import NDArray
+
+from engine.types import FrameSource
+from mimo_cli import slots, tables
+from mimo_cli.artifacts import Slot
+from mimo_cli.runs.chunked import write_layers
+from mimo_cli.runs.source import open_source
+from mimo_cli.stage import Job
+
+
+@dataclass(frozen=True, kw_only=True)
+class SegmentParams:
+    """Who is meant."""
+
+    person: int | None = None
+    """Number of the person in `mimo decompose --list-people`; None is the one who matters most by size and motion."""
+    point: tuple[float, float] | None = None
+    """x, y of a pixel on the person in the first frame they are in; None lets `person` decide."""
+
+
+def segment(job: Job) -> None:
+    """Find the people, choose one, and cut them out of every frame."""
+    from engine.layers.matte import human_mask
+
+    from engine.people import choose_person, find_people
+
+    clip, num_frames = open_source(job), open_source(job).num_frames
+    people = find_people(clip, chunks=job.chunks, progress=_part(job, 0, 0.45, num_frames))
+    chosen = choose_person(people, clip.size, person=job.params.person, point_px=job.params.point)
+    person = people[chosen]
+    tables.write_tracks(person.tracks, job.outputs[slots.TRACKS])
+    tables.write_landmarks(person.landmarks, job.outputs[slots.LANDMARKS])
+    masks = human_mask(clip, person, chunks=job.chunks, progress=_part(job, 0.45, 1, num_frames))
+    _write(job, slots.HUMAN_MASK, "gray8", clip, masks)
+    unseen = int((person.tracks.score <= 0).sum())
+    job.facts.update(people=len(people), person=chosen, frames_without_the_person=unseen)
+    if len(people) > 1:
+        job.note(f"{len(people)} people; took number {chosen} (--person N or --point X,Y takes another)")
+    if unseen:
+        job.note(f"the person is not seen in {unseen} of {num_frames} frames; those are bridged")
+
+
+def background(job: Job) -> None:
+    """Follow the still part of the picture."""
+    from engine.layers.background_motion import track_background
+
+    clip = open_source(job)
+    motion = track_background(clip, _mask(job), chunks=job.chunks, progress=job.progress)
+    tables.write_background(motion, job.outputs[slots.BACKGROUND])
+
+
+def scene(job: Job) -> None:
+    """Fill in what the person hides."""
+    from engine.layers.scene import complete_scene
+
+    clip = open_source(job)
+    motion = tables.read_background(job.inputs[slots.BACKGROUND], clip.num_frames)
+    frames = complete_scene(clip, _mask(job), motion, chunks=job.chunks, progress=job.progress)
+    _write(job, slots.SCENE, "rgba", clip, frames)
+
+
+def occlusion(job: Job) -> None:
+    """Find what is in front of the person."""
+    from engine.layers.occlusion import find_occlusion
+
+    clip = open_source(job)
+    frames = find_occlusion(
+        clip,
+        _mask(job),
+        tables.read_background(job.inputs[slots.BACKGROUND], clip.num_frames),
+        tables.read_tracks(job.inputs[slots.TRACKS], clip.num_frames),
+        tables.read_landmarks(job.inputs[slots.LANDMARKS], clip.num_frames),
+        chunks=job.chunks,
+        progress=job.progress,
+    )
+    _write(job, slots.OCCLUSION, "gray8", clip, frames)
+
+
+def depth(job: Job) -> None:
+    """Say how far away everything is, coarsely."""
+    from engine.layers.depth import coarse_depth
+
+    info = tables.read_clip(job.inputs[slots.CLIP])
+    tracks = tables.read_tracks(job.inputs[slots.TRACKS], info.num_frames)
+    landmarks = tables.read_landmarks(job.inputs[slots.LANDMARKS], info.num_frames)
+    mask, front = _mask(job), _layer(job, slots.OCCLUSION, "gray8", info.num_frames)
+    write_layers(
+        job,
+        info.num_frames,
+        info.size,
+        [(slots.DEPTH, "gray16")],
+        lambda start, stop: (
+            (frame,) for frame in coarse_depth(landmarks, tracks, mask, front, info.size, start=start, stop=stop)
+        ),
+    )
+
+
+def _mask(job: Job) -> FrameSource:
+    info = tables.read_clip(job.inputs[slots.CLIP])
+    return _layer(job, slots.HUMAN_MASK, "gray8", info.num_frames)
+
+
+def _layer(job: Job, slot: Slot, kind: str, num_frames: int) -> FrameSource:
+    from engine.video import open_layer
+
+    return open_layer(job.inputs[slot], kind=kind, ours=job.ours(slot), num_frames=num_frames)
+
+
+def _write(job: Job, slot: Slot, kind: str, clip: FrameSource, frames: Iterable[NDArray]) -> None:
+    """Write a video whose frames come in order from an engine that keeps its own chunks."""
+    from engine.video import LayerWriter
+
+    writer = LayerWriter(job.outputs[slot], clip.size, kind)
+    for frame in islice(frames, clip.num_frames):
+        writer.write(frame)
+    writer.close()
+
+
+def _part(job: Job, start: float, stop: float, num_frames: int):
+    """Map the progress of one part of a stage to the progress of the stage."""
+
+    def progress(done: int, total: int) -> None:
+        share = start + (stop - start) * done / max(total, 1)
+        job.progress(round(share * num_frames), num_frames)
+
+    return progress
+
+
+def _frames(source: FrameSource, start: int, stop: int) -> Iterator[NDArray]:
+    return source.read(start, stop)

@@ -1,0 +1,148 @@
+"""fit-motion: a posed body per frame, from a video or from a motion file."""
+
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+
+from engine.errors import RecipeError
+from engine.types import ClipInfo, FrameTimes, Motion
+from mimo_cli import slots, tables
+from mimo_cli.runs.source import open_video
+from mimo_cli.stage import Job
+
+MAX_RATE = 60
+"""Motion files of more frames per second than this are watched at 30: mocap runs at 100 to 240."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class FitParams:
+    """How the body is fitted."""
+
+    iterations: int = 100
+    """Optimisation steps of each round."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ImportParams:
+    """How a motion file becomes a clip."""
+
+    width: int = 0
+    """Pixels; 0 takes the size of the scene, or 512."""
+    height: int = 0
+    """Pixels; 0 takes the size of the scene, or 512."""
+    fps: float = 0.0
+    """Frames per second; 0 keeps the file's own up to 60, and takes 30 above."""
+
+    def __post_init__(self) -> None:
+        if min(self.width, self.height) < 0 or max(self.width, self.height) > 8192:
+            raise RecipeError(f"the size is {self.width}x{self.height}.", fix="use 16 to 8192 pixels, e.g. 1280x720.")
+        if self.fps < 0 or self.fps > 240:
+            raise RecipeError(
+                f"import.fps is {self.fps}.", fix="use 1 to 240 frames per second, or 0 for the file's own."
+            )
+
+
+def fit(job: Job) -> None:
+    """Fit the embedded body to the landmarks of the clip."""
+    from engine.motion import fit as engine_fit
+
+    info = tables.read_clip(job.inputs[slots.CLIP])
+    motion, camera = engine_fit.fit_motion(
+        tables.read_landmarks(job.inputs[slots.LANDMARKS], info.num_frames),
+        tables.read_frames(job.inputs[slots.FRAMES]),
+        tables.read_background(job.inputs[slots.BACKGROUND], info.num_frames),
+        info,
+        params=engine_fit.FitParams(iterations=job.params.iterations),
+        progress=job.progress,
+    )
+    tables.write_camera(camera, job.outputs[slots.CAMERA])
+    _write_body(job, motion)
+
+
+def import_motion(job: Job) -> None:
+    """Read a motion file, choose a clock and a picture size, and place a camera."""
+    from engine.animator.stage_camera import frame_motion
+    from engine.motion.resample import resample
+
+    motion, facts = read_any_motion(job.inputs[slots.MOTION])
+    job.facts.update(facts)
+    for line in facts.get("mapping", ()):
+        job.note(line)
+    rate = _rate(motion, job.params.fps)
+    num_frames = max(1, int((motion.time_s[-1] - motion.time_s[0]) * rate + 1e-6) + 1)
+    time_s = np.arange(num_frames) / float(rate)
+    motion = resample(motion, motion.time_s[0] + time_s)
+    height, width = _size(job)
+    info = ClipInfo(width=width, height=height, num_frames=num_frames, time_base=1 / rate, rate=rate,
+                    pix_fmt="yuv420p" if width % 2 == 0 and height % 2 == 0 else "yuv444p")  # fmt: skip
+    tables.write_clip(info, job.outputs[slots.CLIP])
+    times = FrameTimes(np.arange(num_frames), time_s, np.full(num_frames, 1 / float(rate)))
+    tables.write_frames(times, job.outputs[slots.FRAMES])
+    tables.write_camera(frame_motion(motion, info.size), job.outputs[slots.CAMERA])
+    _write_body(job, motion)
+
+
+def read_any_motion(path: Path) -> tuple[Motion, dict]:
+    """Read a motion file of any kind mimo knows.
+
+    Returns:
+        The motion, and facts for people (the mapping of joints found).
+
+    Raises:
+        InputError: not a motion file, a broken one, or not of a human skeleton.
+    """
+    if path.suffix.lower() == ".npz":
+        from engine.motion.amass import read_amass
+
+        return read_amass(path), {}
+    from engine.motion.retarget import motion_from_bvh
+
+    from engine.body.bvh import read_bvh
+
+    motion, table = motion_from_bvh(read_bvh(path))
+    return motion, {"mapping": str(table).splitlines()}
+
+
+def read_body(job: Job, time_s: np.ndarray) -> Motion:
+    """Read the motion of the project, ours or the person's, at the times of the clip."""
+    from engine.motion.rig import read_motion
+
+    return read_motion(job.inputs[slots.BODY], time_s=time_s)
+
+
+def _write_body(job: Job, motion: Motion) -> None:
+    from engine.motion.rig import write_motion
+
+    write_motion(motion, job.outputs[slots.BODY])
+    height_m = float(motion.rest_m[:, 1].max() - motion.rest_m[:, 1].min())
+    shape = ", ".join(repr(round(float(value), 4)) for value in motion.shape)
+    job.outputs[slots.SHAPE].write_text(
+        "# Shape of the embedded body: ten components in standard deviations, and the height of its joints.\n"
+        f"shape = [{shape}]\njoints_height_m = {height_m:.4f}\n",
+        encoding="utf-8",
+    )
+
+
+def _rate(motion: Motion, fps: float) -> Fraction:
+    if fps:
+        return Fraction(fps).limit_denominator(1001)
+    span = float(motion.time_s[-1] - motion.time_s[0])
+    own = (len(motion) - 1) / span if span > 0 else 30.0
+    nearest = Fraction(round(own)) if abs(own - round(own)) < 0.02 * own else Fraction(own).limit_denominator(1001)
+    return nearest if 1 <= nearest <= MAX_RATE else Fraction(30)
+
+
+def _size(job: Job) -> tuple[int, int]:
+    height, width = job.params.height, job.params.width
+    if not (height and width) and slots.BACKDROP in job.inputs:
+        seen = open_video(job.inputs[slots.BACKDROP]).size
+        return (height or seen[0], width or seen[1]) if not (height or width) else _scaled(height, width, seen)
+    return height or width or 512, width or height or 512
+
+
+def _scaled(height: int, width: int, seen: tuple[int, int]) -> tuple[int, int]:
+    if height:
+        return height, max(2, round(seen[1] * height / seen[0] / 2) * 2)
+    return max(2, round(seen[0] * width / seen[1] / 2) * 2), width

@@ -1,0 +1,212 @@
+"""animate, compose, export: the character moves, goes into the scene, and out comes a video."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from engine.errors import RecipeError
+from engine.types import ClipInfo, Patch, Size
+from mimo_cli import slots, tables
+from mimo_cli.runs.backdrop import Backdrop
+from mimo_cli.runs.chunked import write_layers
+from mimo_cli.runs.motion import read_body
+from mimo_cli.runs.source import open_source
+from mimo_cli.stage import Job
+
+PLAIN_SUFFIXES = (".mp4", ".m4v", ".mov")
+ALPHA_SUFFIXES = (".mov", ".webm", ".mkv", ".gif", "/")
+
+
+@dataclass(frozen=True, kw_only=True)
+class AnimateParams:
+    """How the character stands in the scene."""
+
+    scale: float = 1.0
+    """Height of the character over the height of the person replaced."""
+    shadow: float = 0.5
+    """Strength of the contact shadow, 0 ... 1."""
+    match_light: bool = True
+    """Bring brightness and cast of the character to those of the scene."""
+
+    def __post_init__(self) -> None:
+        if not 0.05 <= self.scale <= 20:
+            raise RecipeError(f"animate.scale is {self.scale}.", fix="use 0.05 to 20; 1 is the height of the person.")
+        if not 0 <= self.shadow <= 1:
+            raise RecipeError(f"animate.shadow is {self.shadow}.", fix="use 0 (none) to 1 (black).")
+
+
+@dataclass(frozen=True, kw_only=True)
+class BackdropParams:
+    """What stands behind an animation."""
+
+    color: str = ""
+    """A colour name or #rrggbb; empty is a light studio, or the scene of the project when it has one."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExportParams:
+    """How the result is written."""
+
+    suffix: str = ".mp4"
+    """".mp4", ".m4v" or ".mov": the same streams in another container."""
+
+    def __post_init__(self) -> None:
+        if self.suffix not in PLAIN_SUFFIXES:
+            raise RecipeError(f'export.suffix is "{self.suffix}".', fix=f"use one of {', '.join(PLAIN_SUFFIXES)}.")
+
+
+@dataclass(frozen=True, kw_only=True)
+class AlphaParams:
+    """How the character alone is written."""
+
+    suffix: str = ".mov"
+    """".mov" is ProRes 4444, ".webm" VP9, ".mkv" FFV1, ".gif" a GIF, "/" a folder of PNG."""
+
+    def __post_init__(self) -> None:
+        if self.suffix not in ALPHA_SUFFIXES:
+            raise RecipeError(
+                f'export-alpha.suffix is "{self.suffix}".', fix=f"use one of {', '.join(ALPHA_SUFFIXES)}."
+            )
+
+
+def animate(job: Job) -> None:
+    """Render the character in every frame, and the shadow it casts."""
+    from engine.animator.puppet import PuppetAnimator
+
+    from engine.identity import load_puppet
+
+    info = tables.read_clip(job.inputs[slots.CLIP])
+    times = tables.read_frames(job.inputs[slots.FRAMES])
+    camera = tables.read_camera(job.inputs[slots.CAMERA], info.num_frames)
+    motion = read_body(job, times.time_s)
+    puppet = load_puppet(job.inputs[slots.PUPPET])
+    params = job.params
+    light = _light(job, puppet) if params.match_light else None
+    animator = PuppetAnimator(puppet, motion, camera, info.size, scale=params.scale, shadow=params.shadow, light=light)
+
+    def frames(start: int, stop: int) -> Iterator[tuple[NDArray, NDArray]]:
+        for idx in range(start, stop):
+            yield _full_frame(animator.render(idx), info.size)
+
+    write_layers(job, info.num_frames, info.size, [(slots.HUMAN, "rgba"), (slots.SHADOW, "gray8")], frames)
+
+
+def compose(job: Job) -> None:
+    """Put scene, shadow, character and occlusion over the source, and leave everything else alone."""
+    from engine.compositor import compose as compose_frame
+
+    clip = open_source(job)
+    changed = np.zeros(clip.num_frames, np.int64)
+
+    def frames(start: int, stop: int) -> Iterator[tuple[list[NDArray]]]:
+        layers = [
+            _open(job, slots.SCENE, "rgba", clip.info).read(start, stop),
+            _open(job, slots.OCCLUSION, "gray8", clip.info).read(start, stop),
+            _patches(job, clip.info, start, stop),
+        ]
+        for frame, scene, front, patch in zip(clip.read_frames(start, stop), *layers, strict=True):
+            planes, num_changed = compose_frame(frame, scene_rgba=scene, patch=patch, occlusion=front, info=clip.info)
+            changed[frame.idx] = num_changed
+            yield (planes,)
+
+    write_layers(job, clip.num_frames, clip.size, [(slots.RESULT, clip.info.pix_fmt)], frames)
+    if changed.all():  # a resumed run has not seen the chunks of the first one
+        job.facts["changed"] = round(float(changed.mean() / (clip.size[0] * clip.size[1])), 4)
+        job.note(f"{100 * job.facts['changed']:.1f} % of the pixels changed; all others are the source's own")
+
+
+def compose_backdrop(job: Job) -> None:
+    """Put the character before a colour, a picture or a video."""
+    from engine.compositor import compose as compose_frame
+
+    from engine.video import Frame, rgb_to_planes
+
+    info = tables.read_clip(job.inputs[slots.CLIP])
+    times = tables.read_frames(job.inputs[slots.FRAMES])
+    backdrop = Backdrop(job.inputs.get(slots.BACKDROP), job.params.color, info.size)
+
+    def frames(start: int, stop: int) -> Iterator[tuple[list[NDArray]]]:
+        behind = backdrop.read(times.time_s[start:stop])
+        for idx, (rgb, patch) in enumerate(zip(behind, _patches(job, info, start, stop), strict=True), start=start):
+            frame = Frame(idx, rgb_to_planes(rgb, info), info)
+            yield (compose_frame(frame, scene_rgba=None, patch=patch, occlusion=None, info=info)[0],)
+
+    write_layers(job, info.num_frames, info.size, [(slots.RESULT, info.pix_fmt)], frames)
+
+
+def export(job: Job) -> None:
+    """Write the video to watch and to send: H.264, with the source's sound."""
+    _encode_result(job, job.output(slots.OUT, job.params.suffix), "h264")
+
+
+def export_lossless(job: Job) -> None:
+    """Write the result without loss, with the source's sound."""
+    _encode_result(job, job.outputs[slots.OUT_LOSSLESS], "lossless")
+
+
+def export_alpha(job: Job) -> None:
+    """Write the character alone, on nothing."""
+    info = tables.read_clip(job.inputs[slots.CLIP])
+    frames = _counted(job, _open(job, slots.HUMAN, "rgba", info).read(), info.num_frames)
+    _encode(job, frames, info, job.output(slots.OUT_ALPHA, job.params.suffix), "alpha")
+
+
+def _encode_result(job: Job, path: Path, mode: str) -> None:
+    info = tables.read_clip(job.inputs[slots.CLIP])
+    planes = _open(job, slots.RESULT, info.pix_fmt, info).read()
+    _encode(job, _counted(job, planes, info.num_frames), info, path, mode)
+
+
+def _encode(job: Job, frames: Iterator, info: ClipInfo, path: Path, mode: str) -> None:
+    from engine.video import encode_result
+
+    sound = job.inputs.get(slots.VIDEO) or job.inputs.get(slots.BACKDROP)
+    times = tables.read_frames(job.inputs[slots.FRAMES])
+    notes = encode_result(frames, info, times, path, audio_from=sound, mode=mode)
+    for note in notes:
+        job.note(note)
+
+
+def _counted(job: Job, frames: Iterator, num_frames: int) -> Iterator:
+    for done, frame in enumerate(frames, start=1):
+        yield frame
+        job.progress(done, num_frames)
+
+
+def _open(job: Job, slot, kind: str, info: ClipInfo):
+    from engine.video import open_layer
+
+    return open_layer(job.inputs[slot], kind=kind, ours=job.ours(slot), num_frames=info.num_frames, size=info.size)
+
+
+def _patches(job: Job, info: ClipInfo, start: int, stop: int) -> Iterator[Patch]:
+    """The rendered character and its shadow, cut to where they are."""
+    human = _open(job, slots.HUMAN, "rgba", info).read(start, stop)
+    shadow = _open(job, slots.SHADOW, "gray8", info).read(start, stop)
+    for rgba, dark in zip(human, shadow, strict=True):
+        yield _cut(rgba, dark)
+
+
+def _cut(rgba: NDArray, shadow: NDArray) -> Patch:
+    import cv2
+
+    x, y, width, height = cv2.boundingRect(np.maximum(rgba[..., 3], shadow))
+    part = rgba[y : y + height, x : x + width]
+    alpha = part[..., 3:].astype(np.uint16)
+    premultiplied = np.concatenate([(part[..., :3] * alpha + 127) // 255, alpha], axis=-1).astype(np.uint8)
+    return Patch(x, y, premultiplied, shadow[y : y + height, x : x + width])
+
+
+def _full_frame(patch: Patch, size: Size) -> tuple[NDArray, NDArray]:
+    """A patch as straight RGBA and shadow of the whole frame."""
+    rgba, shadow = np.zeros((*size, 4), np.uint8), np.zeros(size, np.uint8)
+    height, width = patch.shadow.shape
+    window = np.s_[patch.y0 : patch.y0 + height, patch.x0 : patch.x0 + width]
+    alpha = patch.rgba[..., 3:].astype(np.uint16)
+    color = (patch.rgba[..., :3].astype(np.uint16) * 255 + alpha // 2) // np.maximum(alpha, 1)
+    rgba[window] = np.concatenate([np.minimum(color, 255), alpha], axis=-1).astype(np.uint8)
+    shadow[window] = patch.shadow
+    return rgba, shadow

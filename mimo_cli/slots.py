@@ -1,0 +1,70 @@
+"""Every place of a project folder, by name. The stages between them are in `mimo_cli/stages.py`."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from engine.errors import InputError
+from mimo_cli.artifacts import FOLDER, Slot, check_columns, data_slot, picture_slot, source_slot, video_slot
+
+VIDEO = source_slot("video")
+"""The clip to edit."""
+MOTION = source_slot("motion")
+"""A motion file (BVH, AMASS) to animate."""
+BACKDROP = source_slot("scene")
+"""A picture or a video to stand behind an animation."""
+
+CLIP = data_slot("clip/clip", ".toml")
+FRAMES = data_slot("clip/frames", ".csv", check=check_columns("frame_idx", "pts", "time_s", "duration_s"))
+
+
+def _fits_the_clip(path: Path, others: Mapping[Slot, Path]) -> None:
+    """A layer has as many frames as the clip, of the same size."""
+    from engine.video import open_layer
+    from mimo_cli.tables import read_clip
+
+    if CLIP not in others:
+        return
+    info = read_clip(others[CLIP])
+    layer = open_layer(path, kind="rgba")
+    if layer.num_frames != info.num_frames:
+        raise InputError(
+            f"{path} has {layer.num_frames} frames; the clip has {info.num_frames}.",
+            f"export it again with {info.num_frames} frames, or delete it and mimo makes a new one.",
+        )
+    if layer.size != info.size:
+        raise InputError(
+            f"{path} is {layer.size[1]}x{layer.size[0]}; the clip is {info.width}x{info.height}.",
+            f"export it again at {info.width}x{info.height}, or delete it and mimo makes a new one.",
+        )
+
+
+def _layer(stem: str) -> Slot:
+    return video_slot(stem, check=_fits_the_clip, check_with=(CLIP,))
+
+
+TRACKS = data_slot("layers/tracks", ".csv", check=check_columns("frame_idx", "x0_px", "y0_px", "x1_px", "y1_px"))
+LANDMARKS = data_slot("layers/landmarks", ".csv", check=check_columns("frame_idx", "score", "nose.x_px"))
+HUMAN_MASK = _layer("layers/human.mask")
+BACKGROUND = data_slot("layers/background", ".csv", check=check_columns("frame_idx", "h00", "inliers"))
+SCENE = _layer("layers/scene")
+OCCLUSION = _layer("layers/occlusion.mask")
+DEPTH = _layer("layers/depth")
+
+BODY = data_slot("motion/body", ".bvh", ".npz")
+SHAPE = data_slot("motion/shape", ".toml")
+CAMERA = data_slot("motion/camera", ".csv", check=check_columns("frame_idx", "fx_px", "fy_px", "rx_rad", "tx_m"))
+
+REFERENCE = picture_slot("identity/{name}/reference")
+MASK = picture_slot("identity/{name}/mask")
+"""A person's own mask of the reference: white is the character."""
+CUTOUT = picture_slot("identity/{name}/cutout")
+JOINTS = data_slot("identity/{name}/joints", ".toml", ".yaml", ".yml")
+PUPPET = data_slot("identity/{name}/puppet", ".npz")
+CANONICAL = picture_slot("identity/{name}/canonical")
+
+HUMAN = video_slot("render/{name}/human", check=_fits_the_clip, check_with=(CLIP,))
+SHADOW = video_slot("render/{name}/shadow", check=_fits_the_clip, check_with=(CLIP,))
+RESULT = video_slot("render/{name}/result", check=_fits_the_clip, check_with=(CLIP,))
+OUT = Slot("out/{name}", (".mp4", ".mov", ".m4v"), result=True)
+OUT_LOSSLESS = Slot("out/{name}.lossless", (".mkv",), result=True)
+OUT_ALPHA = Slot("out/{name}.alpha", (".mov", ".webm", ".mkv", ".gif", FOLDER), result=True)

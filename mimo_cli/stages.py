@@ -1,0 +1,210 @@
+"""THE MAP: every stage, what it reads and what it writes, in the order of the walk.
+
+    video ──ingest──> clip ──segment──> human mask, landmarks ──background──> scene, occlusion, depth
+                                             └──fit──> motion, camera            │
+    picture ──cutout──> joints ──lift──> puppet ──animate──> human, shadow ──compose──> result ──export──> out
+
+A project of a video walks `VIDEO_STAGES`; a project of a motion file, with nothing filmed, walks `MOTION_STAGES`.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from mimo_cli.runs import clip, identity, layers, motion, render
+from mimo_cli.slots import (
+    BACKDROP,
+    BACKGROUND,
+    BODY,
+    CAMERA,
+    CANONICAL,
+    CLIP,
+    CUTOUT,
+    DEPTH,
+    FRAMES,
+    HUMAN,
+    HUMAN_MASK,
+    JOINTS,
+    LANDMARKS,
+    MASK,
+    MOTION,
+    OCCLUSION,
+    OUT,
+    OUT_ALPHA,
+    OUT_LOSSLESS,
+    PUPPET,
+    REFERENCE,
+    RESULT,
+    SCENE,
+    SHADOW,
+    SHAPE,
+    TRACKS,
+    VIDEO,
+)
+from mimo_cli.stage import Stage
+
+INGEST = Stage(
+    name="ingest",
+    version=1,
+    about="read the video",
+    reads=(VIDEO,),
+    writes=(CLIP, FRAMES),
+    run=clip.ingest,
+)
+SEGMENT = Stage(
+    name="segment",
+    version=1,
+    about="find the person and cut them out",
+    reads=(VIDEO, CLIP),
+    writes=(TRACKS, LANDMARKS, HUMAN_MASK),
+    params=layers.SegmentParams,
+    run=layers.segment,
+)
+TRACK_BACKGROUND = Stage(
+    name="background",
+    version=1,
+    about="follow the camera",
+    reads=(VIDEO, CLIP, HUMAN_MASK),
+    writes=(BACKGROUND,),
+    run=layers.background,
+)
+COMPLETE_SCENE = Stage(
+    name="scene",
+    version=1,
+    about="fill in the scene behind the person",
+    reads=(VIDEO, CLIP, HUMAN_MASK, BACKGROUND),
+    writes=(SCENE,),
+    run=layers.scene,
+)
+FIND_OCCLUSION = Stage(
+    name="occlusion",
+    version=1,
+    about="find what passes in front",
+    reads=(VIDEO, CLIP, HUMAN_MASK, BACKGROUND, TRACKS, LANDMARKS),
+    writes=(OCCLUSION,),
+    run=layers.occlusion,
+)
+ESTIMATE_DEPTH = Stage(
+    name="depth",
+    version=1,
+    about="order the layers in depth",
+    reads=(CLIP, HUMAN_MASK, OCCLUSION, TRACKS, LANDMARKS),
+    writes=(DEPTH,),
+    run=layers.depth,
+)
+FIT = Stage(
+    name="fit",
+    version=1,
+    about="fit a body to the person",
+    reads=(CLIP, FRAMES, LANDMARKS, BACKGROUND),
+    writes=(BODY, SHAPE, CAMERA),
+    params=motion.FitParams,
+    run=motion.fit,
+)
+IMPORT = Stage(
+    name="import",
+    version=1,
+    about="read the motion",
+    reads=(MOTION,),
+    optional=(BACKDROP,),
+    writes=(CLIP, FRAMES, BODY, SHAPE, CAMERA),
+    params=motion.ImportParams,
+    run=motion.import_motion,
+)
+CUT_OUT = Stage(
+    name="cutout",
+    version=1,
+    about="cut out the character",
+    reads=(REFERENCE,),
+    optional=(MASK,),
+    writes=(CUTOUT,),
+    run=identity.cutout,
+)
+FIND_JOINTS = Stage(
+    name="joints",
+    version=1,
+    about="find its joints",
+    reads=(CUTOUT,),
+    writes=(JOINTS,),
+    run=identity.joints,
+)
+LIFT = Stage(
+    name="lift",
+    version=1,
+    about="make a solid figure of it",
+    reads=(CUTOUT, JOINTS),
+    writes=(PUPPET, CANONICAL),
+    run=identity.lift,
+)
+ANIMATE = Stage(
+    name="animate",
+    version=1,
+    about="animate the character",
+    reads=(CLIP, FRAMES, BODY, SHAPE, CAMERA, PUPPET),
+    optional=(VIDEO, HUMAN_MASK),
+    writes=(HUMAN, SHADOW),
+    params=render.AnimateParams,
+    run=render.animate,
+)
+COMPOSE = Stage(
+    name="compose",
+    version=1,
+    about="put everything together",
+    reads=(VIDEO, CLIP, FRAMES, SCENE, OCCLUSION, HUMAN, SHADOW),
+    writes=(RESULT,),
+    run=render.compose,
+)
+COMPOSE_BACKDROP = Stage(
+    name="compose",
+    version=1,
+    about="put everything together",
+    reads=(CLIP, FRAMES, HUMAN, SHADOW),
+    optional=(BACKDROP,),
+    writes=(RESULT,),
+    params=render.BackdropParams,
+    run=render.compose_backdrop,
+)
+EXPORT = Stage(
+    name="export",
+    version=1,
+    about="write the video",
+    reads=(CLIP, FRAMES, RESULT),
+    optional=(VIDEO, BACKDROP),
+    writes=(OUT,),
+    params=render.ExportParams,
+    run=render.export,
+)
+EXPORT_LOSSLESS = Stage(
+    name="export-lossless",
+    version=1,
+    about="write the lossless video",
+    reads=(CLIP, FRAMES, RESULT),
+    optional=(VIDEO, BACKDROP),
+    writes=(OUT_LOSSLESS,),
+    run=render.export_lossless,
+)
+EXPORT_ALPHA = Stage(
+    name="export-alpha",
+    version=1,
+    about="write the character alone",
+    reads=(CLIP, FRAMES, HUMAN),
+    optional=(VIDEO, BACKDROP),
+    writes=(OUT_ALPHA,),
+    params=render.AlphaParams,
+    run=render.export_alpha,
+)
+
+_IDENTITY = (CUT_OUT, FIND_JOINTS, LIFT)
+_EXPORTS = (EXPORT, EXPORT_LOSSLESS, EXPORT_ALPHA)
+VIDEO_STAGES = (
+    *(INGEST, SEGMENT, TRACK_BACKGROUND, COMPLETE_SCENE, FIND_OCCLUSION, ESTIMATE_DEPTH, FIT),
+    *(*_IDENTITY, ANIMATE, COMPOSE, *_EXPORTS),
+)
+MOTION_STAGES = (IMPORT, *_IDENTITY, ANIMATE, COMPOSE_BACKDROP, *_EXPORTS)
+STAGES = VIDEO_STAGES
+"""What a project walks before it has a source."""
+
+
+def stages_of(settings: Mapping[str, Any]) -> tuple[Stage, ...]:
+    """Return the stages of a project from the tables of its project.toml: a video's, or a motion file's."""
+    source = settings.get("source", {})
+    return MOTION_STAGES if "motion" in source and "video" not in source else VIDEO_STAGES
