@@ -1,0 +1,127 @@
+"""Find the skeleton of a character in its cutout."""
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from engine.identity.silhouette import fit_skeleton
+from engine.identity.skeleton import complete_body
+from engine.types import LANDMARKS, Landmarks, PictureJoints
+
+TRUSTED = 0.8
+"""Score of the pose network from which a fitting pose is taken without comparison."""
+
+POSSIBLE = 0.4
+"""Score from which a pose is compared with what the silhouette says."""
+
+
+def find_joints(cutout: NDArray) -> PictureJoints:
+    """Find the joints of a character.
+
+    Args:
+        cutout: (H, W, 4) uint8 straight RGBA, one figure.
+
+    Returns:
+        The 22 joints of the body in pixels of the cutout, left and right being the character's own. Joints of parts that
+        the picture does not show (legs of half a body) lie outside the figure.
+
+    Source: the pose network where it is confident and its bones lie in the silhouette, else `fit_skeleton`.
+    """
+    from engine.people.still import find_pose
+
+    landmarks = find_pose(np.ascontiguousarray(cutout))
+    alpha = cutout[..., 3]
+    guess = None
+    if landmarks is not None:
+        points, trust = points_from_landmarks(landmarks), float(landmarks.score[0])
+        fit = fit_of(points, alpha)
+        if trust >= TRUSTED and fit > 0.6:
+            return complete_body(points, confidence=min(fit + 0.1, trust), source="blazepose")
+        if trust >= POSSIBLE and _stands(points, alpha):
+            guess = fit_skeleton(alpha)
+            if fit > fit_of(guess.points, alpha) - 0.02 or (guess.confidence < 0.5 and fit > 0.6):
+                return complete_body(points, confidence=max(min(fit, trust), 0.5), source="blazepose")
+    guess = guess or fit_skeleton(alpha)
+    fit = fit_of(guess.points, alpha)
+    return complete_body(
+        guess.points, confidence=guess.confidence * min(fit / 0.7, 1), source="silhouette", size=cutout.shape[:2]
+    )
+
+
+def _stands(points: dict[str, NDArray], alpha: NDArray) -> bool:
+    """Whether a skeleton is upright, faces the viewer and is not squeezed into a corner of the figure."""
+    _, _, width, height = cv2.boundingRect((alpha >= 128).astype(np.uint8))
+    trunk = points["pelvis"] - points["neck"]
+    hips = points["left_hip"] - points["right_hip"]
+    shoulders = points["left_shoulder"] - points["right_shoulder"]
+    lengths = [
+        np.linalg.norm(points[f"{side}_{a}"] - points[f"{side}_{b}"])
+        for side in ("left", "right")
+        for a, b in (("shoulder", "elbow"), ("hip", "knee"))
+    ]
+    long = max(width, height)
+    upright = trunk[1] > 0.12 * long and points["head"][1] < points["neck"][1] and trunk[1] > abs(trunk[0])
+    alike = all(1 / 2.5 < a / max(b, 1e-6) < 2.5 for a, b in zip(lengths[:2], lengths[2:]))
+    return bool(upright and alike and hips[0] > 0 and shoulders[0] > 0.05 * long)
+
+
+def points_from_landmarks(landmarks: Landmarks) -> dict[str, NDArray]:
+    """(2,) pixels by joint name, from BlazePose's landmarks of one picture."""
+    xy = {name: landmarks.image_px[0, k].astype(np.float64) for k, name in enumerate(LANDMARKS)}
+    points = {}
+    for side in ("left", "right"):
+        for joint in ("shoulder", "elbow", "wrist", "hip", "knee", "ankle"):
+            points[f"{side}_{joint}"] = xy[f"{side}_{joint}"]
+        points[f"{side}_foot"] = xy[f"{side}_foot_index"]
+    shoulders = 0.5 * (xy["left_shoulder"] + xy["right_shoulder"])
+    ears = 0.5 * (xy["left_ear"] + xy["right_ear"])
+    points["pelvis"] = 0.5 * (xy["left_hip"] + xy["right_hip"])
+    points["neck"] = shoulders + 0.15 * (ears - shoulders)
+    points["head"] = shoulders + 0.6 * (ears - shoulders)
+    return points
+
+
+def fit_of(points: dict[str, NDArray], alpha: NDArray) -> float:
+    """0 ... 1: how well a skeleton explains a silhouette.
+
+    Args:
+        points: (2,) pixels by joint name.
+        alpha: (H, W) uint8.
+
+    Returns:
+        Share of the figure that the largest discs inside it about the skeleton's bones cover, times the share of the
+        bones' length that is inside.
+    """
+    scale = min(1.0, 256 / max(alpha.shape))
+    small = cv2.resize(alpha, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
+    mask = (small >= 128).astype(np.uint8)
+    dist = cv2.distanceTransform(np.pad(mask, 1), cv2.DIST_L2, 5)[1:-1, 1:-1]
+    rows, cols = mask.shape
+    covered, inside = np.zeros_like(mask), []
+    for line in _bones(points, scale):
+        x, y = line[:, 0].astype(int), line[:, 1].astype(int)
+        ok = (x >= 0) & (y >= 0) & (x < cols) & (y < rows)  # below the edge of half a body nothing contradicts
+        inside += list(mask[y[ok], x[ok]] > 0)
+        for column, row in zip(x[ok], y[ok]):
+            radius = int(1.15 * dist[row, column] + 1)
+            if mask[row, column]:
+                cv2.circle(covered, (int(column), int(row)), radius, 1, -1)
+    return float((covered & mask).sum() / max(mask.sum(), 1) * np.mean(inside)) if inside else 0.0
+
+
+def _bones(points: dict[str, NDArray], scale: float) -> list[NDArray]:
+    """(M, 2) points along each bone; head, hands and feet run on to about where they end."""
+    neck, head = points["neck"], points["head"]
+    trunk = np.linalg.norm(points["pelvis"] - neck)
+    up = (head - neck) / max(np.linalg.norm(head - neck), 1e-6)
+    chains = [np.stack([points["pelvis"], neck, head, head + 0.35 * trunk * up])]
+    for side in ("left", "right"):
+        shoulder, elbow, wrist = (points[f"{side}_{joint}"] for joint in ("shoulder", "elbow", "wrist"))
+        chains.append(np.stack([shoulder, elbow, wrist, wrist + 0.3 * (wrist - elbow)]))
+        chains.append(np.stack([points[f"{side}_{joint}"] for joint in ("hip", "knee", "ankle")]))
+    lines = []
+    for chain in chains:
+        for a, b in zip(chain[:-1], chain[1:]):
+            count = max(int(np.linalg.norm(b - a) * scale / 2), 2)
+            lines.append(scale * (a + np.linspace(0, 1, count)[:, None] * (b - a)))
+    return lines
