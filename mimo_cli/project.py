@@ -96,7 +96,7 @@ class Project:
             return cls.open(folder, stages, **more) if sources else project
         if folder.exists() and not folder.is_dir():
             raise InputError(f"{folder} is a file, not a project folder.", fix="name another folder with --project")
-        if folder.is_dir() and any(not path.name.startswith(".") for path in folder.iterdir()):
+        if folder.is_dir() and any(not path.name.startswith((".", FILE)) for path in folder.iterdir()):
             raise InputError(f"{folder} is a folder with other things in it.", fix="name a new folder with --project")
         with disk.plain_errors(folder):
             folder.mkdir(parents=True, exist_ok=True)
