@@ -4,7 +4,19 @@ Everything a person gives comes in here, upright and in exact time; everything t
 """
 
 from engine.video.clip import Clip, Frame, open_clip
+from engine.video.encode import container_for, encode_result
 from engine.video.layer import LayerWriter, concat_layers, open_layer
 from engine.video.still import read_image, write_png
 
-__all__ = ["Clip", "Frame", "LayerWriter", "concat_layers", "open_clip", "open_layer", "read_image", "write_png"]
+__all__ = [
+    "Clip",
+    "Frame",
+    "LayerWriter",
+    "concat_layers",
+    "container_for",
+    "encode_result",
+    "open_clip",
+    "open_layer",
+    "read_image",
+    "write_png",
+]

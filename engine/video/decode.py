@@ -5,6 +5,7 @@ import threading
 from collections.abc import Generator, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import TypeVar
 
@@ -183,16 +184,14 @@ def _walk(path: Path, stream_index: int, thread_type: str) -> _Walk:
 
 def _repair_pts(raw: list[int | None], durations: list[int], stream: "av.VideoStream") -> tuple[NDArray, bool]:
     """Strictly rising pts; False where they had to be made up."""
-    if all(p is not None for p in raw) and all(a < b for a, b in zip(raw[:-1], raw[1:])):
+    if all(p is not None for p in raw) and all(a < b for a, b in pairwise(raw)):
         return np.array(raw, np.int64), True
     rate = stream.average_rate or stream.guessed_rate or 25
     step = max(1, round(1 / (rate * stream.time_base)))
     pts: list[int] = []
     for value in raw:
-        lowest = pts[-1] + 1 if pts else None
-        if value is None:
-            value = pts[-1] + step if pts else 0
-        pts.append(value if lowest is None else max(value, lowest))
+        after = pts[-1] + step if pts else 0
+        pts.append(after if value is None else max(value, pts[-1] + 1) if pts else value)
     return np.array(pts, np.int64), False
 
 

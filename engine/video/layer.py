@@ -46,7 +46,7 @@ class LayerWriter:
 
     def __init__(self, path: str | os.PathLike[str], size: Size, kind: str, *, threads: int = 2) -> None:
         self.path, self.size, self.kind = Path(path), size, kind
-        pix_fmt = STORED.get(kind, kind)
+        pix_fmt = STORED.get(kind) or stored_format(kind)
         self._layout = None if kind in STORED else plane_layout(kind)
         assert kind in STORED or self._layout is not None, kind
         self._pix_fmt = pix_fmt
@@ -87,7 +87,7 @@ class LayerWriter:
         if self._layout is not None:
             assert isinstance(frame, list)
             assert frame[0].shape == self.size, (frame[0].shape, self.size)
-            return planes_frame(frame, self._pix_fmt)
+            return stored_frame(frame, self.kind)
         assert isinstance(frame, np.ndarray)
         assert frame.shape[:2] == self.size, (frame.shape, self.size)
         if self.kind in ("gray8", "gray16"):
@@ -100,10 +100,15 @@ class LayerWriter:
 
 
 def add_ffv1_stream(
-    container: "av.container.OutputContainer", size: Size, pix_fmt: str, time_base: Fraction, threads: int
+    container: "av.container.OutputContainer",
+    size: Size,
+    pix_fmt: str,
+    time_base: Fraction,
+    threads: int,
+    rate: Fraction = Fraction(LAYER_RATE),
 ) -> "av.VideoStream":
     """Add a lossless video stream to a file being written, set up so that equal input gives equal bytes."""
-    stream = container.add_stream("ffv1", rate=LAYER_RATE)
+    stream = container.add_stream("ffv1", rate=rate)
     assert isinstance(stream, av.VideoStream)
     stream.height, stream.width = size
     stream.pix_fmt = pix_fmt
@@ -113,8 +118,22 @@ def add_ffv1_stream(
     codec.thread_type, codec.thread_count = "SLICE", threads
     codec.flags |= av.codec.context.Flags.bitexact
     codec.gop_size = 1
-    codec.options = {"level": "3", "slices": str(NUM_SLICES), "slicecrc": "1", "coder": "rice", "context": "0"}
+    slices = NUM_SLICES if min(size) >= 64 else 1  # FFmpeg refuses slices of a few pixels
+    codec.options = {"level": "3", "slices": str(slices), "slicecrc": "1", "coder": "rice", "context": "0"}
     return stream
+
+
+def stored_format(pix_fmt: str) -> str:
+    """The format FFV1 stores a working format in: its own, but for 8-bit RGB, which FFV1 only knows packed."""
+    return "bgr0" if pix_fmt == "gbrp" else pix_fmt
+
+
+def stored_frame(planes: list[NDArray], pix_fmt: str) -> "av.VideoFrame":
+    """A frame for FFV1 from planes in a working format."""
+    if pix_fmt != "gbrp":
+        return planes_frame(planes, pix_fmt)
+    green, blue, red = planes
+    return packed_frame(cv2.merge([blue, green, red, np.zeros_like(red)]), "bgr0")
 
 
 def planes_frame(planes: list[NDArray], pix_fmt: str) -> "av.VideoFrame":
@@ -278,8 +297,9 @@ class _PictureLayer:
         for picture in self._pictures[start:stop]:
             samples = read_samples(picture)
             if samples.shape[:2] != self.size:
+                height, width = samples.shape[:2]
                 raise InputError(
-                    f"{picture} is {samples.shape[1]}x{samples.shape[0]}; the others are {self.size[1]}x{self.size[0]}.",
+                    f"{picture} is {width}x{height}; the others are {self.size[1]}x{self.size[0]}.",
                     fix="make all pictures of the folder the same size.",
                 )
             yield _samples_as(samples, self._kind, self._ours)

@@ -137,8 +137,9 @@ def _repacked(frame: "av.VideoFrame", pix_fmt: str, layout: PlaneLayout) -> list
 
 def _over_white(frame: "av.VideoFrame") -> list[NDArray]:
     """Packed RGB, palettes and anything with alpha: 8-bit G, B, R."""
-    rgba = frame_rgba(frame)
-    red, green, blue = cv2.split(over_white(rgba))
+    has_alpha = frame.format.name.startswith(("rgba", "bgra", "argb", "abgr", "pal8", "yuva", "gbrap", "ya"))
+    rgb = over_white(frame_rgba(frame)) if has_alpha else frame_rgb(frame)
+    red, green, blue = cv2.split(rgb)
     return [green, blue, red]
 
 
