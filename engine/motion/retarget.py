@@ -1,0 +1,292 @@
+"""Any humanoid's motion on our joints: axes, scale, rest pose and joint mapping are found, shown, and can be overruled.
+
+The result keeps the source's proportions: `rest_m` has the source's bone lengths in our T-pose, so that every limb points where
+the source's does, feet stay where they were planted, and forward kinematics gives the source's own joints back.
+"""
+
+import difflib
+import os
+import tomllib
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from engine.body.bvh import Bvh
+from engine.body.model import forward_kinematics, load_body
+from engine.body.skeleton import Animation, Skeleton
+from engine.errors import InputError, RecipeError
+from engine.geometry import matrix_to_rotvec
+from engine.motion.alignment import AXES, Alignment, Source, align, axis_name
+from engine.motion.contact import contact_of, leg_length
+from engine.motion.mapping import find_mapping
+from engine.types import JOINT_PARENTS, JOINTS, Motion
+
+UNITS_M = {
+    "metres": 1.0, "centimetres": 0.01, "millimetres": 0.001, "inches": 0.0254, "CMU units": 0.0254 / 0.45,
+    "decimetres": 0.1,
+}  # fmt: skip
+"""Units that motion files are in."""
+LEG_RANGE_M = (0.62, 1.05)
+"""Hip to ankle along the leg, of adults; a unit is believed when it brings the leg in here."""
+_ANKLE, _FOOT = ("left_ankle", "right_ankle"), ("left_foot", "right_foot")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Mapping:
+    """What a person knows better than we find out; everything left out is found."""
+
+    joints: dict[str, str] = field(default_factory=dict)
+    """Our joint -> source joint; an empty name says that the source has none."""
+    up: str = ""
+    """Up axis of the moving world: "x", "y", "z", "-x", "-y" or "-z"."""
+    rest_up: str = ""
+    """Up axis of the rest pose, where it differs."""
+    metres_per_unit: float = 0.0
+    """Scale; 0 to find it."""
+
+    def __post_init__(self) -> None:
+        for joint in self.joints:
+            if joint not in JOINTS:
+                raise RecipeError(f"joints.{joint} is no joint of ours.", _nearest(joint, JOINTS))
+        for key in ("up", "rest_up"):
+            if getattr(self, key) not in {"", *AXES, *(f"-{a}" for a in AXES)}:
+                raise RecipeError(f'{key} is "{getattr(self, key)}".', 'use "x", "y" or "z", or one of them with a "-".')
+        if not 0 <= self.metres_per_unit < 1e3:
+            raise RecipeError(f"metres_per_unit is {self.metres_per_unit}.", "use a positive number, e.g. 0.01.")
+
+
+@dataclass(frozen=True, kw_only=True)
+class MappingTable:
+    """What was found, to be shown."""
+
+    name: str
+    joints: dict[str, str]
+    """Our joint -> source joint."""
+    unused: tuple[str, ...]
+    """Source joints that drive nothing."""
+    up: str
+    rest_up: str
+    """"" where the rest pose is no standing body."""
+    forward: str
+    """Where the rest pose looks; "" as above."""
+    rest_pose: str
+    unit: str
+    metres_per_unit: float
+    height_m: float
+    """From the soles to the head joint in the rest pose of the result."""
+
+    def lines(self) -> list[str]:
+        """The table as text, one line per fact and per joint."""
+        rest = f"{self.rest_up} up, facing {self.forward}" if self.rest_up else "its bones tell no axes"
+        width = max(len(s) for s in self.joints.values())
+        return [
+            f"{self.name}: {len(self.joints)} of {len(JOINTS)} joints",
+            f"world      {self.up} up",
+            f"rest pose  {self.rest_pose}; {rest}",
+            f"scale      {self.metres_per_unit:.6g} m per unit ({self.unit}); head joint {self.height_m:.2f} m above the soles",
+            *(f"  {source:<{width}}  -> {joint}" for joint, source in self.joints.items()),
+            *([f"not used   {', '.join(self.unused)}"] if self.unused else []),
+        ]
+
+    def __str__(self) -> str:
+        return "\n".join(self.lines())
+
+
+def read_mapping(path: str | os.PathLike) -> Mapping:
+    """Read a mapping file: `up`, `rest_up`, `metres_per_unit` and a table `[joints]` of `our_joint = "SourceJoint"`.
+
+    Raises:
+        RecipeError: it is no TOML, or a key or value makes no sense.
+    """
+    try:
+        values = tomllib.loads(Path(path).read_text("utf-8"))
+    except OSError as error:
+        raise RecipeError(f"{path} cannot be read: {error.strerror or error}.", "check the path.") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise RecipeError(f"{path} is no TOML: {error}.", "mend that line.") from None
+    kinds = {"joints": dict, "up": str, "rest_up": str, "metres_per_unit": (int, float)}
+    for key, value in values.items():
+        if key not in kinds:
+            raise RecipeError(f"{path}: {key} is not known.", _nearest(key, tuple(kinds)))
+        if not isinstance(value, kinds[key]) or isinstance(value, bool):
+            raise RecipeError(f"{path}: {key} has the wrong kind of value.", "see docs/motion.md for an example.")
+    if any(not isinstance(v, str) for v in values.get("joints", {}).values()):
+        raise RecipeError(f"{path}: [joints] needs names in quotes.", 'write e.g. left_wrist = "LeftHand".')
+    return Mapping(**values)
+
+
+def _nearest(word: str, known: tuple[str, ...]) -> str:
+    near = difflib.get_close_matches(word, known, n=1)
+    return f"did you mean {near[0]}?" if near else f"use one of {', '.join(known[:22])}."
+
+
+def motion_from_bvh(
+    bvh: Bvh, mapping: Mapping | None = None, *, name: str = "the motion", place: bool = True
+) -> tuple[Motion, MappingTable]:
+    """`retarget` of a BVH file."""
+    return retarget(bvh.animation(), mapping, name=name, place=place)
+
+
+def retarget(
+    animation: Animation, mapping: Mapping | None = None, *, name: str = "the motion", place: bool = True
+) -> tuple[Motion, MappingTable]:
+    """Turn a humanoid's animation into a motion on our joints.
+
+    Args:
+        animation: from a BVH or any other file, any axes, units, rest pose and names.
+        mapping: what is known better.
+        name: what to call the file in errors and in the table.
+        place: start above the origin and facing +z; False keeps the source's own place and heading. The lowest the feet
+            reach is y = 0 either way.
+
+    Returns:
+        The motion (times from 0, contacts found, the source's proportions in `rest_m`) and what was found.
+
+    Raises:
+        InputError: it is no humanoid; says what is missing.
+    """
+    mapping = mapping or Mapping()
+    joints = _mapped(animation.skeleton, mapping, name)
+    source = Source(animation, joints)
+    found = align(source, rest_up=mapping.rest_up or None, world_up=mapping.up or None)
+    unit, scale = _scale(source, mapping, name)
+    rest = _rest(source, found, scale)
+    rotvec = _local_rotations(animation, joints, found)
+    root = scale * animation.world[0][:, joints["pelvis"]] @ found.to_world.T
+    motion = _grounded(rotvec, root, animation.time_s, rest, place=place)
+    used = set(joints.values())
+    names = animation.skeleton.names
+    table = MappingTable(
+        name=name,
+        joints={ours: names[theirs] for ours, theirs in joints.items()},
+        unused=tuple(n for j, n in enumerate(names) if j not in used),
+        up=found.world_up,
+        rest_up="" if found.rest_axes is None else axis_name(found.rest_axes[1]),
+        forward="" if found.rest_axes is None else axis_name(found.rest_axes[2]),
+        rest_pose=found.rest_pose,
+        unit=unit,
+        metres_per_unit=scale,
+        height_m=float(rest[JOINTS.index("head"), 1]),
+    )
+    return motion, table
+
+
+def _mapped(skeleton: Skeleton, mapping: Mapping, name: str) -> dict[str, int]:
+    """The found mapping with a person's own entries over it."""
+    given: dict[str, int] = {}
+    for ours, theirs in mapping.joints.items():
+        if theirs and theirs not in skeleton.names:
+            raise InputError(f'{name} has no joint "{theirs}" (mapped to {ours}).', _nearest(theirs, skeleton.names))
+        if theirs:
+            given[ours] = skeleton.names.index(theirs)
+    limbs = [f"{s}_{p}" for s in ("left", "right") for p in ("hip", "knee", "ankle", "shoulder", "elbow", "wrist")]
+    if all(joint in given for joint in ("pelvis", *limbs)):
+        found = {}
+    else:
+        found = find_mapping(skeleton, name)
+    found = {o: t for o, t in found.items() if o not in mapping.joints and t not in given.values()} | given
+    missing = [joint for joint in ("pelvis", *limbs) if joint not in found]
+    if missing:
+        raise InputError(f"{name}: nothing is mapped to {', '.join(missing)}.", "map these joints too.")
+    return {joint: found[joint] for joint in JOINTS if joint in found}
+
+
+def _scale(source: Source, mapping: Mapping, name: str) -> tuple[str, float]:
+    """Unit and metres per unit, from the length of the legs."""
+    if mapping.metres_per_unit:
+        return "given", float(mapping.metres_per_unit)
+    bones = [
+        np.linalg.norm(source.local(f"{side}_{a}", f"{side}_{b}"))
+        for side in ("left", "right")
+        for a, b in (("hip", "knee"), ("knee", "ankle"))
+    ]
+    leg = float(sum(bones)) / 2
+    if leg < 1e-6:
+        raise InputError(f"{name}: its legs have no length.", "give metres_per_unit in a mapping file.")
+    low, high = LEG_RANGE_M
+    for unit, scale in UNITS_M.items():
+        if low <= leg * scale <= high:
+            return unit, scale
+    return "no unit fits: taken as a body of ordinary size", leg_length(load_body().joints) / leg
+
+
+def _rest(source: Source, found: Alignment, scale: float) -> NDArray:
+    """Our T-pose in the source's proportions, (52, 3) float32, metres, soles on y = 0, pelvis at x = z = 0."""
+    body = load_body().joints.astype(np.float64)
+    mapped = source.mapping
+    lengths = {joint: np.linalg.norm(source.local(f"{joint}_hip", f"{joint}_knee")) for joint in ("left", "right")}
+    ours = np.linalg.norm(body[JOINTS.index("left_knee")] - body[JOINTS.index("left_hip")])
+    size = scale * float(np.mean(list(lengths.values()))) / ours
+    rest = np.zeros((len(JOINTS), 3))
+    placed = [True] + [False] * (len(JOINTS) - 1)
+    for j, joint in enumerate(JOINTS):
+        if placed[j] or joint not in mapped:
+            continue
+        way = [j]  # unmapped joints of ours between this one and the nearest mapped one above
+        while JOINTS[JOINT_PARENTS[way[-1]]] not in mapped:
+            way.append(JOINT_PARENTS[way[-1]])
+        above = JOINT_PARENTS[way[-1]]
+        step = scale * (found.turns[JOINTS[above]].T @ source.local(JOINTS[above], joint))
+        steps = np.linalg.norm([body[k] - body[JOINT_PARENTS[k]] for k in way[::-1]], axis=1)
+        for k, share in zip(way[::-1], np.cumsum(steps) / steps.sum(), strict=True):
+            if not placed[k]:
+                rest[k] = rest[above] + share * step
+                placed[k] = True
+    for j in range(1, len(JOINTS)):
+        if not placed[j]:
+            rest[j] = rest[JOINT_PARENTS[j]] + size * (body[j] - body[JOINT_PARENTS[j]])
+    rest[:, 1] -= _sole(rest[None], size).min()
+    return rest.astype(np.float32)
+
+
+def _sole(joints: NDArray, size: float) -> NDArray:
+    """Height of each frame's lowest sole, (T,): ankles and balls of the feet stand above it as ours do."""
+    body = load_body().joints
+    heights = []
+    for names in (_ANKLE, _FOOT):
+        rows = [JOINTS.index(n) for n in names]
+        heights.append(joints[:, rows, 1] - size * body[rows, 1])
+    return np.concatenate(heights, axis=1).min(1)
+
+
+def _local_rotations(animation: Animation, joints: dict[str, int], found: Alignment) -> NDArray:
+    """(T, 52, 3) float64, radians, relative to our parents."""
+    rotations = animation.world[1]
+    world = np.empty((len(rotations), len(JOINTS), 3, 3))
+    for j, joint in enumerate(JOINTS):
+        if joint in joints:
+            world[:, j] = found.to_world @ rotations[:, joints[joint]] @ found.turns[joint]
+        else:
+            world[:, j] = world[:, JOINT_PARENTS[j]]
+    local = world.copy()
+    for j in range(1, len(JOINTS)):
+        local[:, j] = np.swapaxes(world[:, JOINT_PARENTS[j]], 1, 2) @ world[:, j]
+    return matrix_to_rotvec(local)
+
+
+def _grounded(rotvec: NDArray, root: NDArray, time_s: NDArray, rest: NDArray, *, place: bool) -> Motion:
+    """Put the feet on the ground and, if asked, the start at the origin, facing +z."""
+    if place:
+        from engine.geometry import rotvec_to_matrix
+
+        first = rotvec_to_matrix(rotvec[0, 0])
+        heading = np.arctan2(first[0, 2], first[2, 2])
+        turn = rotvec_to_matrix(np.array([0.0, -heading, 0.0]))
+        rotvec[:, 0] = matrix_to_rotvec(turn @ rotvec_to_matrix(rotvec[:, 0]))
+        root = (root - root[0] * [1, 0, 1]) @ turn.T
+    joints, _ = forward_kinematics(rotvec, root, rest)
+    thigh = np.linalg.norm(rest[JOINTS.index("left_knee")] - rest[JOINTS.index("left_hip")])
+    body = load_body().joints
+    size = float(thigh / np.linalg.norm(body[JOINTS.index("left_knee")] - body[JOINTS.index("left_hip")]))
+    floor = np.percentile(_sole(joints, size), 2)
+    root = root - [0, floor, 0]
+    joints[..., 1] -= floor
+    return Motion(
+        rotvec=rotvec.astype(np.float32),
+        root_m=root.astype(np.float32),
+        time_s=np.asarray(time_s, np.float64),
+        rest_m=rest,
+        contact=contact_of(joints, rest, time_s),
+    )
