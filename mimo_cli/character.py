@@ -38,7 +38,7 @@ def add_character(project: Project, given: str | None, *, name: str | None = Non
             project.put(slots.JOINTS, joints, given)
         return given
     picture, mask, rig = _files(Path(given), known)
-    name = name or _name(picture)
+    name = name or _name(picture, in_own_folder=mask is not None or rig is not None or Path(given).is_dir())
     project.put(slots.REFERENCE, picture, name)
     if mask is not None:
         project.put(slots.MASK, mask, name)
@@ -87,6 +87,6 @@ def _is_picture(path: Path) -> bool:
     return path.suffix.lower() in slots.REFERENCE.suffixes and path.is_file()
 
 
-def _name(picture: Path) -> str:
-    stem = picture.resolve().parent.name if picture.stem in _PICTURES else picture.stem
+def _name(picture: Path, *, in_own_folder: bool) -> str:
+    stem = picture.resolve().parent.name if in_own_folder and picture.stem in _PICTURES else picture.stem
     return re.sub(r"[^\w.+-]+", "-", stem).strip("-_. ")[:64] or "character"

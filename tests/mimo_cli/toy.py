@@ -17,7 +17,7 @@ NUM_CHUNKS = 3
 
 def check_mask(path, others):
     want = len(others[FRAMES].read_text().split())
-    got = sum(1 for _ in path.iterdir()) if path.is_dir() else len(path.read_text().split())
+    got = sum(1 for _ in path.glob("*.png")) if path.is_dir() else len(path.read_text().split())
     if got != want:
         raise InputError(f"{path} has {got} frames; the clip has {want}.", fix=f"give it {want} frames, or delete it.")
 
@@ -88,7 +88,7 @@ def segment(job):
 def scene(job):
     ran.append("scene")
     mask = job.inputs[MASK]
-    text = " ".join(sorted(f.name for f in mask.iterdir())) if mask.is_dir() else mask.read_text()
+    text = " ".join(sorted(f.name for f in mask.glob("*.png"))) if mask.is_dir() else mask.read_text()
     write(job.outputs[SCENE], f"scene of {text} {job.params.seed} {'ours' if job.ours(MASK) else 'yours'}")
 
 
