@@ -13,13 +13,10 @@ from numpy.typing import NDArray
 
 from engine.errors import InputError
 from engine.types import ClipInfo, FrameTimes, Size
-from engine.video.color import plane_layout, planes_to_rgb
+from engine.video.color import planes_to_rgb
 from engine.video.decode import StreamIndex, decode_range, index_stream, open_container, pick_stream, prefetch
-from engine.video.planes import over_white, read_orientation, read_planes, working_format
+from engine.video.planes import over_white, read_orientation, read_planes, read_tags, working_format
 from engine.video.still import PICTURE_SUFFIXES, animation_frames, list_pictures, read_animation, read_image
-
-MATRICES: dict[int, str] = {1: "bt709", 4: "bt601", 5: "bt601", 6: "bt601", 7: "bt709", 9: "bt2020", 10: "bt2020"}
-"""H.273 matrix coefficients to the names of `ClipInfo.color_space`."""
 
 FOLDER_RATE = 25
 """Frames per second a folder of pictures is taken to have."""
@@ -121,14 +118,11 @@ def open_clip(path: str | os.PathLike[str], *, stream: int | None = None) -> Cli
 def _video_clip(path: Path, video: "av.VideoStream", index: StreamIndex, first: "av.VideoFrame", audio: int) -> Clip:
     orientation = read_orientation(first)
     pix_fmt = working_format(first, orientation)
-    layout = plane_layout(pix_fmt)
-    assert layout is not None
     assert video.time_base is not None
     width, height = (first.height, first.width) if orientation.transpose else (first.width, first.height)
     aspect = video.sample_aspect_ratio or video.codec_context.sample_aspect_ratio or Fraction(1)
     times = _frame_times(index, video)
-    is_rgb = layout.family == "rgb"
-    full = is_rgb or first.color_range == 2 or first.format.name.startswith("yuvj") or first.format.name == "monob"
+    color_range, color_space = read_tags(first, pix_fmt)
     codec = video.codec_context
     info = ClipInfo(
         width=width,
@@ -139,8 +133,8 @@ def _video_clip(path: Path, video: "av.VideoStream", index: StreamIndex, first: 
         pixel_aspect=1 / aspect if orientation.transpose else aspect,
         rotation_deg=orientation.rotation_deg,
         pix_fmt=pix_fmt,
-        color_range="pc" if full else "tv",
-        color_space="rgb" if is_rgb else _matrix(int(first.colorspace), first.width, first.height),
+        color_range=color_range,
+        color_space=color_space,
         color_primaries=int(codec.color_primaries),
         color_trc=int(codec.color_trc),
         codec=codec.name,
@@ -157,11 +151,6 @@ def _video_clip(path: Path, video: "av.VideoStream", index: StreamIndex, first: 
             yield read_planes(same, pix_fmt, orientation)
 
     return Clip(path, info, times, walk, index.warning)
-
-
-def _matrix(tag: int, width: int, height: int) -> str:
-    """The matrix a tag names; without a tag high definition is BT.709 and the rest BT.601, as players take it."""
-    return MATRICES.get(tag) or ("bt709" if width >= 1280 or height > 576 else "bt601")
 
 
 def _frame_times(index: StreamIndex, video: "av.VideoStream") -> FrameTimes:

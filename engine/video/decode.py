@@ -106,7 +106,7 @@ def decode_stream(
         stream = container.streams[stream_index]
         assert isinstance(stream, av.VideoStream)
         codec = stream.codec_context
-        if alpha and codec.name in ("vp8", "vp9") and stream.metadata.get("alpha_mode") == "1":
+        if alpha and codec.name in ("vp8", "vp9") and _has_alpha(stream):
             codec = av.CodecContext.create(f"libvpx{'-vp9' if codec.name == 'vp9' else ''}", "r")
             codec.extradata = stream.codec_context.extradata
         codec.thread_type = thread_type
@@ -127,6 +127,10 @@ def decode_stream(
                     return
                 continue
             yield from frames
+
+
+def _has_alpha(stream: "av.VideoStream") -> bool:
+    return any(key.lower() == "alpha_mode" and value == "1" for key, value in stream.metadata.items())
 
 
 def index_stream(path: Path, stream: "av.VideoStream") -> tuple[StreamIndex, "av.VideoFrame"]:

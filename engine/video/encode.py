@@ -15,6 +15,7 @@ from engine.types import ClipInfo, FrameTimes
 from engine.video.color import plane_layout, planes_to_rgb, rgb_to_planes
 from engine.video.gif import GifEncoder
 from engine.video.layer import add_ffv1_stream, packed_frame, planes_frame, stored_format, stored_frame
+from engine.video.matroska import PLACEHOLDER, set_pixel_aspect
 from engine.video.soundtrack import Soundtrack
 from engine.video.still import write_png
 
@@ -170,10 +171,15 @@ def _write(job: _Job, add_stream: AddStream, pictures: Iterator["av.VideoFrame"]
     options = {"fflags": "+bitexact"}
     if job.container in ("mp4", "mov"):
         options["movflags"] = "+faststart"
+    shaped = job.container in ("matroska", "webm") and info.pixel_aspect != 1
+    if shaped:
+        options["write_crc32"] = "0"
     with av.open(str(job.path), "w", format=job.container, options=options) as target:
         stream = add_stream(target, info)
         tag_colors(stream.codec_context, info)
         stream.codec_context.sample_aspect_ratio = info.pixel_aspect
+        if shaped:
+            stream.metadata["title"] = PLACEHOLDER
         soundtrack = None if job.source is None else Soundtrack(target, job.source)
         try:
             duration_at = dict(zip(pts, job.ticks))
@@ -181,6 +187,7 @@ def _write(job: _Job, add_stream: AddStream, pictures: Iterator["av.VideoFrame"]
             for picture in pictures:
                 assert count < len(pts), f"more frames than the {len(pts)} times"
                 picture.pts, picture.time_base = pts[count], info.time_base
+                tag_colors(picture, info)
                 if soundtrack is not None:
                     soundtrack.copy_until(float(pts[count] * info.time_base))
                 _mux(target, stream.encode(picture), duration_at)
@@ -192,6 +199,8 @@ def _write(job: _Job, add_stream: AddStream, pictures: Iterator["av.VideoFrame"]
         finally:
             if soundtrack is not None:
                 soundtrack.close()
+    if shaped:
+        set_pixel_aspect(job.path, info.size, info.pixel_aspect)
     return soundtrack.notes if soundtrack is not None else []
 
 
@@ -201,12 +210,12 @@ def _mux(target: "av.container.OutputContainer", packets: list["av.Packet"], dur
         target.mux(packet)
 
 
-def tag_colors(codec: "av.VideoCodecContext", info: ClipInfo) -> None:
-    """Write range, matrix, primaries and transfer into a stream."""
-    codec.color_range = 2 if info.color_range == "pc" else 1
-    codec.colorspace = MATRIX_TAGS[info.color_space]
-    codec.color_primaries = info.color_primaries
-    codec.color_trc = info.color_trc
+def tag_colors(target: "av.VideoCodecContext | av.VideoFrame", info: ClipInfo) -> None:
+    """Write range, matrix, primaries and transfer into a stream or a frame (ProRes reads them from its frames)."""
+    target.color_range = 2 if info.color_range == "pc" else 1
+    target.colorspace = MATRIX_TAGS[info.color_space]
+    target.color_primaries = info.color_primaries
+    target.color_trc = info.color_trc
 
 
 def _add_stream(target: "av.container.OutputContainer", info: ClipInfo, codec: str, pix_fmt: str) -> "av.VideoStream":
@@ -257,12 +266,13 @@ def _encode_alpha(frames: Pictures, job: _Job) -> list[str]:
         return _write(replace(job, info=info), _ffv1("bgra"), pictures)
     pix_fmt = "yuva444p10le" if job.container == "mov" else "yuva420p"
 
+    target = replace(info, pix_fmt=pix_fmt.replace("yuva", "yuv"))
+    top = 1023 if job.container == "mov" else 255
+
     def picture(rgba: NDArray) -> "av.VideoFrame":
-        frame = packed_frame(bleed_colors(rgba), "rgba")
-        return frame.reformat(
-            format=pix_fmt, src_colorspace="ITU709", dst_colorspace="ITU709",
-            src_color_range="JPEG", dst_color_range="MPEG",
-        )  # fmt: skip
+        planes = rgb_to_planes(np.ascontiguousarray(bleed_colors(rgba)[..., :3]), target)
+        alpha = np.rint(rgba[..., 3] * np.float32(top / 255)).astype(planes[0].dtype)
+        return planes_frame([*planes, alpha], pix_fmt)
 
     def prores(target: "av.container.OutputContainer", info: ClipInfo) -> "av.VideoStream":
         stream = _add_stream(target, info, "prores_ks", pix_fmt)

@@ -1,13 +1,18 @@
 """From decoded frames to planes: which working format a source gets, and turning its pictures upright."""
 
 from dataclasses import dataclass
+from fractions import Fraction
 
 import av
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.video.color import PlaneLayout, plane_layout
+from engine.types import ClipInfo
+from engine.video.color import PlaneLayout, plane_layout, planes_to_rgb, to_8_bits
+
+MATRICES: dict[int, str] = {1: "bt709", 4: "bt601", 5: "bt601", 6: "bt601", 7: "bt709", 9: "bt2020", 10: "bt2020"}
+"""ISO/IEC 23091 matrix coefficients to the names of `ClipInfo.color_space`."""
 
 REPACKED: dict[str, str] = {
     "nv12": "yuv420p", "nv21": "yuv420p", "nv16": "yuv422p", "nv24": "yuv444p", "nv42": "yuv444p",
@@ -143,14 +148,52 @@ def _over_white(frame: "av.VideoFrame") -> list[NDArray]:
     return [green, blue, red]
 
 
+def read_tags(frame: "av.VideoFrame", pix_fmt: str) -> tuple[str, str]:
+    """Range ("tv" or "pc") and matrix of a decoded frame that is stored as `pix_fmt`.
+
+    Without a tag high definition is BT.709 and the rest BT.601, as players take it.
+    """
+    layout = plane_layout(pix_fmt)
+    assert layout is not None
+    if layout.family == "rgb":
+        return "pc", "rgb"
+    full = frame.color_range == 2 or frame.format.name.startswith(("yuvj", "mono"))
+    untagged = "bt709" if frame.width >= 1280 or frame.height > 576 else "bt601"
+    return "pc" if full else "tv", MATRICES.get(int(frame.colorspace), untagged)
+
+
 def frame_rgba(frame: "av.VideoFrame") -> NDArray:
-    """(H, W, 4) uint8 straight RGBA of a decoded frame, by its own tags; alpha is 255 where it has none."""
-    if frame.format.name == "rgba":
-        return frame.to_ndarray()
-    if frame.format.name == "bgra":
+    """(H, W, 4) uint8 straight RGBA of a decoded frame, by its own tags; alpha is 255 where it has none.
+
+    YUV is converted here and not by swscale, which leaves bytes of alpha unset where the width is no multiple of 8.
+    """
+    name = frame.format.name
+    if name == "bgra":
         pixels = np.frombuffer(frame.planes[0], np.uint8).reshape(frame.height, -1, 4)  # type: ignore[arg-type]
         return cv2.cvtColor(pixels[:, : frame.width], cv2.COLOR_BGRA2RGBA)
-    return frame.to_ndarray(format="rgba")
+    if not name.startswith(("yuv", "gray", "nv", "p0", "p2", "p4")):
+        return frame.to_ndarray(format="rgba")
+    if not name.startswith("yuva"):
+        return cv2.cvtColor(_yuv_rgb(frame, working_format(frame, Orientation())), cv2.COLOR_RGB2RGBA)
+    pix_fmt = name.replace("yuva", "yuv")
+    layout = plane_layout(pix_fmt)
+    assert layout is not None
+    *planes, alpha = _copy_planes(frame, layout.dtype)
+    rgb = planes_to_rgb(planes, _tagged(frame, pix_fmt))
+    return np.dstack([rgb, to_8_bits(alpha, layout.bits)])
+
+
+def _yuv_rgb(frame: "av.VideoFrame", pix_fmt: str) -> NDArray:
+    return planes_to_rgb(read_planes(frame, pix_fmt, Orientation()), _tagged(frame, pix_fmt))
+
+
+def _tagged(frame: "av.VideoFrame", pix_fmt: str) -> ClipInfo:
+    """Just enough of a `ClipInfo` to convert one frame."""
+    color_range, color_space = read_tags(frame, pix_fmt)
+    return ClipInfo(
+        width=frame.width, height=frame.height, num_frames=1, time_base=Fraction(1, 25), rate=Fraction(25),
+        pix_fmt=pix_fmt, color_range=color_range, color_space=color_space,
+    )  # fmt: skip
 
 
 def frame_rgb(frame: "av.VideoFrame") -> NDArray:
