@@ -29,6 +29,8 @@ class Triangles:
     planes: NDArray
     """(N, 3, 3) float64: rows are linear in the image, value = row @ (x px, y px, 1): inverse depth (1/m), and inverse
     depth times the barycentric coordinate of corner 1 and of corner 2."""
+    screen: NDArray
+    """(N, 2, 3) float64: planes of the barycentric coordinates of corner 1 and 2 in the image, without perspective."""
 
 
 def set_up(points_px: NDArray, z_m: NDArray, faces: NDArray, size: Size, *, cull_back: bool) -> Triangles:
@@ -60,22 +62,33 @@ def set_up(points_px: NDArray, z_m: NDArray, faces: NDArray, size: Size, *, cull
     face_idx = np.flatnonzero(keep)
     corners = faces[face_idx]
     x, y = snapped[corners, 0], snapped[corners, 1]
-    return Triangles(
-        face_idx=face_idx.astype(np.int32),
-        x=x,
-        y=y,
-        planes=_planes(x / float(SUBPIXEL), y / float(SUBPIXEL), 1.0 / z_m[corners].astype(np.float64)),
-    )
+    screen = _screen_planes(x / float(SUBPIXEL), y / float(SUBPIXEL))
+    inverse_depth = 1.0 / z_m[corners].astype(np.float64)
+    depth = plane_of(screen, inverse_depth)
+    planes = np.stack([depth, screen[:, 0] * inverse_depth[:, 1:2], screen[:, 1] * inverse_depth[:, 2:3]], 1)
+    return Triangles(face_idx=face_idx.astype(np.int32), x=x, y=y, planes=planes, screen=screen)
 
 
-def _planes(x: NDArray, y: NDArray, inverse_depth: NDArray) -> NDArray:
-    """(N, 3, 3) float64 planes, see `Triangles.planes`; corners in pixels."""
+def plane_of(screen: NDArray, values: NDArray) -> NDArray:
+    """The plane through values at the corners.
+
+    Args:
+        screen: (N, 2, 3), see `Triangles.screen`.
+        values: (N, 3) float, at the corners.
+
+    Returns:
+        (N, 3): value = row @ (x px, y px, 1).
+    """
+    plane = screen[:, 0] * (values[:, 1:2] - values[:, 0:1]) + screen[:, 1] * (values[:, 2:3] - values[:, 0:1])
+    plane[:, 2] += values[:, 0]
+    return plane
+
+
+def _screen_planes(x: NDArray, y: NDArray) -> NDArray:
+    """(N, 2, 3) float64, see `Triangles.screen`; corners in pixels."""
     ux, uy = x[:, 1] - x[:, 0], y[:, 1] - y[:, 0]
     vx, vy = x[:, 2] - x[:, 0], y[:, 2] - y[:, 0]
     over_area = 1.0 / (ux * vy - uy * vx)
     first = np.stack([vy, -vx, vx * y[:, 0] - vy * x[:, 0]], 1) * over_area[:, None]
     second = np.stack([-uy, ux, uy * x[:, 0] - ux * y[:, 0]], 1) * over_area[:, None]
-    q = inverse_depth[:, :, None]
-    depth = first * (q[:, 1] - q[:, 0]) + second * (q[:, 2] - q[:, 0])
-    depth[:, 2] += inverse_depth[:, 0]
-    return np.stack([depth, first * q[:, 1], second * q[:, 2]], 1)
+    return np.stack([first, second], 1)

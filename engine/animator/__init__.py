@@ -1,0 +1,1 @@
+"""The animator room: a puppet moves, is lit, casts a shadow and becomes pixels."""

@@ -1,0 +1,163 @@
+"""Body motion to puppet joints: directions come from the source, lengths from the character's own picture.
+
+Every joint gets one rotation, from the picture's pose to the pose of the frame, in world axes:
+
+    trunk       the source's own rotation of that joint, after the picture's trunk was set upright
+    limbs       the smallest turn from the T-pose, joint by joint along the chain, after each bone of the picture was
+                turned into the T-pose: a front view stays a front view, and no bone spins about itself
+    head        most of the source's rotation against the chest
+    feet        the source's rotation of the ankle; hands go with the forearm, and bend half as much as the source's
+    free parts  the rotation of the joint that drives them
+"""
+
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+from numpy.typing import NDArray
+
+from engine.body.model import forward_kinematics
+from engine.geometry import matrix_to_rotvec, rotation_between, rotvec_to_matrix
+from engine.types import JOINT_PARENTS, JOINTS, Motion, Puppet
+
+HEAD_SHARE = 0.75
+"""How much of the head's turn against the chest a character makes: big heads look broken before people's do."""
+_WRIST_SHARE = 0.5
+_LEAN_IGNORED_RAD = np.radians(4.0)
+"""Trunks that lean less than this in their picture are upright: their joints are no better known."""
+
+LIMBS: tuple[tuple[str, ...], ...] = tuple(
+    tuple(f"{side}_{joint}" for joint in chain)
+    for side in ("left", "right")
+    for chain in (("shoulder", "elbow", "wrist"), ("hip", "knee", "ankle"))
+)
+"""Joints of arms and legs, from the trunk outwards."""
+_TRUNK = ("pelvis", "spine1", "spine2", "spine3", "left_collar", "right_collar", "neck")
+_IDX = {name: idx for idx, name in enumerate(JOINTS)}
+
+
+@dataclass(frozen=True)
+class Source:
+    """The posed skeleton that drives."""
+
+    joints_m: NDArray
+    """(T, 52, 3) float64, world."""
+    rotations: NDArray
+    """(T, 52, 3, 3) float64, from the T-pose, world axes."""
+    rest_m: NDArray
+    """(52, 3) float64."""
+
+
+def read_source(motion: Motion) -> Source:
+    """Pose the skeleton of a motion in the world."""
+    joints, rotations = forward_kinematics(
+        motion.rotvec.astype(np.float64), motion.root_m.astype(np.float64), motion.rest_m.astype(np.float64)
+    )
+    return Source(joints, rotations, motion.rest_m.astype(np.float64))
+
+
+def drive_rotations(puppet: Puppet, source: Source) -> NDArray:
+    """Find the rotation of every puppet joint in every frame.
+
+    Args:
+        puppet: the character.
+        source: the skeleton that drives.
+
+    Returns:
+        (T, K, 3, 3) float64: rotation of each joint from the picture's pose, world axes.
+    """
+    found = _body_rotations(puppet, source)
+    num_frames = len(source.rotations)
+    out = np.empty((num_frames, len(puppet.joint_names), 3, 3))
+    for k, (name, driver) in enumerate(zip(puppet.joint_names, puppet.joint_drivers)):
+        if name in found:
+            out[:, k] = found[name]
+        elif driver in found:  # a free part keeps its angle to the part that drives it
+            out[:, k] = found[driver]
+        else:
+            out[:, k] = source.rotations[:, _IDX[driver]]
+    return out
+
+
+def place_joints(puppet: Puppet, rotations: NDArray, root_m: NDArray, height_m: float) -> NDArray:
+    """Where the joints are, given their rotations.
+
+    Args:
+        puppet: the character.
+        rotations: (T, K, 3, 3).
+        root_m: (T, 3) metres: the puppet's pelvis.
+        height_m: metres per figure height.
+
+    Returns:
+        (T, K, 3) float64, metres, world.
+    """
+    rest = puppet.joints.astype(np.float64) * height_m
+    out = np.empty((*rotations.shape[:2], 3))
+    for k, parent in enumerate(puppet.joint_parents):
+        if parent < 0:
+            out[:, k] = root_m
+        else:
+            out[:, k] = out[:, parent] + rotations[:, parent] @ (rest[k] - rest[parent])
+    return out
+
+
+def is_free(puppet: Puppet) -> NDArray:
+    """(K,) bool: joints that are not part of a person's body (tails, ears)."""
+    return np.array([name not in _IDX for name in puppet.joint_names])
+
+
+def _body_rotations(puppet: Puppet, source: Source) -> dict[str, NDArray]:
+    """Rotation (T, 3, 3) from the picture's pose, by body joint, whether the puppet has it or not."""
+    picture = {name: puppet.joints[k].astype(np.float64) for k, name in enumerate(puppet.joint_names)}
+    upright = _upright(picture, source.rest_m)
+    found = {name: source.rotations[:, _IDX[name]] @ upright for name in _TRUNK}
+    turn = source.rotations[:, _IDX["head"]] @ np.swapaxes(source.rotations[:, _IDX["spine3"]], -1, -2)
+    found["head"] = share_of(turn, HEAD_SHARE) @ found["spine3"]
+    found["neck"] = share_of(turn, HEAD_SHARE / 2) @ found["spine3"]
+    for chain in LIMBS:
+        _limb(found, chain, picture, source)
+    return found
+
+
+def _limb(found: dict[str, NDArray], chain: tuple[str, ...], picture: dict[str, NDArray], source: Source) -> None:
+    """Add the rotations of one arm or leg."""
+    swing = source.rotations[:, JOINT_PARENTS[_IDX[chain[0]]]]
+    bend = np.eye(3)
+    for name, end in pairwise(chain):
+        at_rest = source.rest_m[_IDX[end]] - source.rest_m[_IDX[name]]
+        now = source.joints_m[:, _IDX[end]] - source.joints_m[:, _IDX[name]]
+        swing = rotation_between(swing @ at_rest, now) @ swing
+        if name in picture and end in picture:
+            drawn = picture[end] - picture[name]
+            if np.linalg.norm(drawn) > 1e-6:
+                bend = rotation_between(drawn, at_rest)
+        found[name] = swing @ bend
+    tip = chain[-1]
+    if tip.endswith("wrist"):
+        local = np.swapaxes(source.rotations[:, _IDX[chain[-2]]], -1, -2) @ source.rotations[:, _IDX[tip]]
+        found[tip] = swing @ share_of(local, _WRIST_SHARE) @ bend
+    else:
+        # A foot stays as it was drawn where the leg stands; where the leg is drawn raised, the foot goes with it.
+        raised = matrix_to_rotvec(bend)
+        angle = np.linalg.norm(raised)
+        share = np.clip((angle - np.radians(20)) / np.radians(25), 0, 1)
+        found[tip] = source.rotations[:, _IDX[tip]] @ rotvec_to_matrix(raised * share)
+        found[tip.replace("ankle", "foot")] = found[tip]
+
+
+def _upright(picture: dict[str, NDArray], rest_m: NDArray) -> NDArray:
+    """(3, 3): turn in the picture that sets a leaning trunk upright."""
+    if "neck" not in picture:
+        return np.eye(3)
+    drawn = (picture["neck"] - picture["pelvis"]) * (1, 1, 0)
+    wanted = (rest_m[_IDX["neck"]] - rest_m[_IDX["pelvis"]]) * (1, 1, 0)
+    if np.linalg.norm(drawn) < 1e-6:
+        return np.eye(3)
+    turn = matrix_to_rotvec(rotation_between(drawn, wanted))
+    angle = np.linalg.norm(turn)
+    return rotvec_to_matrix(turn * (max(angle - _LEAN_IGNORED_RAD, 0.0) / max(angle, 1e-9)))
+
+
+def share_of(rotation: NDArray, share: float) -> NDArray:
+    """A part of a rotation, about the same axis: (..., 3, 3)."""
+    return rotvec_to_matrix(matrix_to_rotvec(rotation) * share)
