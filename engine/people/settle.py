@@ -17,6 +17,8 @@ MIN_SHARE = 0.02
 MIN_FRAMES = 8
 SWAP = np.array([0, 4, 5, 6, 1, 2, 3, 8, 7, 10, 9, *(k + 1 if k % 2 else k - 1 for k in range(11, 33))])
 """Landmark of the other side."""
+LIMBS = [11, 12, 13, 14, 15, 16, 23, 24, 25, 26, 27, 28]
+"""Shoulders, elbows, wrists, hips, knees, ankles."""
 GROUPS = {"all": range(33), "legs": range(23, 33), "arms": range(13, 23)}
 """Landmarks whose sides are confused together."""
 
@@ -67,7 +69,17 @@ def join(table: Table, num_frames: int) -> list[NDArray]:
         else:
             joined[best] = np.concatenate([joined[best], entries])
     least = min(MIN_FRAMES, max(1, num_frames // 4))
-    return [entries for entries in joined if len(entries) >= least or len(entries) >= MIN_SHARE * num_frames]
+    return [
+        entries
+        for entries in joined
+        if (len(entries) >= least or len(entries) >= MIN_SHARE * num_frames) and _is_person(table, entries)
+    ]
+
+
+def _is_person(table: Table, entries: NDArray) -> bool:
+    """Things read as people (palm leaves) have few joints in sight and a mask that fills little of its square."""
+    seen, fill = table.visibility[entries][:, LIMBS].mean(), table.fill[entries].mean()
+    return bool(seen > 0.6 or fill > 0.09)  # people: 0.73 ... 0.88 and 0.10 ... 0.18; the palm: 0.52 and 0.07
 
 
 def _alike(table: Table, earlier: NDArray, later: NDArray) -> float:

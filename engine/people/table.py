@@ -34,6 +34,8 @@ class Table:
     """(N, 33) float32."""
     look: NDArray
     """(N, 72) float32: colours."""
+    fill: NDArray
+    """(N,) float32: share of the square that the mask fills."""
     roi: NDArray
     """(N, 4) float64: where the network looked."""
     row: NDArray
@@ -56,6 +58,7 @@ def columns_of(seen: list[Sighting]) -> dict[str, NDArray]:
         "world": np.array([s.pose.world_m for s in seen], np.float32).reshape(-1, 33, 3),
         "visibility": np.array([s.pose.visibility for s in seen], np.float32).reshape(-1, 33),
         "look": np.array([s.look for s in seen], np.float32).reshape(-1, 72),
+        "fill": np.array([np.mean(s.pose.mask > 127) for s in seen], np.float32),
         "mask": np.array([s.pose.mask for s in seen], np.uint8).reshape(-1, 256, 256),
     }
 

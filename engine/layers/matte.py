@@ -1,0 +1,303 @@
+"""The human's mask: from the network's rough one to a steady one with the edges of the picture.
+
+Per frame, on a small copy of the part around the person: evidence from the network, from where the last mask moved to
+(optical flow), from the bones, and from the colours of person and surroundings; smoothed along the edges of the
+picture by guided filters (He et al. 2013), and brought back to full size by the same filter's coefficients.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from scipy.ndimage import gaussian_filter
+
+from engine.people import Person
+from engine.people.roi import Roi, at_indices
+from engine.types import Chunks, FrameSource, Progress, Size, quiet
+
+CHUNK = 32
+"""Frames of one finished piece of work."""
+WORK_PX = 288
+"""Longer side of the small copy, pixels; the network's own mask has 256 for the same part."""
+MARGIN = 0.15
+"""Room around the person, in shares of their size."""
+BINS = 16
+"""Steps of each of the three colour axes (CIE Lab)."""
+BONES = (
+    (11, 13, 0.14), (13, 15, 0.10), (12, 14, 0.14), (14, 16, 0.10), (15, 19, 0.08), (16, 20, 0.08),
+    (23, 25, 0.20), (25, 27, 0.14), (24, 26, 0.20), (26, 28, 0.14), (27, 31, 0.10), (28, 32, 0.10),
+    (11, 12, 0.16), (23, 24, 0.20), (11, 23, 0.20), (12, 24, 0.20),
+)  # fmt: skip
+"""Landmarks at both ends and thickness in lengths of the torso: what is surely body if the landmarks are right."""
+
+
+@dataclass
+class Memory:
+    """What one frame leaves for the next, in the small copy's pixels."""
+
+    gray: NDArray
+    """(h, w) uint8."""
+    belief: NDArray
+    """(h, w) float32: log odds."""
+    affine: NDArray
+    """(2, 3) float64: from the picture to the small copy."""
+    colors: NDArray
+    """(2, 16, 16, 16) float32: histograms of surroundings and person."""
+
+
+def human_mask(clip: FrameSource, person: Person, *, chunks: Chunks, progress: Progress = quiet) -> Iterator[NDArray]:
+    """Yield the mask of one person for every frame.
+
+    Args:
+        clip: (H, W, 3) RGB frames.
+        person: from `engine.people.find_people` on the same clip.
+        chunks: keeps finished pieces of `CHUNK` frames.
+        progress: told after every frame.
+
+    Yields:
+        (H, W) uint8: 0 not the person ... 255 the person; the edge is about 2 pixels wide. Empty where the person was
+        not seen. What the person carries in front of the body is in it as far as it looks like a part of them.
+    """
+    memory: Memory | None = None
+    last: Path | None = None
+    for start in range(0, clip.num_frames, CHUNK):
+        stop = min(start + CHUNK, clip.num_frames)
+        name = f"matte-{start:06d}-{stop - 1:06d}"
+        folder = chunks.get(name)
+        if folder is None:
+            memory = _remember(last)
+            with chunks.make(name) as part:
+                _mask_chunk(clip, person, (start, stop), memory, part, progress)
+            folder = chunks.get(name)
+            assert folder is not None, name
+        last = folder
+        yield from _read_chunk(folder, stop - start, clip.size)
+        progress(stop, clip.num_frames)
+
+
+def _mask_chunk(
+    clip: FrameSource, person: Person, span: tuple[int, int], memory: Memory | None, part: Path, progress: Progress
+) -> None:
+    start, stop = span
+    crops, places = {}, np.zeros((stop - start, 2), np.int64)
+    rough = person.rough_masks(start, stop)
+    for frame_idx, rgb in enumerate(clip.read(start, stop), start):
+        found = next(rough)
+        if found is None:
+            memory = None if memory is None else memory
+            continue
+        points, seen = person.landmarks.image_px[frame_idx], person.landmarks.visibility[frame_idx]
+        mask, x0, y0, memory = refine(np.ascontiguousarray(rgb[..., :3]), *found, points, seen, memory)
+        crops[f"mask_{frame_idx - start}"], places[frame_idx - start] = mask, (x0, y0)
+        progress(frame_idx + 1, clip.num_frames)
+    state = {} if memory is None else {f"state_{name}": value for name, value in vars(memory).items()}
+    np.savez_compressed(part / "matte.npz", places=places, **crops, **state)
+
+
+def _remember(folder: Path | None) -> Memory | None:
+    if folder is None:
+        return None
+    with np.load(folder / "matte.npz") as file:
+        if "state_gray" not in file.files:
+            return None
+        return Memory(**{name[6:]: file[name] for name in file.files if name.startswith("state_")})
+
+
+def _read_chunk(folder: Path, num: int, size: Size) -> Iterator[NDArray]:
+    with np.load(folder / "matte.npz") as file:
+        places = file["places"]
+        for k in range(num):
+            out = np.zeros(size, np.uint8)
+            if f"mask_{k}" in file.files:
+                mask, (x0, y0) = file[f"mask_{k}"], places[k]
+                out[y0 : y0 + mask.shape[0], x0 : x0 + mask.shape[1]] = mask
+            yield out
+
+
+def refine(
+    rgb: NDArray, roi: Roi, rough: NDArray, points_px: NDArray, visibility: NDArray, memory: Memory | None
+) -> tuple[NDArray, int, int, Memory]:
+    """Make the mask of one frame.
+
+    Args:
+        rgb: (H, W, 3) uint8.
+        roi: the square of the rough mask.
+        rough: (256, 256) uint8.
+        points_px: (33, 2) float32 landmarks, pixels.
+        visibility: (33,) float32.
+        memory: of the frame before, or None.
+
+    Returns:
+        The mask (h, w) uint8 of a part of the picture, its left and top edge in pixels, and what to remember.
+    """
+    x0, y0, x1, y1 = _part(rgb.shape[:2], roi, rough, points_px)
+    full = rgb[y0:y1, x0:x1]
+    scale = min(1.0, WORK_PX / max(full.shape[:2]))
+    width, height = max(8, round((x1 - x0) * scale)), max(8, round((y1 - y0) * scale))
+    small = cv2.resize(full, (width, height), interpolation=cv2.INTER_AREA)
+    sx, sy = width / (x1 - x0), height / (y1 - y0)
+    affine = np.array([[sx, 0, -x0 * sx], [0, sy, -y0 * sy]])
+    gray = cv2.cvtColor(small, cv2.COLOR_RGB2GRAY)
+    prior = _network_odds(roi, rough, affine, gray.shape)
+    if memory is not None:
+        moved, sure = _carry(memory, gray, affine)
+        prior = prior + 0.45 * sure * np.clip(moved - prior, -4, 4)
+    bones = _bones(points_px, visibility, affine, gray.shape)
+    prior = prior + 1.5 * bones
+    belief, colors = _settle(small, prior, None if memory is None else memory.colors)
+    mask = _full_size(full, small, belief)
+    return mask, x0, y0, Memory(gray, belief, affine, colors)
+
+
+def _part(size: Size, roi: Roi, rough: NDArray, points_px: NDArray) -> tuple[int, int, int, int]:
+    """The part of the picture around mask and landmarks: x0, y0, x1, y1."""
+    rows, cols = np.nonzero(rough > 64)
+    low, high = points_px.min(0), points_px.max(0)
+    if len(rows):
+        to_image = roi.to_image(len(rough))
+        corners = np.array([[x, y] for x in (cols.min(), cols.max() + 1) for y in (rows.min(), rows.max() + 1)])
+        corners = corners @ to_image[:, :2].T + to_image[:, 2]
+        low, high = np.minimum(low, corners.min(0)), np.maximum(high, corners.max(0))
+    margin = MARGIN * float(np.max(high - low))
+    limit = np.array(size[::-1])
+    low = np.clip(np.floor(low - margin), 0, limit - 8).astype(int)
+    high = np.clip(np.ceil(high + margin), low + 8, limit).astype(int)
+    return int(low[0]), int(low[1]), int(high[0]), int(high[1])
+
+
+def _network_odds(roi: Roi, rough: NDArray, affine: NDArray, size: Size) -> NDArray:
+    """(h, w) float32 log odds of the rough mask in the small copy; -3 outside of its square."""
+    share = np.clip(rough.astype(np.float32) / 255, 0.018, 0.982)
+    odds = np.log(share / (1 - share))
+    crop_to_small = affine @ np.vstack([roi.to_image(len(rough)), [0, 0, 1]])
+    return cv2.warpAffine(odds, at_indices(crop_to_small), size[::-1], borderMode=cv2.BORDER_CONSTANT, borderValue=-3.0)
+
+
+def _carry(memory: Memory, gray: NDArray, affine: NDArray) -> tuple[NDArray, NDArray]:
+    """The last belief moved into this frame, and (0 ... 1) how well the pictures agree there."""
+    back = cv2.invertAffineTransform(affine)
+    now_to_then = memory.affine @ np.vstack([back, [0, 0, 1]])
+    size = gray.shape[::-1]
+    flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+    then = cv2.warpAffine(memory.gray, at_indices(now_to_then), size, flags=flags, borderMode=cv2.BORDER_REPLICATE)
+    belief = cv2.warpAffine(memory.belief, at_indices(now_to_then), size, flags=flags, borderValue=-3.0)
+    flow = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_ULTRAFAST)
+    motion = flow.calc(gray, then, None)
+    rows, cols = np.mgrid[: size[1], : size[0]].astype(np.float32)
+    map_x, map_y = cols + motion[..., 0], rows + motion[..., 1]
+    moved = cv2.remap(belief, map_x, map_y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT, borderValue=-3.0)
+    seen = cv2.remap(then, map_x, map_y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    error = cv2.blur(cv2.absdiff(seen, gray).astype(np.float32), (5, 5))
+    return moved, np.exp(-error / 12)
+
+
+def _bones(points_px: NDArray, visibility: NDArray, affine: NDArray, size: Size) -> NDArray:
+    """(h, w) float32, 0 ... 1: along the bones of the landmarks, as far as they are seen."""
+    points = points_px @ affine[:, :2].T + affine[:, 2]
+    torso = float(np.linalg.norm(points[[11, 12]].mean(0) - points[[23, 24]].mean(0)))
+    out = np.zeros(size, np.float32)
+    for a, b, thickness in BONES:
+        seen = float(min(visibility[a], visibility[b]))
+        if seen > 0.5:
+            drawn = np.zeros(size, np.uint8)
+            ends = [tuple(int(round(16 * (v - 0.5))) for v in points[k]) for k in (a, b)]
+            cv2.line(drawn, ends[0], ends[1], 1, max(1, round(0.7 * thickness * torso)), cv2.LINE_8, 4)
+            out = np.maximum(out, seen * drawn)
+    return out
+
+
+def _settle(small: NDArray, prior: NDArray, held: NDArray | None) -> tuple[NDArray, NDArray]:
+    """Add the evidence of colours and smooth along edges; returns log odds and the histograms."""
+    guide = small.astype(np.float32) / 255
+    lab = cv2.cvtColor(guide, cv2.COLOR_RGB2LAB)
+    bins = np.clip((lab + (0, 96, 96)) * (BINS / 100, BINS / 192, BINS / 192), 0, BINS - 1).astype(int)
+    index = (bins[..., 0] * BINS + bins[..., 1]) * BINS + bins[..., 2]
+    belief, colors = prior, held
+    for _ in range(2):
+        share = 1 / (1 + np.exp(-belief))
+        colors = _histograms(index, share, held)
+        evidence = np.log(colors[1].ravel()[index] + 1e-6) - np.log(colors[0].ravel()[index] + 1e-6)
+        odds = prior + 0.7 * np.clip(evidence, -2.5, 2.5).astype(np.float32)
+        share = 1 / (1 + np.exp(-odds))
+        smooth = guided(guide, share, radius=6, eps=1e-3)
+        smooth = np.clip(smooth, 0.01, 0.99)
+        belief = (0.4 * odds + 0.6 * np.log(smooth / (1 - smooth))).astype(np.float32)
+    assert colors is not None
+    return np.clip(belief, -4, 4), colors
+
+
+def _histograms(index: NDArray, share: NDArray, held: NDArray | None) -> NDArray:
+    """(2, 16, 16, 16) float32: colours of the surroundings and of the person, each summing to 1."""
+    out = np.empty((2, BINS**3), np.float32)
+    for k, weight in enumerate((np.clip(1 - 2 * share, 0, 1), np.clip(2 * share - 1, 0, 1))):
+        out[k] = np.bincount(index.ravel(), weight.ravel(), BINS**3)
+    cubes = out.reshape(2, BINS, BINS, BINS)
+    cubes = np.stack([gaussian_filter(cube, 0.7, mode="nearest") for cube in cubes])
+    cubes /= np.maximum(cubes.sum((1, 2, 3), keepdims=True), 1e-6)
+    return cubes if held is None else (0.7 * held + 0.3 * cubes).astype(np.float32)
+
+
+def guided(guide: NDArray, values: NDArray, *, radius: int, eps: float) -> NDArray:
+    """Smooth values along the edges of a colour picture (He, Sun, Tang 2013).
+
+    Args:
+        guide: (h, w, 3) float32, 0 ... 1.
+        values: (h, w) float32.
+        radius: of the window, pixels.
+        eps: variance of colour below which the guide counts as flat.
+    """
+    slope, offset = _guided_coefficients(guide, values, radius, eps)
+    return np.einsum("hwc,hwc->hw", slope, guide) + offset
+
+
+def _guided_coefficients(guide: NDArray, values: NDArray, radius: int, eps: float) -> tuple[NDArray, NDArray]:
+    window = (2 * radius + 1, 2 * radius + 1)
+
+    def mean(array: NDArray) -> NDArray:
+        return cv2.blur(array, window, borderType=cv2.BORDER_REFLECT)
+
+    center, level = mean(guide), mean(values)
+    spread = mean((guide[..., :, None] * guide[..., None, :]).reshape(*values.shape, 9)[..., [0, 1, 2, 4, 5, 8]])
+    pairs = center[..., [0, 0, 0, 1, 1, 2]] * center[..., [0, 1, 2, 1, 2, 2]]
+    rr, rg, rb, gg, gb, bb = np.moveaxis(spread - pairs, -1, 0)
+    rr, gg, bb = rr + eps, gg + eps, bb + eps
+    cov = mean(guide * values[..., None]) - center * level[..., None]
+    c0, c1, c2 = gg * bb - gb * gb, gb * rb - rg * bb, rg * gb - gg * rb
+    c3, c4, c5 = rr * bb - rb * rb, rg * rb - rr * gb, rr * gg - rg * rg
+    det = rr * c0 + rg * c1 + rb * c2
+    k0, k1, k2 = np.moveaxis(cov, -1, 0)
+    slope = (
+        np.stack([c0 * k0 + c1 * k1 + c2 * k2, c1 * k0 + c3 * k1 + c4 * k2, c2 * k0 + c4 * k1 + c5 * k2], -1)
+        / np.maximum(det, 1e-12)[..., None]
+    )
+    offset = level - np.einsum("hwc,hwc->hw", slope, center)
+    return mean(slope), mean(offset)
+
+
+def _full_size(full: NDArray, small: NDArray, belief: NDArray) -> NDArray:
+    """Bring the belief to the picture's size with the picture's own edges."""
+    share = 1 / (1 + np.exp(-2 * belief))
+    share = _largest(share)
+    slope, offset = _guided_coefficients(small.astype(np.float32) / 255, share.astype(np.float32), 3, 4e-4)
+    size = full.shape[1::-1]
+    slope, offset = cv2.resize(slope, size), cv2.resize(offset, size)
+    coarse = cv2.resize(share.astype(np.float32), size)
+    fine = np.einsum("hwc,hwc->hw", slope, full.astype(np.float32) / 255) + offset
+    fine = np.where((coarse > 0.02) & (coarse < 0.98), fine, coarse)
+    return np.rint(np.clip((fine - 0.5) * 1.6 + 0.5, 0, 1) * 255).astype(np.uint8)
+
+
+def _largest(share: NDArray) -> NDArray:
+    """Drop specks that are not joined to the body, and fill pinholes."""
+    count, labels, stats, _ = cv2.connectedComponentsWithStats((share > 0.5).astype(np.uint8))
+    if count < 2:
+        return share
+    areas = stats[1:, cv2.CC_STAT_AREA]
+    keep = np.concatenate([[True], areas > max(0.04 * areas.max(), 12)])
+    out = np.where(keep[labels], share, np.minimum(share, 0.2))
+    count, labels, stats, _ = cv2.connectedComponentsWithStats((out <= 0.5).astype(np.uint8))
+    holes = np.concatenate([[False], stats[1:, cv2.CC_STAT_AREA] < 0.004 * areas.max()])
+    return np.where(holes[labels], 0.9, out)
