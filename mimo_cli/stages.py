@@ -106,7 +106,7 @@ IMPORT = Stage(
     about="read the motion",
     reads=(MOTION,),
     optional=(BACKDROP,),
-    writes=(CLIP, FRAMES, BODY, SHAPE, CAMERA),
+    writes=(CLIP, FRAMES, BODY, SHAPE),
     params=motion.ImportParams,
     run=motion.import_motion,
 )
@@ -139,11 +139,20 @@ ANIMATE = Stage(
     name="animate",
     version=1,
     about="animate the character",
-    reads=(CLIP, FRAMES, BODY, SHAPE, CAMERA, PUPPET),
-    optional=(VIDEO, HUMAN_MASK),
+    reads=(VIDEO, CLIP, FRAMES, HUMAN_MASK, BODY, CAMERA, PUPPET),
     writes=(HUMAN, SHADOW),
     params=render.AnimateParams,
     run=render.animate,
+)
+ANIMATE_ALONE = Stage(
+    name="animate",
+    version=1,
+    about="animate the character",
+    reads=(CLIP, FRAMES, BODY, PUPPET),
+    optional=(CAMERA,),
+    writes=(HUMAN, SHADOW),
+    params=render.AnimateParams,
+    run=render.animate_alone,
 )
 COMPOSE = Stage(
     name="compose",
@@ -200,7 +209,7 @@ VIDEO_STAGES = (
     *(ANIMATE, COMPOSE, *_EXPORTS),
 )
 """The identity comes early: a picture that is no character is refused before the long work."""
-MOTION_STAGES = (*_IDENTITY, IMPORT, ANIMATE, COMPOSE_BACKDROP, *_EXPORTS)
+MOTION_STAGES = (*_IDENTITY, IMPORT, ANIMATE_ALONE, COMPOSE_BACKDROP, *_EXPORTS)
 STAGES = VIDEO_STAGES
 """What a project walks before it has a source."""
 

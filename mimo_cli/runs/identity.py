@@ -1,5 +1,7 @@
 """encode-id: a picture becomes a cutout, joints and a solid figure."""
 
+import numpy as np
+
 from mimo_cli import slots
 from mimo_cli.stage import Job
 
@@ -27,12 +29,11 @@ def joints(job: Job) -> None:
 
 def lift(job: Job) -> None:
     """Make a solid, textured, rigged figure of the cutout."""
-    from engine.animator.canonical import draw_canonical
-
+    from engine.animator.canonical import canonical_pictures
     from engine.identity import lift as lift_figure
     from engine.identity import read_joints, save_puppet
     from engine.video import read_image, write_png
 
     puppet = lift_figure(read_image(job.inputs[slots.CUTOUT]), read_joints(job.inputs[slots.JOINTS]))
     save_puppet(puppet, job.outputs[slots.PUPPET])
-    write_png(job.outputs[slots.CANONICAL], draw_canonical(puppet))
+    write_png(job.outputs[slots.CANONICAL], np.concatenate(canonical_pictures(puppet), axis=1))

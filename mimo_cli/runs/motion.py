@@ -62,8 +62,7 @@ def fit(job: Job) -> None:
 
 
 def import_motion(job: Job) -> None:
-    """Read a motion file, choose a clock and a picture size, and place a camera."""
-    from engine.animator.stage_camera import frame_motion
+    """Read a motion file, and choose a clock and a picture size."""
     from engine.motion.resample import resample
 
     motion, facts = read_any_motion(job.inputs[slots.MOTION])
@@ -80,7 +79,6 @@ def import_motion(job: Job) -> None:
     tables.write_clip(info, job.outputs[slots.CLIP])
     times = FrameTimes(np.arange(num_frames), time_s, np.full(num_frames, 1 / float(rate)))
     tables.write_frames(times, job.outputs[slots.FRAMES])
-    tables.write_camera(frame_motion(motion, info.size), job.outputs[slots.CAMERA])
     _write_body(job, motion)
 
 
@@ -97,9 +95,8 @@ def read_any_motion(path: Path) -> tuple[Motion, dict]:
         from engine.motion.amass import read_amass
 
         return read_amass(path), {}
-    from engine.motion.retarget import motion_from_bvh
-
     from engine.body.bvh import read_bvh
+    from engine.motion.retarget import motion_from_bvh
 
     motion, table = motion_from_bvh(read_bvh(path))
     return motion, {"mapping": str(table).splitlines()}

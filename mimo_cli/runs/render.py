@@ -3,12 +3,13 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from engine.errors import RecipeError
-from engine.types import ClipInfo, Patch, Size
+from engine.types import ClipInfo, Patch, Puppet, Size
 from mimo_cli import slots, tables
 from mimo_cli.runs.backdrop import Backdrop
 from mimo_cli.runs.chunked import write_layers
@@ -16,6 +17,11 @@ from mimo_cli.runs.motion import read_body
 from mimo_cli.runs.source import open_source
 from mimo_cli.stage import Job
 
+if TYPE_CHECKING:
+    from engine.animator.light import Light
+    from engine.animator.puppet import PuppetAnimator
+
+NUM_LIGHT_FRAMES = 7
 PLAIN_SUFFIXES = (".mp4", ".m4v", ".mov")
 ALPHA_SUFFIXES = (".mov", ".webm", ".mkv", ".gif", "/")
 
@@ -73,25 +79,58 @@ class AlphaParams:
 
 
 def animate(job: Job) -> None:
-    """Render the character in every frame, and the shadow it casts."""
+    """Render the character where the person of the video is, and the shadow it casts."""
+    from engine.animator.pose import pose_puppet
     from engine.animator.puppet import PuppetAnimator
-
     from engine.identity import load_puppet
 
     info = tables.read_clip(job.inputs[slots.CLIP])
-    times = tables.read_frames(job.inputs[slots.FRAMES])
-    camera = tables.read_camera(job.inputs[slots.CAMERA], info.num_frames)
-    motion = read_body(job, times.time_s)
+    motion = read_body(job, tables.read_frames(job.inputs[slots.FRAMES]).time_s)
     puppet = load_puppet(job.inputs[slots.PUPPET])
-    params = job.params
-    light = _light(job, puppet) if params.match_light else None
-    animator = PuppetAnimator(puppet, motion, camera, info.size, scale=params.scale, shadow=params.shadow, light=light)
+    camera = tables.read_camera(job.inputs[slots.CAMERA], info.num_frames)
+    posed = pose_puppet(puppet, motion, scale=job.params.scale, travel="person")
+    light = _light(job, puppet) if job.params.match_light else None
+    _render(
+        job, info, PuppetAnimator(puppet, motion, camera, info.size, light=light, shadow=job.params.shadow, posed=posed)
+    )
 
+
+def animate_alone(job: Job) -> None:
+    """Render the character of a motion file, seen by a camera that follows it."""
+    from engine.animator.pose import pose_puppet
+    from engine.animator.puppet import PuppetAnimator
+    from engine.animator.stage_camera import frame_motion
+    from engine.identity import load_puppet
+
+    info = tables.read_clip(job.inputs[slots.CLIP])
+    motion = read_body(job, tables.read_frames(job.inputs[slots.FRAMES]).time_s)
+    puppet = load_puppet(job.inputs[slots.PUPPET])
+    posed = pose_puppet(puppet, motion, scale=job.params.scale, travel="stride")
+    if slots.CAMERA in job.inputs:
+        camera = tables.read_camera(job.inputs[slots.CAMERA], info.num_frames)
+    else:
+        camera = frame_motion(motion, info.size, puppet, posed=posed)
+    _render(job, info, PuppetAnimator(puppet, motion, camera, info.size, shadow=job.params.shadow, posed=posed))
+
+
+def _render(job: Job, info: ClipInfo, animator: "PuppetAnimator") -> None:
     def frames(start: int, stop: int) -> Iterator[tuple[NDArray, NDArray]]:
-        for idx in range(start, stop):
-            yield _full_frame(animator.render(idx), info.size)
+        for patch in animator.render_range(start, stop):
+            yield _full_frame(patch, info.size)
 
     write_layers(job, info.num_frames, info.size, [(slots.HUMAN, "rgba"), (slots.SHADOW, "gray8")], frames)
+
+
+def _light(job: Job, puppet: Puppet) -> "Light":
+    """Read the light of the scene from a few frames around the person."""
+    from engine.animator.light import estimate_light
+
+    clip = open_source(job)
+    mask = _open(job, slots.HUMAN_MASK, "gray8", clip.info)
+    picks = np.unique(np.linspace(0, clip.num_frames - 1, NUM_LIGHT_FRAMES).astype(int)).tolist()
+    frames = [next(iter(clip.read(idx, idx + 1))) for idx in picks]
+    masks = [next(iter(mask.read(idx, idx + 1))) for idx in picks]
+    return estimate_light(frames, masks, puppet)
 
 
 def compose(job: Job) -> None:
@@ -121,7 +160,6 @@ def compose(job: Job) -> None:
 def compose_backdrop(job: Job) -> None:
     """Put the character before a colour, a picture or a video."""
     from engine.compositor import compose as compose_frame
-
     from engine.video import Frame, rgb_to_planes
 
     info = tables.read_clip(job.inputs[slots.CLIP])
