@@ -3,7 +3,6 @@
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from engine.video import LayerWriter, concat_layers
 from mimo_cli.artifacts import Slot
 from mimo_cli.stage import Job
 
@@ -21,6 +20,8 @@ def write_layers(job: Job, num_frames: int, size, kinds: Sequence[tuple[Slot, st
         kinds: slot and kind of each video ("gray8", "rgba" or a planar pixel format).
         render: `render(start, stop)` yields, for each frame, one item per video.
     """
+    from engine.video import concat_layers
+
     bounds = [(start, min(start + FRAMES_PER_CHUNK, num_frames)) for start in range(0, num_frames, FRAMES_PER_CHUNK)]
     for start, stop in bounds:
         if job.chunks.get(_name(start, stop)) is None:
@@ -37,6 +38,8 @@ def _name(start: int, stop: int) -> str:
 
 
 def _write_chunk(job: Job, folder: Path, size, kinds, frames: Iterator, start: int, num_frames: int) -> None:
+    from engine.video import LayerWriter
+
     writers = [LayerWriter(folder / f"{place}.mkv", size, kind) for place, (_, kind) in enumerate(kinds)]
     for done, items in enumerate(frames, start=start + 1):
         for writer, item in zip(writers, items, strict=True):
