@@ -2,8 +2,12 @@
 
 import os
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
+
+if TYPE_CHECKING:
+    from engine.synth.clip import SynthClip
 
 
 @pytest.fixture(scope="session")
@@ -17,3 +21,11 @@ def sample_data() -> Path:
         if folder and (Path(folder) / "MANIFEST.tsv").is_file():
             return Path(folder)
     pytest.skip("sample media not found; set MIMO_SAMPLE_DATA to their folder")
+
+
+@pytest.fixture(scope="session")
+def walker() -> "SynthClip":
+    """A second of a footballer with a ball, 320x240, panning camera: a clip that knows its own truth."""
+    from engine.synth.clip import ClipSpec, make_clip
+
+    return make_clip(ClipSpec(size=(240, 320), num_frames=24, fps=24, camera="pan", occluder="ball", motion="juggle"))

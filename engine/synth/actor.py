@@ -17,7 +17,10 @@ _SHORTS = np.array([[34, 40, 66], [44, 44, 50], [236, 236, 232], [30, 62, 96]], 
 _WHITE = np.array([244, 244, 240], np.float32)
 
 # Places on a tailor's dummy of 1.62 m in the T-pose, metres; `on_dummy` maps the embedded body's points to it.
-_DUMMY_Y = {"left_ankle": 0.074, "left_knee": 0.494, "left_hip": 0.844, "spine2": 1.084, "spine3": 1.201, "left_shoulder": 1.317, "head": 1.429}  # fmt: skip
+_DUMMY_Y = {
+    "left_ankle": 0.074, "left_knee": 0.494, "left_hip": 0.844, "spine2": 1.084, "spine3": 1.201,
+    "left_shoulder": 1.317, "head": 1.429,
+}  # fmt: skip
 _DUMMY_X = {"left_shoulder": 0.183, "left_elbow": 0.431, "left_wrist": 0.653}
 _DUMMY_EYE_Y, _DUMMY_TOP_Y = 1.515, 1.624
 _HEM_SHIRT_Y, _HEM_SHORTS_Y, _SHORTS_TOP_Y = 0.885, 0.575, 0.93
@@ -201,7 +204,7 @@ def _paint_face(color: NDArray, costume: Costume, place_m: NDArray) -> None:
 
 
 def _dress(body: Body) -> NDArray:
-    """(V, 3) float32: the mean body with cloth, hair and shoes: smoothed under clothes, pushed outwards by their thickness."""
+    """(V, 3) float32: the body smoothed under its clothes and pushed outwards by cloth, hair and shoes."""
     place = on_dummy(body)
     x, y, z = np.abs(place[:, 0]), place[:, 1], place[:, 2]
     shirt = (x < _SLEEVE_X) & (y > _HEM_SHIRT_Y) & (y + _NECK_SLOPE * z < _NECK_Y)

@@ -85,7 +85,7 @@ class LayerSource:
 
 
 class SynthClip:
-    """A clip and its truth. Layers are `FrameSource`s; the last few frames are kept, so walking layers together is cheap."""
+    """A clip and its truth. Layers are `FrameSource`s; walking several together draws each frame once."""
 
     def __init__(self, spec: ClipSpec) -> None:
         self.spec = spec
@@ -144,10 +144,9 @@ class SynthClip:
         occluder = _shrink(prop_rgb, in_front, more)
         shadow = self._shadow(frame_idx, vertices, K, world_to_cam)
         light = 1 - shadow.astype(np.float32)[..., None] / 255
-        lit = scene * light
         if not (self._prop is None or self._prop.moves):
             scene = scene * (1 - occluder[1]) + occluder[0]
-        rgb = lit * (1 - human[1] - occluder[1]) + human[0] + occluder[0]
+        rgb = scene * light * (1 - human[1] - occluder[1]) + human[0] + occluder[0]
         gain = spec.exposure[0] + (spec.exposure[1] - spec.exposure[0]) * frame_idx / max(spec.num_frames - 1, 1)
         noise = np.random.default_rng([spec.seed, 7, frame_idx]).normal(0, 1, rgb.shape).astype(np.float32)
         near = np.minimum(depth, prop_depth).reshape(spec.size[0], more, spec.size[1], more).min((1, 3))
@@ -171,11 +170,19 @@ class SynthClip:
         scale = np.diag([1 / more, 1 / more, 1.0])
         index = np.array([[1, 0, 0.5], [0, 1, 0.5], [0, 0, 1.0]])
         flags = cv2.INTER_CUBIC | cv2.WARP_INVERSE_MAP
-        big = cv2.warpPerspective(plate.rgb, plate_index @ to_plate @ scale @ index, (width * more, height * more), flags=flags, borderMode=cv2.BORDER_REPLICATE)  # fmt: skip
+        big = cv2.warpPerspective(
+            plate.rgb,
+            plate_index @ to_plate @ scale @ index,
+            (width * more, height * more),
+            flags=flags,
+            borderMode=cv2.BORDER_REPLICATE,
+        )
         scene = cv2.resize(big, (width, height), interpolation=cv2.INTER_AREA).astype(np.float32)
         flags = cv2.INTER_NEAREST | cv2.WARP_INVERSE_MAP
-        depth = cv2.warpPerspective(plate.depth_m, plate_index @ to_plate @ index, (width, height), flags=flags, borderMode=cv2.BORDER_REPLICATE)  # fmt: skip
-        # the plate's depth is along its own z; a ray of length 1 along this camera's z has this length along the plate's
+        depth = cv2.warpPerspective(
+            plate.depth_m, plate_index @ to_plate @ index, (width, height), flags=flags, borderMode=cv2.BORDER_REPLICATE
+        )
+        # the plate's depth is along its own z; a ray of length 1 along this camera's has this one along it
         rows, cols = np.mgrid[:height, :width] + 0.5
         rays = np.stack([cols, rows, np.ones_like(rows)], -1) @ np.linalg.inv(K).T
         along = rays @ (plate.world_to_cam[:3, :3] @ world_to_cam[:3, :3].T)[2]

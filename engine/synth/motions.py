@@ -1,4 +1,4 @@
-"""Motions made by rule: juggle, wave, march, walk, jumping jack, dance, turn. Each is a small score of steps and gestures."""
+"""Motions made by rule, each a small score of steps and gestures."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -60,7 +60,7 @@ def make_act(name: str, rest_m: NDArray, times_s: NDArray) -> Act:
 
 
 def keyed(time_s: NDArray, *keys: tuple) -> NDArray:
-    """Values between keys (second, value or values) without overshoot; (T,) or (T, D). Held before the first and after the last."""
+    """Values between keys (second, value or values) without overshoot, (T,) or (T, D); held at both ends."""
     from scipy.interpolate import PchipInterpolator
 
     at = np.array([key[0] for key in keys], float)
@@ -124,11 +124,18 @@ def juggle(stance: Stance) -> Act:
     t, leg = stance.time_s, stance.leg_m
     hip_x = _home(stance)
     events: list[tuple[float, NDArray]] = []
-    first = int(np.floor(t[0] / _TOUCH_EVERY_S)) - 1
+    first = int(np.floor(t[0] / _TOUCH_EVERY_S)) - 3
     last = int(np.ceil(t[-1] / _TOUCH_EVERY_S)) + 2
+    stood = {side: _drift(0.45 + (first - 1) * _TOUCH_EVERY_S) for side in (0, 1)}
+    stance.pelvis_m[:, 0] += _drift(t)
+    stance.foot_m[:, :, 0] += stood[0]
     for count in range(first, last):
         part, side = _TOUCHES[count % len(_TOUCHES)]
         at = 0.45 + count * _TOUCH_EVERY_S
+        # a foot that has kicked comes down where the body will be half a double step later
+        lands = float(_drift(at + 0.29 + 0.5 * _TOUCH_EVERY_S))
+        stance.foot_m[:, side, 0] += (lands - stood[side]) * ease(t, at - 0.33, at + 0.29)
+        stood[side] = lands
         sign, is_knee = 1 - 2 * side, part == "knee"
         raised = (
             np.array([-0.02 * sign, 0.47 * leg, 0.42 * leg])
@@ -146,16 +153,22 @@ def juggle(stance: Stance) -> Act:
         stance.chest[:, 1] -= (0.05 if is_knee else -0.06) * kick[:, 0]
         stance.hand[:, 1 - side] += np.array([0.10, 0.14, 0.20]) * kick
         stance.hand[:, side] += np.array([0.14, 0.08, -0.22]) * kick
-        thigh_top = np.array([hip_x[side] * 0.75, 1.02 * leg + 0.10 + BALL_RADIUS_M, 0.44 * leg])
-        instep = np.array([hip_x[side] * 0.85, 0.30 * leg + 0.16 + BALL_RADIUS_M, 0.56 * leg + 0.16])
+        here = float(_drift(at))
+        thigh_top = np.array([here + hip_x[side] * 0.75, 1.02 * leg + 0.10 + BALL_RADIUS_M, 0.44 * leg])
+        instep = np.array([here + hip_x[side] * 0.85, 0.30 * leg + 0.16 + BALL_RADIUS_M, 0.56 * leg + 0.16])
         events.append((at, thigh_top if is_knee else instep))
     stance.hand[:, :] += np.array([0.24, 0.22, 0.14])
     stance.hand[:, :, 1] += 0.05 * np.sin(2 * np.pi * t / (2 * _TOUCH_EVERY_S))[:, None]
     ball = fly(t, events)
     stance.head[:, 1] += 0.30 - 0.30 * (ball[:, 1] - 0.6)
-    stance.head[:, 0] += 0.6 * ball[:, 0]
+    stance.head[:, 0] += 0.6 * (ball[:, 0] - _drift(t))
     stance.pelvis_m[:, 1] -= 0.02 * leg
     return Act(motion_from_stance(stance), ball, tuple(at for at, _ in events if t[0] <= at <= t[-1]))
+
+
+def _drift(time_s: NDArray | float) -> NDArray:
+    """Metres to the left: a juggler wanders after the ball."""
+    return 0.42 * np.sin(2 * np.pi * np.asarray(time_s) / 5.2 + 0.4)
 
 
 def fly(time_s: NDArray, events: list[tuple[float, NDArray]]) -> NDArray:
@@ -337,7 +350,7 @@ def dance(stance: Stance) -> Act:
         stance.chest[:, 2] += sign * 0.16 * groove
         stance.chest[:, 0] += sign * 0.22 * groove
         stance.hand[:, :] += np.array([0.28, 0.50, 0.20]) * groove[:, None, None]
-        stance.hand[:, first] += np.array([0.12, 0.22, 0.0]) * groove[:, None]
+        stance.hand[:, first] += np.array([0.16, 0.72, 0.05]) * groove[:, None]
         stance.head[:, 2] -= sign * 0.12 * groove
     for side in range(2):
         follow_steps(stance, side, steps[side])

@@ -119,7 +119,7 @@ class Pole:
 
 
 def bouncing_path(time_s: NDArray) -> NDArray:
-    """(T, 3) metres: a ball that bounces across the picture in front of the actor, in the middle of the clip at x = 0."""
+    """(T, 3) metres: a ball that bounces across in front of the actor, at x = 0 in the middle of the clip."""
     span = max(float(time_s[-1] - time_s[0]), 1e-6)
     share = (time_s - time_s[0]) / span
     hop_s = 0.86
@@ -141,11 +141,11 @@ def _football(directions: NDArray) -> NDArray:
     golden = (1 + 5**0.5) / 2
     corners = np.array([p for a in (-1, 1) for b in (-golden, golden) for p in ((0, a, b), (a, b, 0), (b, 0, a))])
     corners = corners / np.linalg.norm(corners[0])
-    triples = [(i, j, k) for i in range(12) for j in range(i) for k in range(j)]
+    triples = [[i, j, k] for i in range(12) for j in range(i) for k in range(j)]
     near = corners[0] @ corners.T
     edge = np.sort(near)[-2] - 1e-6
     close = corners @ corners.T > edge
-    centers = np.array([corners[list(t)].sum(0) for t in triples if close[t[0], t[1]] and close[t[1], t[2]] and close[t[0], t[2]]])  # fmt: skip
+    centers = np.array([corners[t].sum(0) for t in triples if close[np.ix_(t, t)].all()])
     centers = centers / np.linalg.norm(centers[0])
     black = (directions @ corners.T).max(1)
     white = np.sort(directions @ centers.T, axis=1)

@@ -51,16 +51,18 @@ def make_plate(K: NDArray, world_to_cam: NDArray, size: Size, seed: int) -> Plat
     rgb = _sky_and_trees(size, rng)
     wall = _wall(density, rng, np.random.default_rng([seed, 102]))
     ground = _ground(density, rng)
-    top = np.array([[-WALL_HALF_M, WALL_TOP_M, WALL_Z_M], [WALL_HALF_M, WALL_TOP_M, WALL_Z_M], [WALL_HALF_M, 0, WALL_Z_M], [-WALL_HALF_M, 0, WALL_Z_M]])  # fmt: skip
-    floor = np.array([[-WALL_HALF_M, 0, WALL_Z_M], [WALL_HALF_M, 0, WALL_Z_M], [WALL_HALF_M, 0, GROUND_NEAR_M], [-WALL_HALF_M, 0, GROUND_NEAR_M]])  # fmt: skip
-    for texture, corners in ((ground, floor), (wall, top)):
-        rgb = _lay(rgb, texture, corners, K, world_to_cam)
+    left, right = -WALL_HALF_M, WALL_HALF_M
+    crown = [[left, WALL_TOP_M, WALL_Z_M], [right, WALL_TOP_M, WALL_Z_M]]
+    foot = [[right, 0, WALL_Z_M], [left, 0, WALL_Z_M]]
+    near = [[right, 0, GROUND_NEAR_M], [left, 0, GROUND_NEAR_M]]
+    for texture, corners in ((ground, foot[::-1] + near), (wall, crown + foot)):
+        rgb = _lay(rgb, texture, np.array(corners), K, world_to_cam)
     depth = _depth(K, world_to_cam, size)
     return Plate(np.clip(rgb, 0, 255).astype(np.uint8), depth, K.astype(np.float64), world_to_cam.astype(np.float64))
 
 
 def _lay(rgb: NDArray, texture: NDArray, corners_m: NDArray, K: NDArray, world_to_cam: NDArray) -> NDArray:
-    """Draw a flat texture (h, w, 3) whose corners (4, 3) are in the world onto the plate, filtered across the foreshortening."""
+    """Draw a flat texture (h, w, 3) with corners (4, 3) in the world onto the plate, filtered in depth."""
     cam = corners_m @ world_to_cam[:3, :3].T + world_to_cam[:3, 3]
     height, width = texture.shape[:2]
     corners_px = np.array([[0, 0], [width, 0], [width, height], [0, height]], np.float64)
@@ -81,7 +83,7 @@ def _lay(rgb: NDArray, texture: NDArray, corners_m: NDArray, K: NDArray, world_t
 
 
 def _homography(flat: NDArray, image: NDArray) -> NDArray:
-    """The 3x3 that maps flat points (4, 2) to homogeneous image points (4, 3), exactly, with the right scale of each."""
+    """The 3x3 that maps flat points (4, 2) to homogeneous image points (4, 3), exactly."""
     source = np.concatenate([flat, np.ones((4, 1))], 1)
     return np.linalg.lstsq(source, image, rcond=None)[0].T
 
@@ -131,7 +133,8 @@ def _wall(density: float, rng: np.random.Generator, layout: np.random.Generator)
     color *= (1 + 0.05 * grain((height, width), 0.08 * density, rng))[..., None]
     worn = grain((height, width), 0.9 * density, rng, 6)
     bare = np.clip((worn - 0.80) * 9, 0, 1)[..., None] * 0.8  # paint has come off: red brick shows
-    color = color * (1 - bare) + np.array([168, 96, 76]) * tone[course, brick - brick.min()][..., None] * (0.75 + 0.25 * edge)[..., None] * bare  # fmt: skip
+    red = np.array([168, 96, 76]) * (tone[course, brick - brick.min()] * (0.75 + 0.25 * edge))[..., None]
+    color = color * (1 - bare) + red * bare
     dirt = np.clip(1 - y / 0.5, 0, 1) ** 2 * (0.35 + 0.15 * grain((height, width), 0.3 * density, rng))
     color *= (1 - dirt)[..., None]
     cap = y > WALL_TOP_M - 0.12
@@ -151,7 +154,14 @@ def _mural(x: NDArray, y: NDArray, rng: np.random.Generator) -> NDArray:
     rays = (radius > 0.70) & (radius < 1.15) & (np.sin(11 * angle) > 0.1)
     color[rays | (radius < 0.60)] = paints[0]
     color[(radius < 0.42)] = 0.5 * paints[0] + 127
-    for paint, place, high, wide in ((1, rng.uniform(2.2, 3.4), 1.5, 1.7), (2, rng.uniform(0.2, 1.2), 0.85, 1.6), (3, rng.uniform(-5.5, -4.2), 1.25, 1.5), (4, rng.uniform(-1.6, -0.8), 0.62, 1.9), (0, rng.uniform(5.2, 6.4), 1.2, 1.6)):  # fmt: skip
+    hills = (
+        (1, rng.uniform(2.2, 3.4), 1.5, 1.7),
+        (2, rng.uniform(0.2, 1.2), 0.85, 1.6),
+        (3, rng.uniform(-5.5, -4.2), 1.25, 1.5),
+        (4, rng.uniform(-1.6, -0.8), 0.62, 1.9),
+        (0, rng.uniform(5.2, 6.4), 1.2, 1.6),
+    )
+    for paint, place, high, wide in hills:
         hill = high * np.exp(-(((x - place) / wide) ** 2) * 1.4) + 0.05 * np.sin(3 * x + paint)
         color[y < hill] = paints[paint]
         color[(y < hill - 0.16) & (y > hill - 0.24)] = 0.55 * paints[paint] + 110
@@ -174,8 +184,8 @@ def _ground(density: float, rng: np.random.Generator) -> NDArray:
     color = tone[..., None] * np.array([1.0, 0.985, 0.96], np.float32)
     court = z > -2.3
     color[court] *= np.array([0.80, 0.98, 1.04], np.float32)
-    lines = (np.abs(z + 2.3) < 0.04) | (np.abs(np.hypot(x - 0.35, (z - 1.2)) - 1.9) < 0.035) | (np.abs(x - 3.4) < 0.04) & court  # fmt: skip
-    lines |= (np.abs(x + 3.9) < 0.04) & court
+    lines = (np.abs(z + 2.3) < 0.04) | (np.abs(np.hypot(x - 0.35, z - 1.2) - 1.9) < 0.035)
+    lines |= (np.abs(x + 0.25) > 3.61) & (np.abs(x + 0.25) < 3.69) & court
     yellow = (np.abs(x * 0.9 + z + 0.6) < 0.035) & (x < 0.2) & court
     worn = np.clip(0.95 - 0.5 * np.clip(grain(size, 0.12 * density, rng, 4) + 0.1, 0, 1), 0, 1)[..., None]
     color = np.where(lines[..., None], color * (1 - worn) + np.array([238, 236, 226]) * worn, color)
@@ -188,7 +198,8 @@ def _ground(density: float, rng: np.random.Generator) -> NDArray:
         at = np.array([(cx + WALL_HALF_M) * density, (cz - WALL_Z_M) * density])
         axes = (max(1, round(0.045 * density)), max(1, round(0.02 * density)))
         paint = np.array([190, 120, 50]) * rng.uniform(0.7, 1.2) + rng.uniform(-15, 15, 3)
-        cv2.ellipse(color, at.round().astype(int).tolist(), axes, float(rng.uniform(0, 180)), 0, 360, paint.tolist(), -1, cv2.LINE_AA)  # fmt: skip
+        turn = float(rng.uniform(0, 180))
+        cv2.ellipse(color, at.round().astype(int).tolist(), axes, turn, 0, 360, paint.tolist(), -1, cv2.LINE_AA)
     return np.clip(color, 0, 255).astype(np.uint8)
 
 

@@ -122,7 +122,7 @@ def motion_from_stance(stance: Stance) -> Motion:
 
 
 def _place_ankles(stance: Stance, rest: NDArray) -> tuple[NDArray, NDArray]:
-    """(T, 2, 3) ankles and (T, 2, 3, 3) rotations of the feet: a lifted heel turns around the toes, lifted toes around the heel."""
+    """(T, 2, 3) ankles and (T, 2, 3, 3) rotations of the feet: turned around the toes or heel that stay down."""
     ankles, turns = [], []
     for side, name in enumerate(_SIDES):
         ankle, toes = rest[_IDX[f"{name}_ankle"]], rest[_IDX[f"{name}_foot"]]
@@ -167,7 +167,7 @@ def _frame(bone: NDArray, hinge: NDArray) -> NDArray:
 
 
 def _bend(start: NDArray, end: NDArray, pole: NDArray, rest: NDArray, rest_pole: NDArray) -> tuple[NDArray, NDArray]:
-    """World rotations (T, 3, 3) of the upper and lower bone of a limb from start to end (T, 3), bent towards pole (T, 3).
+    """World rotations (T, 3, 3) of both bones of a limb from start to end (T, 3), bent towards pole (T, 3).
 
     `rest` (3, 3) are the limb's three joints at rest; `rest_pole` (3,) is where its middle joint points there.
     """
