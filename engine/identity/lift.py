@@ -5,7 +5,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine.errors import InputError
-from engine.identity.mesh import Sheet, close_solid, inflate, triangulate
+from engine.identity.layers import find_cuts
+from engine.identity.mesh import Sheet, close_solid, inflate, laplacian, triangulate
 from engine.identity.skeleton import faces_away
 from engine.identity.skin import find_weights
 from engine.identity.texture import bleed, fill_texture, find_strokes
@@ -14,11 +15,17 @@ from engine.types import PictureJoints, Puppet
 HEAD_DEPTH, LIMB_DEPTH, TRUNK_DEPTH = 0.85, 0.71, 0.55
 """Depth of each part relative to `mesh.inflate`: .71 makes a strip as thick as it is wide; a head is a ball."""
 
+DEPTH_BLUR = 0.05
+"""Over how much of the figure's height one part's depth becomes the next one's."""
+
+CROWN_SHARE = 0.68
+"""Where the face ends and the crown begins, from the head joint to the top of the head."""
+
 WALL_SHARE = 0.22
 """Half height of the wall that joins front and back, as share of the length of the edges at the rim."""
 
 
-def lift(cutout: NDArray, joints: PictureJoints, *, num_vertices: int = 5200) -> Puppet:
+def lift(cutout: NDArray, joints: PictureJoints, *, num_vertices: int = 6400) -> Puppet:
     """Lift a character from its picture.
 
     Args:
@@ -39,15 +46,18 @@ def lift(cutout: NDArray, joints: PictureJoints, *, num_vertices: int = 5200) ->
     y0, x0 = max(top - margin, 0), max(left - margin, 0)
     window = np.s_[y0 : bottom + margin, x0 : right + margin]
     picture, mask = np.ascontiguousarray(cutout[window]), np.pad(mask[window], 2)
-    sheet = triangulate(mask, num_vertices=num_vertices // 2)
-    sheet = Sheet(sheet.xy_px - 2.0, sheet.faces, sheet.rim, sheet.spacing_px)
-    dist = cv2.distanceTransform((mask >= 128).astype(np.uint8), cv2.DIST_L2, 5)[2:-2, 2:-2]
     xy = joints.xy_px.astype(np.float64) - [x0, y0]
+    solid = (mask >= 128).astype(np.uint8)
+    cuts = find_cuts(mask, _distance(solid), dict(zip(joints.names, xy + 2.0)))
+    sheet = triangulate(mask, cuts, num_vertices=num_vertices // 2)
+    sheet = Sheet(sheet.xy_px - 2.0, sheet.faces, sheet.rim, sheet.spacing_px)
+    dist = _distance(np.where(cuts.blocked(), 0, solid).astype(np.uint8))[2:-2, 2:-2]
     weights = find_weights(sheet, joints, dist, xy)
-    half = half_depth(sheet, joints, weights)
+    half = half_depth(sheet, joints, weights, _neck_ratio(joints, xy, dist))
     vertices, faces, is_back, source = close_solid(sheet, half, -half)
     strokes = find_strokes(picture)
-    fill = fill_texture(picture, strokes, _face_area(mask[2:-2, 2:-2], joints, xy, dist))
+    head = _carried_by(sheet, weights, joints, "head", dist.shape)
+    fill = fill_texture(picture, strokes, _face_area(mask[2:-2, 2:-2], joints, head, xy, dist))
     scale = 1.0 / max(np.ptp(sheet.xy_px[:, 1]), 1e-6)
     ground = sheet.xy_px[:, 1].max()
     flip = -1.0 if faces_away(joints) else 1.0
@@ -95,20 +105,72 @@ def solid_mask(cutout: NDArray) -> NDArray:
     return mask
 
 
-def half_depth(sheet: Sheet, joints: PictureJoints, weights: NDArray) -> NDArray:
-    """(N,) float64 pixels > 0: half the thickness of the solid at each vertex of the sheet."""
+def half_depth(sheet: Sheet, joints: PictureJoints, weights: NDArray, neck_ratio: float) -> NDArray:
+    """Half the thickness of the solid at each vertex of the sheet.
+
+    Args:
+        sheet: the silhouette.
+        joints: the skeleton.
+        weights: (N, K) skinning weights.
+        neck_ratio: width of the neck over that of the head; a head without a neck is as deep as the trunk.
+
+    Returns:
+        (N,) float64 pixels > 0.
+    """
+    from scipy.sparse import diags
+    from scipy.sparse.linalg import spsolve
+
+    roundness = np.clip((0.95 - neck_ratio) / 0.3, 0, 1)
     part = np.full(len(joints.names), LIMB_DEPTH)
     for k, name in enumerate(joints.names):
         if name == "head":
-            part[k] = HEAD_DEPTH
+            part[k] = TRUNK_DEPTH + roundness * (HEAD_DEPTH - TRUNK_DEPTH)
         elif name in ("pelvis", "neck") or name.startswith("spine") or name.endswith("_collar"):
             part[k] = TRUNK_DEPTH
+    matrix, area = laplacian(sheet.xy_px, sheet.faces)
+    blur = (DEPTH_BLUR * np.ptp(sheet.xy_px[:, 1])) ** 2
+    factor = spsolve((diags(area) + blur * matrix).tocsc(), area * (weights @ part))
     length = np.zeros(len(sheet.xy_px))
     edge = np.linalg.norm(sheet.xy_px[sheet.rim[:, 0]] - sheet.xy_px[sheet.rim[:, 1]], axis=1)
     np.maximum.at(length, sheet.rim[:, 0], edge)
     np.maximum.at(length, sheet.rim[:, 1], edge)
     wall = np.where(length > 0, WALL_SHARE * length, 0.0)
-    return np.maximum(inflate(sheet) * (weights @ part), 0) + np.maximum(wall, 0.15)
+    return np.maximum(inflate(sheet) * factor, 0) + np.maximum(wall, 0.15)
+
+
+def _carried_by(sheet: Sheet, weights: NDArray, joints: PictureJoints, name: str, size: tuple[int, int]) -> NDArray:
+    """(H, W) bool: faces of the sheet that a joint carries more than half."""
+    area = np.zeros(size, np.uint8)
+    if name in joints.names:
+        share = weights[:, joints.names.index(name)]
+        carried = sheet.faces[share[sheet.faces].mean(1) > 0.5]
+        cv2.fillPoly(area, list(np.round(sheet.xy_px[carried] - 0.5).astype(np.int32)), 1)
+    return area > 0
+
+
+def _distance(solid: NDArray) -> NDArray:
+    return cv2.distanceTransform(solid, cv2.DIST_L2, 5)
+
+
+def _neck_ratio(joints: PictureJoints, xy: NDArray, dist: NDArray) -> float:
+    """Width of the figure at the head joint over the greatest width above it; 1 without a head."""
+    if "head" not in joints.names:
+        return 1.0
+    k = joints.names.index("head")
+    above = _above_head(joints, xy, dist.shape)
+    inside = (xy[k] >= 0).all() and xy[k, 0] < dist.shape[1] and xy[k, 1] < dist.shape[0]
+    if not inside or not above.any():
+        return 1.0
+    return float(np.clip(dist[int(xy[k, 1]), int(xy[k, 0])] / max(dist[above].max(), 1e-6), 0, 1))
+
+
+def _above_head(joints: PictureJoints, xy: NDArray, size: tuple[int, int]) -> NDArray:
+    """(H, W) bool: what is beyond the head joint, seen from the neck."""
+    k = joints.names.index("head")
+    head, neck = xy[k], xy[joints.parents[k]]
+    up = head - neck if np.linalg.norm(head - neck) > 1e-6 else np.array([0.0, -1.0])
+    ys, xs = np.mgrid[: size[0], : size[1]]
+    return (xs + 0.5 - head[0]) * up[0] + (ys + 0.5 - head[1]) * up[1] > 0
 
 
 def _bounds(mask: NDArray) -> tuple[int, int, int, int]:
@@ -116,19 +178,26 @@ def _bounds(mask: NDArray) -> tuple[int, int, int, int]:
     return int(rows[0]), int(rows[-1]) + 1, int(cols[0]), int(cols[-1]) + 1
 
 
-def _face_area(mask: NDArray, joints: PictureJoints, xy: NDArray, dist: NDArray) -> NDArray | None:
-    """(H, W) bool: the middle of the head, where the face is; None without a head or when seen from behind."""
+def _face_area(
+    mask: NDArray, joints: PictureJoints, head: NDArray, xy: NDArray, dist: NDArray
+) -> NDArray | None:
+    """(H, W) bool: where the face is; None without a head or when seen from behind.
+
+    On a neck that is all of the head below its crown, so that hair comes down at the back. A head that is one with the
+    body loses its middle.
+    """
     if "head" not in joints.names or faces_away(joints):
         return None
-    head = xy[joints.names.index("head")]
-    neck = xy[joints.parents[joints.names.index("head")]] if "head" in joints.names else head
-    up = (head - neck) / max(np.linalg.norm(head - neck), 1e-6)
-    if np.linalg.norm(head - neck) < 1e-6:
-        up = np.array([0.0, -1.0])
-    ys, xs = np.mgrid[: mask.shape[0], : mask.shape[1]]
-    above = (xs + 0.5 - head[0]) * up[0] + (ys + 0.5 - head[1]) * up[1] > -0.1 * np.linalg.norm(head - neck)
-    near_head = above & (mask >= 128)
+    near_head = _above_head(joints, xy, mask.shape) & (mask >= 128) & head
     if not near_head.any():
         return None
-    widest = dist[near_head].max()
-    return near_head & (dist > 0.22 * widest)
+    if _neck_ratio(joints, xy, dist) > 0.8:
+        return near_head & (dist > 0.22 * dist[near_head].max())
+    k = joints.names.index("head")
+    up = xy[k] - xy[joints.parents[k]]
+    ys, xs = np.nonzero(near_head)
+    height = ((xs + 0.5 - xy[k, 0]) * up[0] + (ys + 0.5 - xy[k, 1]) * up[1]) / max(np.linalg.norm(up), 1e-6)
+    face = np.zeros(mask.shape, bool)
+    low = height < CROWN_SHARE * np.percentile(height, 98)
+    face[ys[low], xs[low]] = True
+    return face

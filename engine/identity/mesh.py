@@ -6,6 +6,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from engine.identity.layers import Cuts
+
 
 @dataclass(frozen=True)
 class Sheet:
@@ -27,11 +29,12 @@ class Sheet:
         return flags
 
 
-def triangulate(mask: NDArray, *, num_vertices: int = 2600) -> Sheet:
+def triangulate(mask: NDArray, cuts: Cuts | None = None, *, num_vertices: int = 2600) -> Sheet:
     """Cover a silhouette with triangles that are small where it is thin.
 
     Args:
         mask: (H, W) uint8, 255 inside; one connected figure; grey values place the edge between pixels.
+        cuts: where the sheet is slit open; both sides of a slit lie on each other.
         num_vertices: about how many vertices to make.
 
     Returns:
@@ -49,6 +52,10 @@ def triangulate(mask: NDArray, *, num_vertices: int = 2600) -> Sheet:
     spacing = max(np.sqrt(area / (0.866 * 0.62 * num_vertices)), 2.0)
     thickness = _local_thickness(dist)
     contour = _contour_points(mask, thickness, spacing)
+    if cuts is not None and cuts.roots:
+        seam = _seam_points(cuts, dist, spacing)
+        seam = seam[_far_from(seam, contour, np.full(len(seam), 0.35 * spacing))]
+        contour = np.concatenate([contour, seam])
     inner = _inner_points(dist, thickness, spacing)
     clear = _far_from(inner, contour, 0.45 * np.minimum(spacing, _sample(thickness, inner)))
     points = np.concatenate([contour, inner[clear]])
@@ -57,7 +64,7 @@ def triangulate(mask: NDArray, *, num_vertices: int = 2600) -> Sheet:
     faces = _drop_slivers(points, faces, 1e-3 * spacing**2)
     faces = _largest_piece(faces, len(points))
     points, faces = _orient(points, faces)
-    points, faces = _split_pinches(points, faces)
+    points, faces = _split_fans(points, faces, _cut_edges(points, faces, cuts))
     points, faces = _compact(points, faces)
     return Sheet(points, faces, rim_edges(faces), spacing)
 
@@ -298,37 +305,77 @@ def _orient(points: NDArray, faces: NDArray) -> tuple[NDArray, NDArray]:
     return points, np.where((doubled > 0)[:, None], faces[:, ::-1], faces)
 
 
-def _split_pinches(points: NDArray, faces: NDArray) -> tuple[NDArray, NDArray]:
-    """Give every fan of faces its own copy of a vertex where several fans touch."""
+def _seam_points(cuts: Cuts, dist: NDArray, spacing: float) -> NDArray:
+    """(N, 2) points along the cuts, so that edges of faces follow them."""
+    ys, xs = np.nonzero(cuts.blocked() & (dist > 1.5))
+    points = np.stack([xs + 0.5, ys + 0.5], 1)
+    return points[_thin_out(points, np.full(len(points), 0.6 * spacing))]
+
+
+def _cut_edges(points: NDArray, faces: NDArray, cuts: Cuts | None) -> set[tuple[int, int]]:
+    """Edges (a < b) between faces of different parts, outside the parts' roots."""
+    if cuts is None or not cuts.roots:
+        return set()
+    from scipy.sparse import coo_matrix
+    from scipy.sparse.csgraph import connected_components
+
+    part = _sample(cuts.labels, points[faces].mean(1)).astype(int)
+    links = _face_links(faces, len(points)).tocoo()
+    i, j = links.row, links.col
+    edges = np.array([sorted(set(faces[a].tolist()) & set(faces[b].tolist())) for a, b in zip(i, j)])
+    middle = points[edges].mean(1)
+    for _ in range(4):
+        is_cut = part[i] != part[j]
+        for number, (centre, radius) in cuts.roots.items():
+            near = np.linalg.norm(middle - centre, axis=1) <= radius
+            is_cut &= ~(near & ((part[i] == number) | (part[j] == number)))
+        kept = coo_matrix((np.ones((~is_cut).sum()), (i[~is_cut], j[~is_cut])), shape=links.shape)
+        piece = connected_components(kept, directed=False)[1]
+        crumb = piece != np.bincount(piece).argmax()
+        if not crumb.any():
+            break
+        # a crumb that the cuts would part from the figure joins what lies beside it
+        for a, b in ((i, j), (j, i)):
+            beside = is_cut & crumb[a] & ~crumb[b]
+            part[a[beside]] = part[b[beside]]
+    else:
+        is_cut &= ~(crumb[i] | crumb[j])
+    return {(int(a), int(b)) for a, b in edges[is_cut]}
+
+
+def _split_fans(points: NDArray, faces: NDArray, cut: set[tuple[int, int]]) -> tuple[NDArray, NDArray]:
+    """Give every fan of faces its own copy of a vertex where several fans touch, or where cuts part them."""
     rim = rim_edges(faces)
     starts = np.bincount(rim[:, 0], minlength=len(points))
-    faces, extra = faces.copy(), []
-    for vertex in np.flatnonzero(starts > 1):
-        around = np.flatnonzero((faces == vertex).any(1))
-        for fan in _fans(faces[around], vertex)[1:]:
+    several = set(np.flatnonzero(starts > 1).tolist()) | {vertex for edge in cut for vertex in edge}
+    original, faces, extra = faces, faces.copy(), []
+    for vertex in sorted(several):
+        around = np.flatnonzero((original == vertex).any(1))
+        for fan in _fans(original[around], vertex, cut)[1:]:
             new = len(points) + len(extra)
             extra.append(points[vertex])
             rows = around[fan]
-            faces[rows] = np.where(faces[rows] == vertex, new, faces[rows])
+            faces[rows] = np.where(original[rows] == vertex, new, faces[rows])
     return (np.concatenate([points, np.array(extra)]) if extra else points), faces
 
 
-def _fans(faces: NDArray, vertex: int) -> list[list[int]]:
-    """Group faces around a vertex by shared edges at that vertex."""
-    left = list(range(len(faces)))
-    fans = []
+def _fans(faces: NDArray, vertex: int, cut: set[tuple[int, int]]) -> list[list[int]]:
+    """Group faces around a vertex by the uncut edges they share there."""
+    rings = [
+        {v for v in face.tolist() if v != vertex and (min(v, vertex), max(v, vertex)) not in cut} for face in faces
+    ]
+    left, fans = list(range(len(faces))), []
     while left:
         fan = [left.pop(0)]
-        spokes = set(faces[fan[0]].tolist()) - {vertex}
+        spokes = set(rings[fan[0]])
         grown = True
         while grown:
             grown = False
             for k in list(left):
-                ring = set(faces[k].tolist()) - {vertex}
-                if ring & spokes:
+                if rings[k] & spokes:
                     fan.append(k)
                     left.remove(k)
-                    spokes |= ring
+                    spokes |= rings[k]
                     grown = True
         fans.append(fan)
     return fans

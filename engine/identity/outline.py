@@ -240,7 +240,7 @@ def shortest_cut(outline: Outline, notch: NDArray, side: int) -> NDArray:
     best, best_length = notch + [side * 0.1 * outline.height, 0], np.inf
     for degrees in range(-55, 51, 5):
         step = np.array([side * np.cos(np.radians(degrees)), np.sin(np.radians(degrees))])
-        points = notch + np.array([0, -1.0]) + np.arange(1, outline.mask.shape[1])[:, None] * step
+        points = notch + np.array([0, -0.015 * outline.height - 1]) + np.arange(1, outline.mask.shape[1])[:, None] * step
         cols, rows = points[:, 0].astype(int), points[:, 1].astype(int)
         ok = (cols >= 0) & (rows >= 0) & (cols < outline.mask.shape[1]) & (rows < outline.mask.shape[0])
         inside = np.zeros(len(points), bool)
@@ -250,6 +250,6 @@ def shortest_cut(outline: Outline, notch: NDArray, side: int) -> NDArray:
             continue
         left = np.flatnonzero(~inside[entered[0] :])
         length = float(left[0] if len(left) else len(points))
-        if length < best_length and length > 2:
+        if length < best_length and length > 0.03 * outline.height:  # not the lip of the notch
             best, best_length = points[entered[0]] + length * step, length
     return best

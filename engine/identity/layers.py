@@ -1,0 +1,112 @@
+"""Arms that lie against the body: where to cut them free."""
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from engine.identity.skeleton import LIMBS
+
+GLUED_RATIO = 1.9
+"""An arm is glued where the silhouette runs on this many times further to one side of its bone than to the other."""
+
+GLUED_SHARE = 0.35
+"""Share of an arm below its shoulder that has to be glued before it is cut free."""
+
+
+@dataclass(frozen=True)
+class Cuts:
+    """Parts of the silhouette that hang on the body by their root alone."""
+
+    labels: NDArray
+    """(H, W) uint8: 0 body, 1 ... one number per cut part."""
+    roots: dict[int, tuple[NDArray, float]]
+    """By number: the (2,) point and the radius, pixels, in which the part stays joined to the body."""
+
+    def blocked(self) -> NDArray:
+        """(H, W) bool: pixels along the cuts."""
+        edge = cv2.morphologyEx(self.labels, cv2.MORPH_GRADIENT, np.ones((2, 2))) > 0
+        for centre, radius in self.roots.values():
+            joined = np.zeros(self.labels.shape, np.uint8)
+            cv2.circle(joined, (int(centre[0]), int(centre[1])), int(radius), 1, -1)
+            edge &= joined == 0
+        return edge
+
+
+def find_cuts(mask: NDArray, dist: NDArray, points: dict[str, NDArray]) -> Cuts:
+    """Find arms that touch the body along their length.
+
+    Args:
+        mask: (H, W) uint8, 128 and more is inside.
+        dist: (H, W) float32, distance to the silhouette, pixels.
+        points: (2,) pixels by joint name.
+
+    Returns:
+        A cut for each such arm: discs about its bones, as wide as it is far to the outer silhouette.
+    """
+    labels = np.zeros(mask.shape, np.uint8)
+    roots: dict[int, tuple[NDArray, float]] = {}
+    inside = mask >= 128
+    for number, limb in enumerate(("left_arm", "right_arm"), start=1):
+        if not all(joint in points for joint in LIMBS[limb]):
+            continue
+        shoulder, elbow, wrist = (points[joint] for joint in LIMBS[limb])
+        line = _line(np.stack([shoulder, elbow, wrist, wrist + 0.55 * (wrist - elbow)]))
+        length = np.linalg.norm(elbow - shoulder) + np.linalg.norm(wrist - elbow)
+        outer, inner = _reaches(inside, line)
+        within = np.minimum(outer, inner) > 0
+        along = np.linspace(0, 1, len(line))
+        lower = within & (along > 0.25)
+        if lower.sum() < 4:
+            continue
+        glued = (np.maximum(outer, inner) > GLUED_RATIO * np.minimum(outer, inner)) & lower
+        if glued.sum() < GLUED_SHARE * lower.sum():
+            continue
+        area = np.zeros(mask.shape, np.uint8)
+        usual = float(np.median(np.minimum(outer, inner)[lower]))
+        for point, radius in zip(line, np.minimum(outer, inner)):
+            if radius > 0:
+                size = min(1.06 * radius, 1.6 * usual, 0.28 * length)
+                cv2.circle(area, (int(point[0]), int(point[1])), max(int(round(size)), 1), 1, -1)
+        area = _with_rind(area, inside, reach=0.5 * usual)
+        labels[(area > 0) & inside & (labels == 0)] = number
+        roots[number] = shoulder, max(1.25 * float(min(outer[0], inner[0], 1.6 * usual)), 0.16 * length)
+    return Cuts(labels, roots)
+
+
+def _line(corners: NDArray) -> NDArray:
+    pieces = [a + np.linspace(0, 1, 24, endpoint=False)[:, None] * (b - a) for a, b in zip(corners[:-1], corners[1:])]
+    return np.concatenate([*pieces, corners[-1:]])
+
+
+def _reaches(inside: NDArray, line: NDArray) -> tuple[NDArray, NDArray]:
+    """(M,), (M,): how far the silhouette goes on to both sides of a line, pixels; 0 outside."""
+    along = np.gradient(line, axis=0)
+    along /= np.maximum(np.linalg.norm(along, axis=1, keepdims=True), 1e-9)
+    normal = np.stack([-along[:, 1], along[:, 0]], 1)
+    steps = np.arange(0, max(inside.shape))
+    found = []
+    for sign in (1, -1):
+        x = (line[:, :1] + sign * normal[:, :1] * steps).astype(int)
+        y = (line[:, 1:] + sign * normal[:, 1:] * steps).astype(int)
+        ok = (x >= 0) & (y >= 0) & (x < inside.shape[1]) & (y < inside.shape[0])
+        hit = np.zeros(x.shape, bool)
+        hit[ok] = inside[y[ok], x[ok]]
+        found.append(np.where(hit.all(1), len(steps), np.argmin(hit, axis=1)).astype(float))
+    return found[0], found[1]
+
+
+def _with_rind(area: NDArray, inside: NDArray, reach: float) -> NDArray:
+    """Give the thin rest between the arm and the outer silhouette to the arm."""
+    size = 2 * max(int(reach), 1) + 1
+    disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (size, size))
+    rest = (inside & (area == 0)).astype(np.uint8)
+    thin = cv2.subtract(rest, cv2.morphologyEx(rest, cv2.MORPH_OPEN, disc))
+    count, labels, stats, _ = cv2.connectedComponentsWithStats(thin, connectivity=4)
+    near = cv2.dilate(area, np.ones((3, 3)))
+    for index in range(1, count):
+        piece = labels == index
+        if stats[index, cv2.CC_STAT_AREA] < 0.5 * area.sum() and near[piece].any():
+            area = np.where(piece, 1, area).astype(np.uint8)
+    return area
