@@ -1,4 +1,4 @@
-"""Arms kept outside an inflated trunk: elbows and wrists that would sink in are pushed out of it."""
+"""Arms kept outside an inflated trunk and head: elbows and wrists that would sink in are pushed out of it."""
 
 from dataclasses import dataclass
 from itertools import pairwise
@@ -10,7 +10,7 @@ from engine.animator.drive import place_joints
 from engine.geometry import rotation_between
 from engine.types import Puppet
 
-_TRUNK_PREFIXES = ("pelvis", "spine", "neck")
+_TRUNK_PREFIXES = ("pelvis", "spine", "neck", "head")
 _NUM_SLICES = 32
 _GAP = 0.012
 """Distance kept between an arm's middle line and the trunk beyond the arm's own radius, figure heights."""

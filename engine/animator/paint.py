@@ -76,7 +76,7 @@ def paint(surface: Surface, size: Size, stroke: Stroke | None) -> tuple[NDArray,
     alpha = _ALPHA[count]
     rgb = colour[:, :3].reshape(height, width, 3)
     if stroke is not None:
-        _outline(rgb, colour[:, 3].reshape(height, width), depth, stroke)
+        _outline(rgb, colour[:, 3].reshape(height, width), depth, count > 0, stroke)
     partial = np.flatnonzero((alpha > 0) & (alpha < 255))
     flat = rgb.reshape(-1, 3)
     flat[partial] = (flat[partial] * (alpha.ravel()[partial, None].astype(np.uint16) + 0) + 127) // 255
@@ -172,16 +172,19 @@ def _texture(table: NDArray, faces: NDArray, columns: NDArray, rows: NDArray, su
     return colour.reshape(-1, 4)[:num]
 
 
-def _outline(rgb: NDArray, drawn: NDArray, depth: NDArray, stroke: Stroke) -> None:
+def _outline(rgb: NDArray, drawn: NDArray, depth: NDArray, covered: NDArray, stroke: Stroke) -> None:
     """Draw strokes along depth steps, on the near side, where the drawing does not show its own."""
-    reach = int(np.ceil(stroke.width_px + 1))
     edge = _near_edges(depth, stroke.step_m)
     if not edge.any():
         return
-    distance = cv2.distanceTransform((~edge).astype(np.uint8), cv2.DIST_L2, 3)
-    nearest = cv2.erode(depth, np.ones((2 * reach + 1, 2 * reach + 1), np.uint8))
-    is_near = (depth - nearest < stroke.step_m) | (depth >= _FAR_M)
-    pixel = np.flatnonzero((distance < stroke.width_px + 0.5) & is_near)
+    distance, nearest = cv2.distanceTransformWithLabels(
+        (~edge).astype(np.uint8), cv2.DIST_L2, 5, labelType=cv2.DIST_LABEL_PIXEL
+    )
+    pixel = np.flatnonzero((distance < stroke.width_px) & covered)
+    # What lies behind the edge is not outlined; pixels less than half covered have no depth and go with the edge.
+    edge_depth = depth[edge][nearest.reshape(-1)[pixel] - 1]
+    own_depth = depth.reshape(-1)[pixel]
+    pixel = pixel[(own_depth - edge_depth < stroke.step_m) | (own_depth >= _FAR_M)]
     strength = np.clip(stroke.width_px - distance.reshape(-1)[pixel], 0, 1) * (1 - drawn.reshape(-1)[pixel] / 255.0)
     flat = rgb.reshape(-1, 3)
     line = np.array(stroke.rgb, np.float32)

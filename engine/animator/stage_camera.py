@@ -58,8 +58,10 @@ def frame_motion(
     follow = np.c_[_smooth(path[:, 0], motion.time_s), np.full(len(path), middle_y), _smooth(path[:, 2], motion.time_s)]
     focal = _FOCAL_PER_HEIGHT * max(size)
     distances = [_distance(points - target[:, None], focal, size) for target in (still, follow)]
-    target, distance = (still, distances[0]) if distances[0] <= _FOLLOW_FROM * distances[1] else (follow, distances[1])
-    return _camera(target, distance, focal, size, turn)
+    farthest = distances[0] + float((still - path)[:, 2].max())
+    if farthest <= _FOLLOW_FROM * distances[1]:
+        return _camera(still, distances[0], focal, size, turn)
+    return _camera(follow, distances[1], focal, size, turn)
 
 
 def _camera(target: NDArray, distance: float, focal: float, size: Size, turn: NDArray) -> Camera:
