@@ -113,6 +113,8 @@ def _blend_patch(keep: NDArray, color: NDArray, patch: Patch, box: Box) -> None:
     height, width = patch.shadow.shape
     left, top = max(patch.x0, x0), max(patch.y0, y0)
     right, bottom = min(patch.x0 + width, x1), min(patch.y0 + height, y1)
+    if right <= left or bottom <= top:
+        return  # an empty patch beside what the scene changes
     here = (slice(top - y0, bottom - y0), slice(left - x0, right - x0))
     there = (slice(top - patch.y0, bottom - patch.y0), slice(left - patch.x0, right - patch.x0))
     rgba = np.ascontiguousarray(patch.rgba[there])

@@ -99,7 +99,8 @@ def planes_to_rgb(planes: list[NDArray], info: ClipInfo) -> NDArray:
         info: gives pixel format, matrix and range.
 
     Returns:
-        (H, W, 3) uint8 RGB, correctly rounded. A chroma sample holds for all the luma samples that share it.
+        (H, W, 3) uint8 RGB, within one level of the exact value. A chroma sample holds for all the luma samples that
+        share it.
     """
     layout = _layout(info)
     height, width = planes[0].shape

@@ -111,6 +111,8 @@ def decode_stream(
             codec.extradata = stream.codec_context.extradata
         codec.thread_type = thread_type
         codec.options = {"max_pixels": str(MAX_PIXELS)}
+        if codec.name == "ffv1":  # by default a wrong checksum is only logged
+            codec.options = {**codec.options, "err_detect": "crccheck+explode"}
         if seek_pts is not None:
             container.seek(seek_pts, stream=stream, backward=True)
         packets = container.demux(stream)
@@ -155,7 +157,12 @@ def index_stream(path: Path, stream: "av.VideoStream") -> tuple[StreamIndex, "av
     warning = None
     if found.damaged:
         warning = f"{path.name} is damaged after frame {num_frames - 1}: only its first {num_frames} frames are used."
-    return StreamIndex(stream.index, pts, seekable, found.durations[-1] or 0, warning), found.first
+    last = found.durations[-1]
+    if warning is None and seekable and len(pts) > 1 and stream.duration and stream.start_time is not None:
+        # with B-frames a variable rate leaves the last frame another one's duration; the length of the track is right
+        rest = stream.start_time + stream.duration - int(pts[-1])
+        last = rest if 0 < rest <= 2 * int(np.diff(pts).max()) else last
+    return StreamIndex(stream.index, pts, seekable, last, warning), found.first
 
 
 @dataclass

@@ -118,7 +118,9 @@ def add_ffv1_stream(
     codec.thread_type, codec.thread_count = "SLICE", threads
     codec.flags |= av.codec.context.Flags.bitexact
     codec.gop_size = 1
-    slices = NUM_SLICES if min(size) >= 64 else 1  # FFmpeg refuses slices of a few pixels
+    layout = plane_layout(pix_fmt)
+    odd = layout is not None and (size[0] % layout.sub_y or size[1] % layout.sub_x)
+    slices = 1 if odd or min(size) < 64 else NUM_SLICES  # FFmpeg refuses slices that cut a chroma sample, or tiny ones
     codec.options = {"level": "3", "slices": str(slices), "slicecrc": "1", "coder": "rice", "context": "0"}
     return stream
 
