@@ -149,9 +149,9 @@ def _usage(ctx: typer.Context, error: Any) -> None:
     if type(error).__name__ == "NoArgsIsHelpError":
         raise error
     inner = getattr(error, "ctx", None) or ctx
-    what = error.format_message().rstrip(".").removesuffix("?")
-    what = (what[:1].lower() + what[1:]).split(" Did you mean")[0].rstrip(".")
     close = getattr(error, "possibilities", None)
+    what = (error.message if close else error.format_message()).split(" Did you mean")[0].rstrip(".?")
+    what = what[:1].lower() + what[1:]
     fix = (
         f"did you mean {' or '.join(sorted(close))}?" if close else f"{inner.command_path} --help shows what it takes."
     )

@@ -207,7 +207,9 @@ def check_map(stages: Iterable[Stage]) -> None:
             writer[slot.stem] = stage
         for slot in (*stage.reads, *stage.optional, *stage.writes):
             assert forms.setdefault(slot.stem, slot) == slot, f"two slots have the stem {slot.stem}"
-        assert dataclasses.is_dataclass(stage.params) and stage.params.__dataclass_params__.frozen, stage.name
+        assert dataclasses.is_dataclass(stage.params) and stage.params.__dataclass_params__.frozen, (
+            f"the settings of {stage.name} are not a frozen dataclass"
+        )
     order(stages, lambda slot: writer.get(slot.stem))
 
 

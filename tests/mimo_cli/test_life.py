@@ -1,4 +1,4 @@
-"""Random lives of a project: edits, deletions, settings, runs, kills in any order, against a model of what must come out."""
+"""Random lives of a project: edits, deletions, settings, runs and kills in any order, against a model of the outcome."""
 
 import contextlib
 import shutil
