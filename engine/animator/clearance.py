@@ -16,6 +16,10 @@ _GAP = 0.012
 """Distance kept between an arm's middle line and the trunk beyond the arm's own radius, figure heights."""
 
 
+_SINK = 0.25
+"""At the side an arm keeps this share of its radius outside: drawn arms start on the trunk's edge, half in it."""
+
+
 @dataclass(frozen=True)
 class _Trunk:
     """Elliptic slices of the trunk in the pose of the picture, figure heights."""
@@ -73,7 +77,7 @@ def _outside(trunk: _Trunk, points: NDArray, drawn: NDArray, radius: float) -> N
     def around(p: NDArray) -> tuple[NDArray, NDArray, NDArray]:
         y = p[..., 1]
         inside = np.clip((y - trunk.y[0]) / 0.03 + 1, 0, 1) * np.clip((trunk.y[-1] - y) / 0.03 + 1, 0, 1)
-        width = np.interp(y, trunk.y, trunk.half_width) * inside + radius + _GAP
+        width = np.interp(y, trunk.y, trunk.half_width) * inside + _SINK * radius
         depth = np.interp(y, trunk.y, trunk.half_depth) * inside + radius + _GAP
         across = np.stack([(p[..., 0] - np.interp(y, trunk.y, trunk.centre)) / width, p[..., 2] / depth], -1)
         return across, width, depth

@@ -12,6 +12,8 @@ from engine.types import Puppet
 _PULL = 0.35
 """How far colour and brightness move towards the scene's: a cartoon stays a cartoon."""
 _GAIN_RANGE = (0.72, 1.08)
+_LEAST_GRAIN = 0.3
+"""Noise below this is rounding."""
 _LUMA = np.array([0.2126, 0.7152, 0.0722])
 
 
@@ -64,12 +66,13 @@ def estimate_light(frames: Iterable[NDArray], masks: Iterable[NDArray | None], p
     # A scene of middle grey (0.42) is taken as fully lit; pale characters are pulled more than dark ones.
     level = (max(luma, 0.02) / 0.42) ** (_PULL * (0.5 + 0.5 * own_luma))
     gain = np.clip(np.minimum(level, 1.05) * np.clip(cast, 0.5, 2.0) ** (_PULL * 0.6), *_GAIN_RANGE)
+    grain = float(np.clip(np.median(grains), 0.0, 8.0))
     is_line_art = puppet.stroke_rgb is not None
     return Light(
         gain_rgb=(float(gain[0]), float(gain[1]), float(gain[2])),
         ambient=1.0 if is_line_art else 0.88,
         blur_px=float(np.clip(np.median(blurs) - 0.55, 0.0, 2.0)),
-        grain=float(np.clip(np.median(grains), 0.0, 8.0)),
+        grain=grain if grain > _LEAST_GRAIN else 0.0,
     )
 
 
@@ -88,7 +91,7 @@ def record(rgb: NDArray, alpha: NDArray, light: Light, frame_idx: int) -> tuple[
     if light.blur_px > 0.05:
         rgb = cv2.GaussianBlur(rgb, (0, 0), light.blur_px)
         alpha = cv2.GaussianBlur(alpha, (0, 0), light.blur_px)
-    if light.grain > 0.3:
+    if light.grain > 0:
         noise = np.random.default_rng(frame_idx).standard_normal(alpha.shape, np.float32) * light.grain
         noise *= alpha * (1 / 255.0)
         rgb = np.clip(rgb + noise[..., None], 0, alpha[..., None]).astype(np.uint8)
