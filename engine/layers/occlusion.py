@@ -1,0 +1,231 @@
+"""The occlusion layer: what is in front of the person.
+
+Two kinds of things are looked for, and little else is believed, because a piece of the old person pasted over the new
+character is worse than a thing that is missed: a compact thing that moves (`moving_object`), and a part of the place
+that shows where the body should be (`static_occluder`).
+"""
+
+from collections.abc import Iterator
+from pathlib import Path as FilePath
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from engine.layers import moving_object as mo
+from engine.layers.membrane import apply_exposure, fit_exposure, shrink
+from engine.layers.mosaic import grow_mask
+from engine.layers.plate import Plate, build_plate, surroundings
+from engine.types import BackgroundMotion, Chunks, FrameSource, Landmarks, Progress, Tracks, quiet
+
+CHUNK = 64
+_LONG_SIDE = 480
+"""Things are looked for in pictures whose longer side is at most this."""
+
+
+def find_occlusion(
+    clip: FrameSource,
+    human_mask: FrameSource,
+    motion: BackgroundMotion,
+    landmarks: Landmarks,
+    tracks: Tracks,
+    *,
+    chunks: Chunks,
+    progress: Progress = quiet,
+    plate: Plate | None = None,
+) -> Iterator[NDArray]:
+    """Find what is in front of the person, also while it is beside the body if it is the same moving thing.
+
+    Args:
+        clip: (H, W, 3) uint8 RGB frames.
+        human_mask: (H, W) uint8, 0 ... 255; may hold the thing or not.
+        motion: of the background.
+        landmarks: of the person; tell where the body is although something hides it.
+        tracks: the person's box.
+        chunks: where small views of the frames, and the plate, are kept.
+        progress: called with frames done and frames in all, over two passes.
+        plate: the plate, where the caller has built it already.
+
+    Yields:
+        (H, W) uint8 per frame: 0 ... 255, soft at the edges.
+    """
+    if plate is None:
+        plate = build_plate(clip, human_mask, motion, chunks=chunks)
+    total = 2 * clip.num_frames
+    folders = _save_views(clip, human_mask, plate, chunks, lambda done: progress(done, total))
+    found = _track_things(folders, plate, clip.num_frames)
+    scale = _scale(clip.size)
+    for idx, rgb in enumerate(clip.read()):
+        mask = np.zeros(clip.size, np.uint8)
+        for thing, path in found:
+            _draw_thing(mask, rgb, plate, idx, thing, path, scale)
+        yield mask
+        progress(clip.num_frames + idx + 1, total)
+
+
+def _scale(size: tuple[int, ...]) -> float:
+    """One over a whole number: such pictures are shrunk fast."""
+    return 1.0 / max(1, -(-max(size) // _LONG_SIDE))
+
+
+# --- small views -----------------------------------------------------------------------------------------------------
+
+
+def _save_views(clip: FrameSource, mask: FrameSource, plate: Plate, chunks: Chunks, progress) -> list[FilePath]:
+    folders = []
+    for start in range(0, clip.num_frames, CHUNK):
+        stop = min(start + CHUNK, clip.num_frames)
+        name = f"views-{start:06d}-{stop - 1:06d}"
+        if chunks.get(name) is None:
+            views = [
+                _view(plate, idx, rgb, human)
+                for idx, (rgb, human) in enumerate(zip(clip.read(start, stop), mask.read(start, stop)), start)
+            ]
+            with chunks.make(name) as part:
+                _write_views(part, views)
+        folder = chunks.get(name)
+        assert folder is not None
+        folders.append(folder)
+        progress(stop)
+    return folders
+
+
+def _view(plate: Plate, idx: int, rgb: NDArray, human: NDArray) -> mo.View:
+    """Shrink the surroundings of the person and compare them with the plate."""
+    scale = _scale(human.shape)
+    x, y, width, height = cv2.boundingRect(human[::2, ::2])
+    if width == 0:
+        empty = np.zeros((2, 2), np.uint8)
+        return mo.View(0, 0, np.zeros((2, 2, 3), np.uint8), empty, empty)
+    step = round(1 / scale)
+    x0, y0, x1, y1 = (value // step for value in surroundings(2 * np.array([x, y, x + width, y + height]), human.shape))
+    box = x0 * step, y0 * step, x1 * step, y1 * step
+    size = (x1 - x0, y1 - y0)
+    part = slice(box[1], box[3]), slice(box[0], box[2])
+    scene, state = plate.render(idx, box)
+    frame, scene, human, known = (
+        cv2.resize(picture, size, interpolation=cv2.INTER_AREA)
+        for picture in (rgb[part], scene, human[part], cv2.compare(state, 0, cv2.CMP_GT))
+    )
+    hidden = grow_mask(human)
+    seen = shrink(((hidden == 0) & (known == 255)).astype(np.uint8) * 255, 2) == 255
+    gain, lift = fit_exposure(shrink(scene, 2), shrink(frame, 2), seen)
+    fitted = cv2.add(apply_exposure(scene, gain, cv2.resize(lift, size)), 0, dtype=cv2.CV_8U)
+    away = cv2.absdiff(frame, fitted)
+    away = np.minimum(cv2.max(cv2.max(away[..., 0], away[..., 1]), away[..., 2]), 254)
+    away[known < 255] = 255
+    return mo.View(x0, y0, frame, away, human)
+
+
+def _write_views(folder: FilePath, views: list[mo.View]) -> None:
+    table = np.array([[view.x0, view.y0, *view.away.shape] for view in views], np.int32)
+    layers = [np.dstack([view.rgb, view.away, view.human]).ravel() for view in views]
+    np.save(folder / "table.npy", table)
+    np.save(folder / "pixels.npy", np.concatenate(layers))
+
+
+def _read_views(folder: FilePath) -> Iterator[mo.View]:
+    table, pixels = np.load(folder / "table.npy"), np.load(folder / "pixels.npy", mmap_mode="r")
+    at = 0
+    for x0, y0, height, width in table.tolist():
+        block = np.array(pixels[at : at + 5 * height * width]).reshape(height, width, 5)
+        at += block.size
+        rgb = np.ascontiguousarray(block[..., :3])
+        yield mo.View(x0, y0, rgb, np.ascontiguousarray(block[..., 3]), np.ascontiguousarray(block[..., 4]))
+
+
+def _threshold(plate: Plate, idx: int) -> float:
+    return 18 + 4 * plate.noise(idx)
+
+
+def _track_things(folders: list[FilePath], plate: Plate, num_frames: int) -> list[tuple[mo.Thing, mo.Path]]:
+    blobs: list[mo.Blob] = []
+    bodies = {}
+    for idx, view in enumerate(view for folder in folders for view in _read_views(folder)):
+        new = mo.find_blobs(view, idx, _threshold(plate, idx))
+        if new:
+            bodies[idx] = mo.body_histogram(view)
+        blobs += new
+    things = mo.learn_things(blobs, bodies, num_frames)
+    candidates: list[list[NDArray]] = [[] for _ in things]
+    if things:
+        for idx, view in enumerate(view for folder in folders for view in _read_views(folder)):
+            for table, thing in zip(candidates, things):
+                table.append(mo.find_candidates(thing, view, _threshold(plate, idx)))
+    paths = [mo.bridge(mo.follow(thing, table), thing) for thing, table in zip(things, candidates)]
+    return [(thing, path) for thing, path in zip(things, paths) if mo.is_sure(path)]
+
+
+# --- full size -------------------------------------------------------------------------------------------------------
+
+
+def _draw_thing(
+    mask: NDArray, rgb: NDArray, plate: Plate, idx: int, thing: mo.Thing, path: mo.Path, scale: float
+) -> None:
+    """Add the soft shape of a thing to a frame's mask."""
+    if np.isnan(path.xy[idx, 0]):
+        return
+    x, y = path.xy[idx] / scale
+    radius = thing.radius / scale
+    blur = _blur_step(path.xy, idx) / scale
+    reach = int(np.ceil(1.5 * radius + np.abs(blur).max())) + 4
+    x0, y0 = max(0, int(x) - reach), max(0, int(y) - reach)
+    x1, y1 = min(mask.shape[1], int(x) + reach + 1), min(mask.shape[0], int(y) + reach + 1)
+    if x1 - x0 < 4 or y1 - y0 < 4:
+        return
+    frame = rgb[y0:y1, x0:x1]
+    scene, state = plate.render(idx, (x0, y0, x1, y1))
+    away = cv2.absdiff(frame, scene).max(2)
+    away[state < 1] = 255
+    like = cv2.GaussianBlur(
+        mo.likelihood_map(thing, frame, away, _threshold(plate, idx)), (0, 0), max(0.8, radius / 14)
+    )
+    dx, dy = _refine(like, x - x0, y - y0, radius)
+    shape = _disc(like.shape, dx, dy, radius * 1.05, blur)
+    evidence = _solid(like, shape)
+    alpha = (255 * np.minimum(shape, evidence) + 0.5).astype(np.uint8)
+    mask[y0:y1, x0:x1] = np.maximum(mask[y0:y1, x0:x1], alpha)
+
+
+def _blur_step(xy: NDArray, idx: int) -> NDArray:
+    """How far the thing moves while the shutter is open, taken as half the frame's time; (2,) small pixels."""
+    near = [xy[j] for j in (idx - 1, idx, idx + 1) if 0 <= j < len(xy) and not np.isnan(xy[j, 0])]
+    if len(near) < 2:
+        return np.zeros(2)
+    return 0.5 * (near[-1] - near[0]) / (len(near) - 1)
+
+
+def _refine(like: NDArray, x: float, y: float, radius: float) -> tuple[float, float]:
+    """Move the centre by a few pixels to where the full-size disc fits best."""
+    score = cv2.filter2D(like, cv2.CV_32F, mo.disc_kernel(radius), borderType=cv2.BORDER_CONSTANT)
+    ys, xs = np.mgrid[: like.shape[0], : like.shape[1]]
+    score = score - 1e-3 * ((xs + 0.5 - x) ** 2 + (ys + 0.5 - y) ** 2)
+    j, i = np.unravel_index(int(score.argmax()), score.shape)
+    if np.hypot(i + 0.5 - x, j + 0.5 - y) > 0.25 * radius + 2:
+        return x, y
+    return float(i) + 0.5, float(j) + 0.5
+
+
+def _disc(size: tuple[int, ...], x: float, y: float, radius: float, blur: NDArray) -> NDArray:
+    """(h, w) float32, 0 ... 1: a soft disc smeared along its motion."""
+    ys, xs = np.mgrid[: size[0], : size[1]].astype(np.float32)
+    length = float(np.hypot(*blur))
+    steps = max(1, int(np.ceil(length / 2)))
+    total = np.zeros(size, np.float32)
+    for at in (np.arange(steps) + 0.5) / steps - 0.5:
+        far = np.hypot(xs + 0.5 - x - at * blur[0], ys + 0.5 - y - at * blur[1])
+        total = np.maximum(total, np.clip((radius + 0.75 - far) / 1.5, 0, 1))
+    return total
+
+
+def _solid(like: NDArray, shape: NDArray) -> NDArray:
+    """(h, w) float32: where the thing is seen, without the holes its pattern leaves."""
+    sure = (like > 0.35).astype(np.uint8)
+    size = 2 * max(1, int(np.sqrt(shape.sum()) / 9)) + 1
+    closed = cv2.morphologyEx(sure, cv2.MORPH_CLOSE, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (size, size)))
+    outline, _ = cv2.findContours(closed * (shape > 0.5).astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
+    if not outline:
+        return np.zeros(like.shape, np.float32)
+    filled = np.zeros(like.shape, np.uint8)
+    cv2.drawContours(filled, [max(outline, key=cv2.contourArea)], -1, 255, cv2.FILLED)
+    return cv2.blur(filled, (3, 3)).astype(np.float32) / 255

@@ -1,0 +1,346 @@
+"""The place without the person, as a few mosaics that serve some dozens of frames each.
+
+A clip is cut into windows (at most `WINDOW` frames, shorter where the camera travels far). Each window has one picture,
+the plate, in the pixels of its anchor frame, built once from a fixed number of frames around it: so it does not
+flicker, and memory does not grow with the clip. What a window never saw is borrowed from windows that did, and what no
+window saw is inpainted once and handed on.
+"""
+
+import itertools
+import json
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from engine.layers.background_motion import find_shots
+from engine.layers.inpaint import inpaint
+from engine.layers.membrane import apply_exposure, enlarge, fit_exposure, shrink
+from engine.layers.mosaic import Stack, warp_picture
+from engine.types import BackgroundMotion, Chunks, FrameSource, Progress, Size, quiet
+
+WINDOW = 64
+"""Frames a window serves at most."""
+REACH = 32
+"""Frames before and after a window from which it takes samples too."""
+MAX_SAMPLES = 24
+SAMPLE_BYTES = 300_000_000
+"""Sampled frames held in memory at once."""
+MAX_AREA = 2.5
+"""A plate covers at most this many frame areas."""
+FADE = 8
+"""Frames over which one window's plate turns into the next one's."""
+
+UNKNOWN, INPAINTED, BORROWED, SEEN = 0, 64, 128, 255
+"""Where a plate's pixel comes from."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class PlateWindow:
+    """One mosaic."""
+
+    start: int
+    stop: int
+    """Frames it serves."""
+    anchor: int
+    """The frame whose pixels it is counted in."""
+    x0: int
+    y0: int
+    """Top-left corner of the mosaic in the anchor frame, pixels; may be negative."""
+    size: Size
+    """(height, width), pixels; (0, 0) where no person is in the window."""
+    noise: float = 1.0
+    """Standard deviation of one frame's grain, levels of 0 ... 255."""
+    rgb: NDArray | None = None
+    """(h, w, 3) uint8."""
+    state: NDArray | None = None
+    """(h, w) uint8: UNKNOWN, INPAINTED, BORROWED or SEEN."""
+
+
+class Plate:
+    """All windows of a clip, opened from disk as they are needed."""
+
+    def __init__(self, windows: list[PlateWindow], folders: list[Path], motion: BackgroundMotion, size: Size) -> None:
+        self._windows = windows
+        self._folders = folders
+        self._to_first = motion.to_first
+        self._shots = find_shots(motion)
+        self.size = size
+        self._open: dict[int, PlateWindow] = {}
+        self.is_static = bool((motion.to_first == np.eye(3)).all())
+
+    def noise(self, frame_idx: int) -> float:
+        """Standard deviation of the source's grain around a frame, levels of 0 ... 255."""
+        return self._windows[self._find(frame_idx)].noise
+
+    def render(self, frame_idx: int, box: tuple[int, int, int, int]) -> tuple[NDArray, NDArray]:
+        """Show the plate as a frame's camera sees it.
+
+        Args:
+            frame_idx: the frame.
+            box: x0, y0, x1, y1, pixels of the frame.
+
+        Returns:
+            rgb (h, w, 3) uint8 and state (h, w) uint8 (UNKNOWN ... SEEN) of the box.
+        """
+        own = self._find(frame_idx)
+        rgb, state = self._warp(own, frame_idx, box)
+        other, share = self._neighbour(own, frame_idx)
+        if share > 0:
+            rgb_2, state_2 = self._warp(other, frame_idx, box)
+            mixed = cv2.addWeighted(rgb, 1 - share, rgb_2, share, 0)
+            both = ((state > 0) & (state_2 > 0))[..., None]
+            rgb = np.where(both, mixed, np.where((state > 0)[..., None], rgb, rgb_2))
+            state = np.where(both[..., 0], np.minimum(state, state_2), np.maximum(state, state_2))
+        return rgb, state
+
+    def _find(self, frame_idx: int) -> int:
+        starts = [window.start for window in self._windows]
+        return int(np.searchsorted(starts, frame_idx, side="right")) - 1
+
+    def _neighbour(self, own: int, frame_idx: int) -> tuple[int, float]:
+        """The window next in time and its share of the picture: one half at the border, nothing FADE/2 from it."""
+        window = self._windows[own]
+        before, after = frame_idx - window.start + 0.5, window.stop - frame_idx - 0.5
+        other = own - 1 if before < after else own + 1
+        if not 0 <= other < len(self._windows) or self._windows[other].size == (0, 0):
+            return own, 0.0
+        if not any(a <= window.start < b and a <= self._windows[other].start < b for a, b in self._shots):
+            return own, 0.0
+        return other, max(0.0, 0.5 - min(before, after) / FADE)
+
+    def _warp(self, idx: int, frame_idx: int, box: tuple[int, int, int, int]) -> tuple[NDArray, NDArray]:
+        window = self._load(idx)
+        frame_to_anchor = np.linalg.inv(self._to_first[window.anchor]) @ self._to_first[frame_idx]
+        return warp_window(window, frame_to_anchor, box)
+
+    def _load(self, idx: int) -> PlateWindow:
+        if idx not in self._open:
+            for old in [key for key in self._open if abs(key - idx) > 1]:
+                del self._open[old]
+            self._open[idx] = _read_window(self._folders[idx])
+        return self._open[idx]
+
+
+def build_plate(
+    clip: FrameSource,
+    human_mask: FrameSource,
+    motion: BackgroundMotion,
+    *,
+    chunks: Chunks,
+    progress: Progress = quiet,
+) -> Plate:
+    """Build the place without the person for a whole clip.
+
+    Args:
+        clip: (H, W, 3) uint8 RGB frames.
+        human_mask: (H, W) uint8, 0 ... 255.
+        motion: of the background, one homography per frame.
+        chunks: where finished windows are kept; a window that is there is not made again.
+        progress: called with windows done and windows in all, twice over (once seen, once filled).
+
+    Returns:
+        Plate: covers the surroundings of the person in every frame.
+
+    Memory: `SAMPLE_BYTES` of sampled frames and one mosaic, whatever the length of the clip.
+    """
+    windows = _plan(_find_boxes(human_mask), motion, clip.size)
+    total = 2 * len(windows)
+    seen = []
+    stack = Stack(clip, human_mask, motion, max_bytes=SAMPLE_BYTES, max_samples=MAX_SAMPLES, reach=REACH)
+    for idx, window in enumerate(windows):
+        name = f"plate-seen-{window.start:06d}"
+        folder = chunks.get(name)
+        if folder is None:
+            with chunks.make(name) as part:
+                _write_window(part, _see(window, stack))
+            folder = chunks.get(name)
+        assert folder is not None
+        seen.append(folder)
+        progress(idx + 1, total)
+    stack.close()
+    filled: list[Path] = []
+    for idx, window in enumerate(windows):
+        name = f"plate-{window.start:06d}"
+        folder = chunks.get(name)
+        if folder is None:
+            with chunks.make(name) as part:
+                _write_window(part, _fill(idx, windows, seen, filled, motion))
+            folder = chunks.get(name)
+        assert folder is not None
+        filled.append(folder)
+        progress(len(windows) + idx + 1, total)
+    return Plate([_read_head(folder) for folder in filled], filled, motion, clip.size)
+
+
+def warp_window(
+    window: PlateWindow, frame_to_anchor: NDArray, box: tuple[int, int, int, int]
+) -> tuple[NDArray, NDArray]:
+    """Show one mosaic in the box of a frame; see `Plate.render`."""
+    x0, y0, x1, y1 = box
+    height, width = y1 - y0, x1 - x0
+    if window.rgb is None or window.state is None:
+        return np.zeros((height, width, 3), np.uint8), np.zeros((height, width), np.uint8)
+    to_mosaic = np.array([[1, 0, -window.x0], [0, 1, -window.y0], [0, 0, 1.0]]) @ frame_to_anchor
+    return warp_picture(
+        window.rgb, window.state, to_mosaic @ np.array([[1, 0, x0], [0, 1, y0], [0, 0, 1.0]]), (height, width)
+    )
+
+
+# --- where plates are needed -----------------------------------------------------------------------------------------
+
+
+def _find_boxes(mask: FrameSource) -> NDArray:
+    """(T, 4) int: x0, y0, x1, y1 of each frame's mask, all 0 where it is empty."""
+    boxes = []
+    for human in mask.read():
+        small = human[::2, ::2] > 24
+        rows, cols = np.flatnonzero(small.any(1)), np.flatnonzero(small.any(0))
+        empty = len(rows) == 0
+        boxes.append([0] * 4 if empty else [2 * cols[0], 2 * rows[0], 2 * cols[-1] + 2, 2 * rows[-1] + 2])
+    return np.array(boxes, int).reshape(-1, 4)
+
+
+def surroundings(box: NDArray, size: Size) -> tuple[int, int, int, int]:
+    """A person's box with the room around it in which shadows and things in the hand are looked for, in the frame."""
+    margin = 24 + 0.35 * (box[3] - box[1])
+    x0, y0 = max(0, int(box[0] - margin)), max(0, int(box[1] - margin))
+    return x0, y0, min(size[1], int(box[2] + margin)), min(size[0], int(box[3] + margin))
+
+
+def _plan(boxes: NDArray, motion: BackgroundMotion, size: Size) -> list[PlateWindow]:
+    windows = []
+    for start, stop in find_shots(motion):
+        num = max(1, -(-(stop - start) // WINDOW))
+        edges = [start + (stop - start) * i // num for i in range(num + 1)]
+        for first, last in itertools.pairwise(edges):
+            windows += _plan_window(first, last, (start, stop), boxes, motion, size)
+    return windows
+
+
+def _plan_window(
+    start: int, stop: int, shot: tuple[int, int], boxes: NDArray, motion: BackgroundMotion, size: Size
+) -> list[PlateWindow]:
+    """One window, or two halves where one mosaic would be too large."""
+    anchor = (start + stop) // 2
+    near = [idx for idx in range(max(shot[0], start - FADE), min(shot[1], stop + FADE)) if boxes[idx].any()]
+    if not near:
+        return [PlateWindow(start=start, stop=stop, anchor=anchor, x0=0, y0=0, size=(0, 0))]
+    corners = []
+    for idx in near:
+        x0, y0, x1, y1 = surroundings(boxes[idx], size)
+        square = np.array([[x0, y0], [x1, y0], [x1, y1], [x0, y1]], np.float64)
+        to_anchor = np.linalg.inv(motion.to_first[anchor]) @ motion.to_first[idx]
+        corners.append(cv2.perspectiveTransform(square[:, None], to_anchor)[:, 0])
+    low, high = np.floor(np.min(corners, axis=(0, 1))), np.ceil(np.max(corners, axis=(0, 1)))
+    if (np.prod(high - low) > MAX_AREA * size[0] * size[1]) and stop - start > 8:
+        middle = (start + stop) // 2
+        halves = (start, middle), (middle, stop)
+        return [window for a, b in halves for window in _plan_window(a, b, shot, boxes, motion, size)]
+    low, high = np.maximum(low, -np.array(size[::-1])), np.minimum(high, 2 * np.array(size[::-1]))
+    x0, y0, x1, y1 = (int(value) for value in (*low, *high))
+    return [PlateWindow(start=start, stop=stop, anchor=anchor, x0=x0, y0=y0, size=(y1 - y0, x1 - x0))]
+
+
+# --- building --------------------------------------------------------------------------------------------------------
+
+
+def _see(window: PlateWindow, stack: Stack) -> PlateWindow:
+    """Fill a window with what its own samples show."""
+    if window.size == (0, 0):
+        return window
+    rgb, visible, needed, noise = stack.combine(
+        window.start, window.stop, window.anchor, (window.x0, window.y0), window.size
+    )
+    state = np.where(visible > 0, SEEN, UNKNOWN).astype(np.uint8)
+    # Pixels nobody will ask for stay unknown and are not inpainted: 1 marks what is needed and not seen.
+    state[(state == UNKNOWN) & (needed > 0)] = 1
+    return replace(window, rgb=rgb, state=state, noise=noise)
+
+
+def _fill(
+    idx: int, windows: list[PlateWindow], seen: list[Path], filled: list[Path], motion: BackgroundMotion
+) -> PlateWindow:
+    """Complete a window from the others of its shot, then by inpainting."""
+    window = _read_window(seen[idx])
+    if window.rgb is None or window.state is None:
+        return window
+    rgb, state = window.rgb.copy(), window.state.copy()
+    for other in _donors(idx, windows, motion):
+        if not (state == 1).any():
+            break
+        _borrow(rgb, state, window, _read_window(seen[other]), motion, BORROWED)
+    for other in range(idx - 1, max(-1, idx - 4), -1):
+        if (state == 1).any() and any(a <= other and idx < b for a, b in _shot_windows(windows, motion)):
+            _borrow(rgb, state, window, _read_window(filled[other]), motion, INPAINTED)
+    hole = (state == 1).astype(np.uint8) * 255
+    if hole.any():
+        rgb = inpaint(rgb, hole, (state > 1).astype(np.uint8) * 255)
+        state[state == 1] = INPAINTED
+    return replace(window, rgb=rgb, state=state)
+
+
+def _shot_windows(windows: list[PlateWindow], motion: BackgroundMotion) -> list[tuple[int, int]]:
+    """Ranges of window indices, one per shot."""
+    starts = np.array([window.start for window in windows])
+    return [(int(np.searchsorted(starts, a)), int(np.searchsorted(starts, b))) for a, b in find_shots(motion)]
+
+
+def _donors(idx: int, windows: list[PlateWindow], motion: BackgroundMotion) -> list[int]:
+    """Windows to borrow from: the 12 nearest in time and 12 spread over the rest of the shot, nearest first."""
+    first, last = next((a, b) for a, b in _shot_windows(windows, motion) if a <= idx < b)
+    others = sorted(
+        (other for other in range(first, last) if other != idx), key=lambda other: (abs(other - idx), other)
+    )
+    rest = others[12:]
+    return others[:12] + [rest[i] for i in np.unique(np.linspace(0, len(rest) - 1, 12).astype(int))] if rest else others
+
+
+def _borrow(
+    rgb: NDArray, state: NDArray, window: PlateWindow, other: PlateWindow, motion: BackgroundMotion, label: int
+) -> None:
+    """Copy into the window's needed pixels what another window knows, matched in exposure at the rim."""
+    if other.rgb is None or other.state is None:
+        return
+    to_other = np.linalg.inv(motion.to_first[other.anchor]) @ motion.to_first[window.anchor]
+    x0, y0, width, height = cv2.boundingRect((state == 1).astype(np.uint8))
+    pad = 48
+    x1, y1 = min(state.shape[1], x0 + width + pad), min(state.shape[0], y0 + height + pad)
+    x0, y0 = max(0, x0 - pad), max(0, y0 - pad)
+    box = (window.x0 + x0, window.y0 + y0, window.x0 + x1, window.y0 + y1)
+    found, origin = warp_window(other, to_other, box)
+    usable = cv2.erode(((origin > 1) & ((origin >= BORROWED) | (label == INPAINTED))).astype(np.uint8), np.ones((3, 3)))
+    mine, here = rgb[y0:y1, x0:x1], state[y0:y1, x0:x1]
+    take = (here == 1) & (usable > 0)
+    if not take.any():
+        return
+    both = shrink(((here > 1) & (usable > 0)).astype(np.uint8) * 255, 2) == 255
+    gain, lift = fit_exposure(shrink(found, 2), shrink(mine, 2), both)
+    fitted = np.clip(apply_exposure(found, gain, enlarge(lift, here.shape)) + 0.5, 0, 255).astype(np.uint8)
+    mine[take] = fitted[take]
+    here[take] = np.where(origin[take] == INPAINTED, INPAINTED, label)
+
+
+# --- on disk ---------------------------------------------------------------------------------------------------------
+
+
+def _write_window(folder: Path, window: PlateWindow) -> None:
+    head = {name: getattr(window, name) for name in ("start", "stop", "anchor", "x0", "y0", "size", "noise")}
+    (folder / "window.json").write_text(json.dumps(head))
+    if window.rgb is not None and window.state is not None:
+        np.save(folder / "rgb.npy", window.rgb)
+        np.save(folder / "state.npy", window.state)
+
+
+def _read_head(folder: Path) -> PlateWindow:
+    head = json.loads((folder / "window.json").read_text())
+    return PlateWindow(**{**head, "size": tuple(head["size"])})
+
+
+def _read_window(folder: Path) -> PlateWindow:
+    window = _read_head(folder)
+    if window.size == (0, 0):
+        return window
+    return replace(window, rgb=np.load(folder / "rgb.npy"), state=np.load(folder / "state.npy"))

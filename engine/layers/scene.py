@@ -1,0 +1,125 @@
+"""The scene layer: the place without the person, frame by frame."""
+
+from collections.abc import Iterator
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from engine.layers.membrane import apply_exposure, enlarge, fit_exposure, shrink
+from engine.layers.mosaic import dilate_disc, grow_mask
+from engine.layers.plate import Plate, build_plate, surroundings
+from engine.layers.shadow import find_shadow
+from engine.types import BackgroundMotion, Chunks, FrameSource, Progress, quiet
+
+_STEP = 4
+"""Pixels per node of everything but the colours themselves."""
+_TILE = 512
+
+
+def complete_scene(
+    clip: FrameSource,
+    human_mask: FrameSource,
+    motion: BackgroundMotion,
+    *,
+    chunks: Chunks,
+    progress: Progress = quiet,
+    seed: int = 0,
+    plate: Plate | None = None,
+) -> Iterator[NDArray]:
+    """Show, for every frame, the place behind the person and its shadow.
+
+    Args:
+        clip: (H, W, 3) uint8 RGB frames.
+        human_mask: (H, W) uint8, 0 ... 255.
+        motion: of the background.
+        chunks: where the plate is kept; frames themselves are made in one pass and are cheap to make again.
+        progress: called with frames done and frames in all.
+        seed: of the grain.
+        plate: the plate, where the caller has built it already.
+
+    Yields:
+        (H, W, 4) uint8 straight RGBA per frame: alpha 0 (and colour 0) where the source's pixel is the scene already,
+        255 where the person or its shadow was, a feathered edge between.
+    """
+    if plate is None:
+        plate = build_plate(clip, human_mask, motion, chunks=chunks)
+    grain = _grain(seed)
+    for idx, (rgb, human) in enumerate(zip(clip.read(), human_mask.read())):
+        yield complete_frame(plate, idx, rgb, human, grain)
+        progress(idx + 1, clip.num_frames)
+
+
+def complete_frame(plate: Plate, idx: int, rgb: NDArray, human: NDArray, grain: NDArray) -> NDArray:
+    """Make one frame of the scene layer; see `complete_scene`."""
+    result = np.zeros((*human.shape, 4), np.uint8)
+    hidden = grow_mask(human)
+    x, y, width, height = cv2.boundingRect(hidden)
+    if width == 0:
+        return result
+    x0, y0, x1, y1 = box = surroundings(np.array([x, y, x + width, y + height]), human.shape)
+    frame, hidden = rgb[y0:y1, x0:x1], hidden[y0:y1, x0:x1]
+    scene, state = plate.render(idx, box)
+    small_frame, small_scene = shrink(frame, _STEP), shrink(scene, _STEP)
+    small_hidden = shrink(hidden, _STEP)
+    known = shrink(cv2.compare(state, 0, cv2.CMP_GT), _STEP) == 255
+    gain, lift = fit_exposure(small_scene, small_frame, known & (small_hidden == 0))
+    fitted = apply_exposure(small_scene, gain, lift)
+    noise = plate.noise(idx)
+    removed = _grow_by_evidence(small_frame, fitted, small_hidden > 0, known, noise, height // _STEP)
+    shade = find_shadow(small_frame, fitted, removed, known, noise)
+    small_alpha = cv2.max(_feather(removed), shade)
+    a, b, width, height = (value * _STEP for value in cv2.boundingRect(small_alpha))
+    a, b = max(0, a - 2 * _STEP), max(0, b - 2 * _STEP)
+    part = slice(b, b + height + 4 * _STEP), slice(a, a + width + 4 * _STEP)
+    alpha = cv2.max(enlarge(small_alpha, hidden.shape)[part], hidden[part])
+    alpha = cv2.bitwise_and(alpha, cv2.compare(state[part], 0, cv2.CMP_GT))
+    lift = enlarge(lift, hidden.shape)[part]
+    lift += (noise * _take_grain(grain, idx, alpha.shape))[..., None]
+    colour = cv2.add(cv2.multiply(scene[part], (*gain.tolist(), 1.0), dtype=cv2.CV_32F), lift, dtype=cv2.CV_8U)
+    colour = cv2.bitwise_and(colour, cv2.cvtColor(cv2.compare(alpha, 0, cv2.CMP_GT), cv2.COLOR_GRAY2RGB))
+    where = result[y0 + b : y0 + b + alpha.shape[0], x0 + a : x0 + a + alpha.shape[1]]
+    where[:] = cv2.merge([*cv2.split(colour), alpha])
+    return result
+
+
+def _grow_by_evidence(
+    frame: NDArray, scene: NDArray, hidden: NDArray, known: NDArray, noise: float, height: int
+) -> NDArray:
+    """Add what touches the mask and is not the scene (a foot, a blurred hand that the mask missed), up to a limit.
+
+    All arguments are shrunk; returns (h, w) uint8, 0 or 255.
+    """
+    core = hidden.astype(np.uint8)
+    band = dilate_disc(core, max(2, round(0.035 * height))) > 0
+    away = cv2.absdiff(frame.astype(np.float32), scene)
+    away = cv2.max(cv2.max(away[..., 0], away[..., 1]), away[..., 2])
+    other = ((away > 14 + 4 * noise) & band & known).astype(np.uint8)
+    other = cv2.morphologyEx(other, cv2.MORPH_OPEN, np.ones((2, 2), np.uint8))
+    count, labels = cv2.connectedComponents(core | other, connectivity=4)
+    table = np.zeros(count, np.uint8)
+    table[labels[hidden]] = 255
+    table[0] = 0
+    grown = cv2.dilate(table[labels], np.ones((3, 3), np.uint8))
+    return cv2.max(grown, core * 255)
+
+
+def _feather(removed: NDArray) -> NDArray:
+    """255 inside, falling to 0 over some nodes outside; `enlarge` makes it smooth."""
+    wide = cv2.dilate(removed, np.ones((3, 3), np.uint8))
+    return cv2.max(removed, cv2.blur(wide, (3, 3)))
+
+
+def _grain(seed: int) -> NDArray:
+    """(TILE, TILE) float32 of unit variance, a little soft, as compressed video has it."""
+    tile = np.random.default_rng([seed, 0x5CE4E]).standard_normal((_TILE, _TILE)).astype(np.float32)
+    tile = cv2.GaussianBlur(tile, (0, 0), 0.6)
+    return tile / tile.std()
+
+
+def _take_grain(tile: NDArray, idx: int, size: tuple[int, ...]) -> NDArray:
+    """Grain of one frame: the tile moved by a step that depends on nothing but the frame's index."""
+    dy, dx = np.random.default_rng([idx, 0x6247]).integers(0, _TILE, 2)
+    rolled = np.roll(tile, (-dy, -dx), (0, 1))
+    copies = -(-size[0] // _TILE), -(-size[1] // _TILE)
+    return np.tile(rolled, copies)[: size[0], : size[1]]

@@ -1,0 +1,61 @@
+"""The person's shadow on the ground: darker than the plate, smooth, without a colour of its own, tied to the person."""
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+_ONES = np.ones(3, np.float32)
+_DARKER = 0.94
+"""A shadow lets at most this share of the light through; less is noise."""
+
+
+def find_shadow(frame: NDArray, scene: NDArray, removed: NDArray, known: NDArray, noise: float) -> NDArray:
+    """Find the shadow that a person throws on the scene.
+
+    Args:
+        frame: (h, w, 3) uint8, what the camera saw; shrunk, as all pictures here are.
+        scene: (h, w, 3) float32, the plate matched to the frame.
+        removed: (h, w) uint8, above 0 where the person is.
+        known: (h, w) bool, False where the plate knows nothing.
+        noise: grain, levels.
+
+    Returns:
+        (h, w) uint8, 0 ... 255, soft: how far the plate has to replace the frame there.
+
+    Source: shadow cues of Horprasert et al. 1999 (brightness distortion without chromaticity distortion).
+    """
+    inside = removed > 0
+    if not inside.any():
+        return np.zeros(removed.shape, np.uint8)
+    seen = (~inside & known).astype(np.float32)
+    weight = cv2.blur(seen, (3, 3))
+    dark = cv2.blur(frame * seen[..., None], (3, 3))
+    lit = cv2.blur(scene * seen[..., None], (3, 3))
+    ratio = (dark @ _ONES + 1) / (lit @ _ONES + 1)
+    scale = 1 / np.maximum(weight, 0.05)
+    hue_change = cv2.absdiff(dark, lit * ratio[..., None])
+    hue_change = cv2.max(cv2.max(hue_change[..., 0], hue_change[..., 1]), hue_change[..., 2]) * scale
+    level = (lit @ _ONES) * scale / 3
+    # Shadows are a few levels bluer than the light; a dark thing differs by much more.
+    looks = (weight > 0.2) & (level > 24) & (ratio < _DARKER) & (ratio > 0.25)
+    looks &= (hue_change < 6 + 0.06 * level + noise) & ((1 - ratio) * level > 3 * noise + 3)
+    looks = cv2.morphologyEx(looks.astype(np.uint8), cv2.MORPH_OPEN, np.ones((3, 3), np.uint8)) > 0
+    feet = _feet(inside)
+    count, labels = cv2.connectedComponents((looks | feet).astype(np.uint8), connectivity=8)
+    table = np.zeros(count, bool)
+    table[labels[feet]] = True
+    table[0] = False
+    shadow = (table[labels] & ~inside).astype(np.uint8) * 255
+    if np.count_nonzero(shadow) < 12:
+        return np.zeros(removed.shape, np.uint8)
+    wide = cv2.dilate(shadow, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (7, 7)))
+    return cv2.blur(wide, (5, 5))
+
+
+def _feet(inside: NDArray) -> NDArray:
+    """The lowest fifth of the person, grown a little: where a ground shadow begins."""
+    rows = np.flatnonzero(inside.any(1))
+    top = rows[-1] - max(2, (rows[-1] - rows[0]) // 5)
+    feet = inside.copy()
+    feet[:top] = False
+    return cv2.dilate(feet.astype(np.uint8), np.ones((5, 5), np.uint8)) > 0
