@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
 
+from engine.layers.guided import GuidedFilter, apply
 from engine.people import Person
 from engine.people.roi import Roi, at_indices
 from engine.types import Chunks, FrameSource, Progress, Size, quiet
@@ -26,6 +27,8 @@ MARGIN = 0.15
 """Room around the person, in shares of their size."""
 BINS = 16
 """Steps of each of the three colour axes (CIE Lab)."""
+COLOR = 2.0
+"""Weight of the colours' log odds, times the squared distance of the histograms (0 the same, 1 no colour shared)."""
 BONES = (
     (11, 13, 0.14), (13, 15, 0.10), (12, 14, 0.14), (14, 16, 0.10), (15, 19, 0.08), (16, 20, 0.08),
     (23, 25, 0.20), (25, 27, 0.14), (24, 26, 0.20), (26, 28, 0.14), (27, 31, 0.10), (28, 32, 0.10),
@@ -87,7 +90,6 @@ def _mask_chunk(
     for frame_idx, rgb in enumerate(clip.read(start, stop), start):
         found = next(rough)
         if found is None:
-            memory = None if memory is None else memory
             continue
         points, seen = person.landmarks.image_px[frame_idx], person.landmarks.visibility[frame_idx]
         mask, x0, y0, memory = refine(np.ascontiguousarray(rgb[..., :3]), *found, points, seen, memory)
@@ -203,7 +205,7 @@ def _bones(points_px: NDArray, visibility: NDArray, affine: NDArray, size: Size)
         seen = float(min(visibility[a], visibility[b]))
         if seen > 0.5:
             drawn = np.zeros(size, np.uint8)
-            ends = [tuple(int(round(16 * (v - 0.5))) for v in points[k]) for k in (a, b)]
+            ends = [tuple(round(16 * (float(v) - 0.5)) for v in points[k]) for k in (a, b)]
             cv2.line(drawn, ends[0], ends[1], 1, max(1, round(0.7 * thickness * torso)), cv2.LINE_8, 4)
             out = np.maximum(out, seen * drawn)
     return out
@@ -211,19 +213,19 @@ def _bones(points_px: NDArray, visibility: NDArray, affine: NDArray, size: Size)
 
 def _settle(small: NDArray, prior: NDArray, held: NDArray | None) -> tuple[NDArray, NDArray]:
     """Add the evidence of colours and smooth along edges; returns log odds and the histograms."""
-    guide = small.astype(np.float32) / 255
-    lab = cv2.cvtColor(guide, cv2.COLOR_RGB2LAB)
-    bins = np.clip((lab + (0, 96, 96)) * (BINS / 100, BINS / 192, BINS / 192), 0, BINS - 1).astype(int)
+    edges = GuidedFilter(small, radius=6, eps=1e-3)
+    lab = cv2.cvtColor(small.astype(np.float32) / 255, cv2.COLOR_RGB2LAB)
+    bins = np.clip((lab + np.array([0, 96, 96])) * (BINS / 100, BINS / 192, BINS / 192), 0, BINS - 1).astype(int)
     index = (bins[..., 0] * BINS + bins[..., 1]) * BINS + bins[..., 2]
     belief, colors = prior, held
     for _ in range(2):
         share = 1 / (1 + np.exp(-belief))
         colors = _histograms(index, share, held)
-        evidence = np.log(colors[1].ravel()[index] + 1e-6) - np.log(colors[0].ravel()[index] + 1e-6)
-        odds = prior + 0.7 * np.clip(evidence, -2.5, 2.5).astype(np.float32)
+        evidence = np.log(colors[1] + 1e-6) - np.log(colors[0] + 1e-6)
+        apart = 1 - float(np.sqrt(colors[0] * colors[1]).sum())
+        odds = prior + (COLOR * apart**2 * np.clip(evidence, -2.5, 2.5)).ravel()[index]
         share = 1 / (1 + np.exp(-odds))
-        smooth = guided(guide, share, radius=6, eps=1e-3)
-        smooth = np.clip(smooth, 0.01, 0.99)
+        smooth = np.clip(edges.smooth(share.astype(np.float32)), 0.01, 0.99)
         belief = (0.4 * odds + 0.6 * np.log(smooth / (1 - smooth))).astype(np.float32)
     assert colors is not None
     return np.clip(belief, -4, 4), colors
@@ -240,54 +242,23 @@ def _histograms(index: NDArray, share: NDArray, held: NDArray | None) -> NDArray
     return cubes if held is None else (0.7 * held + 0.3 * cubes).astype(np.float32)
 
 
-def guided(guide: NDArray, values: NDArray, *, radius: int, eps: float) -> NDArray:
-    """Smooth values along the edges of a colour picture (He, Sun, Tang 2013).
-
-    Args:
-        guide: (h, w, 3) float32, 0 ... 1.
-        values: (h, w) float32.
-        radius: of the window, pixels.
-        eps: variance of colour below which the guide counts as flat.
-    """
-    slope, offset = _guided_coefficients(guide, values, radius, eps)
-    return np.einsum("hwc,hwc->hw", slope, guide) + offset
-
-
-def _guided_coefficients(guide: NDArray, values: NDArray, radius: int, eps: float) -> tuple[NDArray, NDArray]:
-    window = (2 * radius + 1, 2 * radius + 1)
-
-    def mean(array: NDArray) -> NDArray:
-        return cv2.blur(array, window, borderType=cv2.BORDER_REFLECT)
-
-    center, level = mean(guide), mean(values)
-    spread = mean((guide[..., :, None] * guide[..., None, :]).reshape(*values.shape, 9)[..., [0, 1, 2, 4, 5, 8]])
-    pairs = center[..., [0, 0, 0, 1, 1, 2]] * center[..., [0, 1, 2, 1, 2, 2]]
-    rr, rg, rb, gg, gb, bb = np.moveaxis(spread - pairs, -1, 0)
-    rr, gg, bb = rr + eps, gg + eps, bb + eps
-    cov = mean(guide * values[..., None]) - center * level[..., None]
-    c0, c1, c2 = gg * bb - gb * gb, gb * rb - rg * bb, rg * gb - gg * rb
-    c3, c4, c5 = rr * bb - rb * rb, rg * rb - rr * gb, rr * gg - rg * rg
-    det = rr * c0 + rg * c1 + rb * c2
-    k0, k1, k2 = np.moveaxis(cov, -1, 0)
-    slope = (
-        np.stack([c0 * k0 + c1 * k1 + c2 * k2, c1 * k0 + c3 * k1 + c4 * k2, c2 * k0 + c4 * k1 + c5 * k2], -1)
-        / np.maximum(det, 1e-12)[..., None]
-    )
-    offset = level - np.einsum("hwc,hwc->hw", slope, center)
-    return mean(slope), mean(offset)
-
-
 def _full_size(full: NDArray, small: NDArray, belief: NDArray) -> NDArray:
     """Bring the belief to the picture's size with the picture's own edges."""
-    share = 1 / (1 + np.exp(-2 * belief))
-    share = _largest(share)
-    slope, offset = _guided_coefficients(small.astype(np.float32) / 255, share.astype(np.float32), 3, 4e-4)
+    share = _largest(1 / (1 + np.exp(-2 * belief))).astype(np.float32)
     size = full.shape[1::-1]
-    slope, offset = cv2.resize(slope, size), cv2.resize(offset, size)
-    coarse = cv2.resize(share.astype(np.float32), size)
-    fine = np.einsum("hwc,hwc->hw", slope, full.astype(np.float32) / 255) + offset
-    fine = np.where((coarse > 0.02) & (coarse < 0.98), fine, coarse)
-    return np.rint(np.clip((fine - 0.5) * 1.6 + 0.5, 0, 1) * 255).astype(np.uint8)
+    mask = np.rint(cv2.resize(share, size) * 255)
+    unsure = (mask > 5) & (mask < 250)
+    if not unsure.any():
+        return mask.astype(np.uint8)
+    x, y, width, height = cv2.boundingRect(unsure.astype(np.uint8))
+    part = np.s_[y : y + height, x : x + width]
+    large = [cv2.resize(each, size)[part] for each in GuidedFilter(small, radius=3, eps=4e-4).coefficients(share)]
+    fine = apply([plane.astype(np.float32) / 255 for plane in cv2.split(full[part])], large)
+    fine = np.clip((fine - 0.5) * 1.6 + 0.5, 0, 1) * 255
+    mask[part] = np.where(unsure[part], fine, np.where(mask[part] > 127, 255, 0))
+    mask[mask <= 5] = 0
+    mask[mask >= 250] = 255
+    return np.rint(mask).astype(np.uint8)
 
 
 def _largest(share: NDArray) -> NDArray:
