@@ -121,9 +121,9 @@ class Console:
             TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeElapsedColumn(),
             TextColumn("left"), TimeRemainingColumn(),
         )  # fmt: skip
-        self._bar = Progress(*columns, console=_rich(), transient=True, refresh_per_second=5)
-        self._task = self._bar.add_task(f"{stage_id}: {about}", total=None)
-        self._bar.start()
+        self._bar = bar = Progress(*columns, console=_rich(), transient=True, refresh_per_second=5)
+        self._task = bar.add_task(f"{stage_id}: {about}", total=None)
+        bar.start()
 
     def progressed(self, stage_id: str, done: int, total: int) -> None:
         """Move the bar; where there is none print a line every ten seconds."""

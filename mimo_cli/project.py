@@ -1,6 +1,7 @@
 """A project: the folder a person sees, its project.toml, and the way from a wish to a run."""
 
 import dataclasses
+import importlib
 import os
 import tomllib
 from collections.abc import Callable, Collection, Iterable, Mapping
@@ -285,6 +286,4 @@ def _stages(stages: Iterable[Stage] | None, settings: Mapping[str, Any]) -> tupl
 
 
 def _weights_digest(name: str) -> str:
-    from engine.weights import sha256_of
-
-    return sha256_of(name)
+    return importlib.import_module("engine.weights").sha256_of(name)  # a room that only networks open

@@ -3,7 +3,7 @@
 import os
 import sys
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -143,9 +143,7 @@ def _inputs(planner: Planner, stage: Stage) -> tuple[dict[Slot, Path], list[Slot
     return inputs, ours
 
 
-def _record(
-    step: Step, job: Job, params: object, planner: Planner, took_s: float
-) -> Mapping[str, Any] | dict[str, Any]:
+def _record(step: Step, job: Job, params: object, planner: Planner, took_s: float) -> dict[str, Any]:
     """Return the record of a run, all but its outputs: what the key was made of, then facts for people."""
     stage = step.stage
     av = sys.modules.get("av")

@@ -1,6 +1,5 @@
 """What a stage is: the slots it reads and writes, its settings, its version, and the key that all of them make."""
 
-import dataclasses
 import hashlib
 import json
 import os
@@ -207,9 +206,8 @@ def check_map(stages: Iterable[Stage]) -> None:
             writer[slot.stem] = stage
         for slot in (*stage.reads, *stage.optional, *stage.writes):
             assert forms.setdefault(slot.stem, slot) == slot, f"two slots have the stem {slot.stem}"
-        assert dataclasses.is_dataclass(stage.params) and stage.params.__dataclass_params__.frozen, (
-            f"the settings of {stage.name} are not a frozen dataclass"
-        )
+        frozen = getattr(getattr(stage.params, "__dataclass_params__", None), "frozen", False)
+        assert frozen, f"the settings of {stage.name} are not a frozen dataclass"
     order(stages, lambda slot: writer.get(slot.stem))
 
 

@@ -1,4 +1,4 @@
-"""Random lives of a project: edits, deletions, settings, runs and kills in any order, against a model of the outcome."""
+"""Random lives of a project: edits, deletions, settings, runs and kills in any order, against a model of the end."""
 
 import contextlib
 import shutil
