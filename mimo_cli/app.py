@@ -28,6 +28,7 @@ COMMANDS = {
 
 _FLAGS = {"-v": "--verbose", "-q": "--quiet", "--verbose": "--verbose", "--quiet": "--quiet", "--json": "--json"}
 _INTERRUPTED, _BUG = 130, 1
+_USAGE_ERROR = typer.BadParameter.__mro__[1]  # of the click that this Typer carries, or stands on
 
 
 class MimoGroup(TyperGroup):
@@ -123,7 +124,6 @@ def main() -> None:
 @contextmanager
 def _caught(ctx: typer.Context) -> Iterator[None]:
     """Turn every exception into at most two lines on stderr and an exit code."""
-    voice = console.current()
     try:
         yield
     except MimoError as error:
@@ -131,6 +131,7 @@ def _caught(ctx: typer.Context) -> Iterator[None]:
         raise typer.Exit(error.exit_code) from None
     except KeyboardInterrupt:
         voice = console.current()
+        voice.stop()
         voice.say("\nstopped. Type the same command again to go on from here: finished work is kept.")
         raise typer.Exit(_INTERRUPTED) from None
     except BrokenPipeError:
@@ -138,9 +139,9 @@ def _caught(ctx: typer.Context) -> Iterator[None]:
         raise typer.Exit(0) from None
     except (typer.Exit, typer.Abort):
         raise
-    except typer.BadParameter.__mro__[1] as error:  # Typer's own usage errors, whichever click it carries
-        _usage(ctx, error)
     except Exception as error:
+        if isinstance(error, _USAGE_ERROR):
+            _usage(ctx, error)
         _crash(error)
 
 
