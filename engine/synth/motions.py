@@ -168,7 +168,7 @@ def juggle(stance: Stance) -> Act:
 
 def _drift(time_s: NDArray | float) -> NDArray:
     """Metres to the left: a juggler wanders after the ball."""
-    return 0.42 * np.sin(2 * np.pi * np.asarray(time_s) / 5.2 + 0.4)
+    return 0.50 * np.sin(2 * np.pi * np.asarray(time_s) / 5.2 + 0.4)
 
 
 def fly(time_s: NDArray, events: list[tuple[float, NDArray]]) -> NDArray:
