@@ -197,8 +197,9 @@ def level(samples: list[tuple[_Sample, NDArray]], size: Size) -> list[tuple[_Sam
     for (sample, matrix), gain in zip(samples, gains):
         if np.abs(gain / wanted - 1).max() > 0.01:
             rgb = cv2.multiply(sample.rgb, (*(wanted / gain).tolist(), 1.0), dtype=cv2.CV_8U)
-            sample = _Sample(rgb, sample.visible)
-        levelled.append((sample, matrix))
+            levelled.append((_Sample(rgb, sample.visible), matrix))
+        else:
+            levelled.append((sample, matrix))
     return levelled
 
 

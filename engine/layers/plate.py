@@ -19,6 +19,7 @@ from engine.layers.background_motion import find_shots
 from engine.layers.inpaint import inpaint
 from engine.layers.membrane import apply_exposure, enlarge, fit_exposure, shrink
 from engine.layers.mosaic import Stack, warp_picture
+from engine.layers.shadow import find_shadow
 from engine.types import BackgroundMotion, Chunks, FrameSource, Progress, Size, quiet
 
 WINDOW = 64
@@ -32,6 +33,9 @@ MAX_AREA = 2.5
 """A plate covers at most this many frame areas."""
 FADE = 8
 """Frames over which one window's plate turns into the next one's."""
+
+_MAX_CLEAR = 8
+"""Other windows that are asked whether ground is in shadow."""
 
 UNKNOWN, INPAINTED, BORROWED, SEEN = 0, 64, 128, 255
 """Where a plate's pixel comes from."""
@@ -57,6 +61,8 @@ class PlateWindow:
     """(h, w, 3) uint8."""
     state: NDArray | None = None
     """(h, w) uint8: UNKNOWN, INPAINTED, BORROWED or SEEN."""
+    needed: NDArray | None = None
+    """(h, w) uint8, 255 where the person hides the place in any frame; kept until the window is filled."""
 
 
 class Plate:
@@ -139,7 +145,7 @@ def build_plate(
         human_mask: (H, W) uint8, 0 ... 255.
         motion: of the background, one homography per frame.
         chunks: where finished windows are kept; a window that is there is not made again.
-        progress: called with windows done and windows in all, twice over (once seen, once filled).
+        progress: called with windows done and windows in all, three times over (seen, cleared of shadow, filled).
 
     Returns:
         Plate: covers the surroundings of the person in every frame.
@@ -147,7 +153,7 @@ def build_plate(
     Memory: `SAMPLE_BYTES` of sampled frames and one mosaic, whatever the length of the clip.
     """
     windows = _plan(_find_boxes(human_mask), motion, clip.size)
-    total = 2 * len(windows)
+    total = 3 * len(windows)
     seen = []
     stack = Stack(clip, human_mask, motion, max_bytes=SAMPLE_BYTES, max_samples=MAX_SAMPLES, reach=REACH)
     for idx, window in enumerate(windows):
@@ -161,17 +167,28 @@ def build_plate(
         seen.append(folder)
         progress(idx + 1, total)
     stack.close()
+    lit: list[Path] = []
+    for idx, window in enumerate(windows):
+        name = f"plate-lit-{window.start:06d}"
+        folder = chunks.get(name)
+        if folder is None:
+            with chunks.make(name) as part:
+                _write_window(part, _clear(idx, windows, seen, motion))
+            folder = chunks.get(name)
+        assert folder is not None
+        lit.append(folder)
+        progress(len(windows) + idx + 1, total)
     filled: list[Path] = []
     for idx, window in enumerate(windows):
         name = f"plate-{window.start:06d}"
         folder = chunks.get(name)
         if folder is None:
             with chunks.make(name) as part:
-                _write_window(part, _fill(idx, windows, seen, filled, motion))
+                _write_window(part, _fill(idx, windows, lit, filled, motion))
             folder = chunks.get(name)
         assert folder is not None
         filled.append(folder)
-        progress(len(windows) + idx + 1, total)
+        progress(2 * len(windows) + idx + 1, total)
     return Plate([_read_head(folder) for folder in filled], filled, motion, clip.size)
 
 
@@ -257,7 +274,28 @@ def _see(window: PlateWindow, stack: Stack) -> PlateWindow:
     state = np.where(visible > 0, SEEN, UNKNOWN).astype(np.uint8)
     # Pixels nobody will ask for stay unknown and are not inpainted: 1 marks what is needed and not seen.
     state[(state == UNKNOWN) & (needed > 0)] = 1
-    return replace(window, rgb=rgb, state=state, noise=noise)
+    return replace(window, rgb=rgb, state=state, noise=noise, needed=needed)
+
+
+def _clear(idx: int, windows: list[PlateWindow], seen: list[Path], motion: BackgroundMotion) -> PlateWindow:
+    """Ask again for ground that lies in the person's shadow here and in the light in another window of the shot."""
+    window = _read_window(seen[idx])
+    if window.rgb is None or window.state is None or window.needed is None:
+        return window
+    state = window.state.copy()
+    box = (window.x0, window.y0, window.x0 + window.size[1], window.y0 + window.size[0])
+    mine, removed = shrink(window.rgb, 4), shrink(window.needed, 4)
+    usable = shrink(cv2.compare(state, 1, cv2.CMP_GT), 4) == 255
+    for other in _donors(idx, windows, motion)[:_MAX_CLEAR]:
+        donor = _read_window(seen[other])
+        to_other = np.linalg.inv(motion.to_first[donor.anchor]) @ motion.to_first[window.anchor]
+        theirs, origin = warp_window(donor, to_other, box)
+        known = usable & (shrink(cv2.compare(origin, 1, cv2.CMP_GT), 4) == 255)
+        theirs = shrink(theirs, 4)
+        gain, _ = fit_exposure(theirs, mine, known)
+        shade = find_shadow(mine, apply_exposure(theirs, gain, 0.0), removed, known, window.noise, under=True)
+        state[(enlarge(shade, state.shape) > 0) & (state > 1)] = 1
+    return replace(window, state=state)
 
 
 def _fill(
@@ -279,7 +317,7 @@ def _fill(
     if hole.any():
         rgb = inpaint(rgb, hole, (state > 1).astype(np.uint8) * 255)
         state[state == 1] = INPAINTED
-    return replace(window, rgb=rgb, state=state)
+    return replace(window, rgb=rgb, state=state, needed=None)
 
 
 def _shot_windows(windows: list[PlateWindow], motion: BackgroundMotion) -> list[tuple[int, int]]:
@@ -332,6 +370,8 @@ def _write_window(folder: Path, window: PlateWindow) -> None:
     if window.rgb is not None and window.state is not None:
         np.save(folder / "rgb.npy", window.rgb)
         np.save(folder / "state.npy", window.state)
+    if window.needed is not None:
+        np.save(folder / "needed.npy", window.needed)
 
 
 def _read_head(folder: Path) -> PlateWindow:
@@ -343,4 +383,5 @@ def _read_window(folder: Path) -> PlateWindow:
     window = _read_head(folder)
     if window.size == (0, 0):
         return window
-    return replace(window, rgb=np.load(folder / "rgb.npy"), state=np.load(folder / "state.npy"))
+    needed = np.load(folder / "needed.npy") if (folder / "needed.npy").exists() else None
+    return replace(window, rgb=np.load(folder / "rgb.npy"), state=np.load(folder / "state.npy"), needed=needed)

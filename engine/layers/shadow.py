@@ -9,7 +9,9 @@ _DARKER = 0.94
 """A shadow lets at most this share of the light through; less is noise."""
 
 
-def find_shadow(frame: NDArray, scene: NDArray, removed: NDArray, known: NDArray, noise: float) -> NDArray:
+def find_shadow(
+    frame: NDArray, scene: NDArray, removed: NDArray, known: NDArray, noise: float, *, under: bool = False
+) -> NDArray:
     """Find the shadow that a person throws on the scene.
 
     Args:
@@ -18,6 +20,7 @@ def find_shadow(frame: NDArray, scene: NDArray, removed: NDArray, known: NDArray
         removed: (h, w) uint8, above 0 where the person is.
         known: (h, w) bool, False where the plate knows nothing.
         noise: grain, levels.
+        under: look inside `removed`, too, where that is known (a plate's person is gone, its shadow may not be).
 
     Returns:
         (h, w) uint8, 0 ... 255, soft: how far the plate has to replace the frame there.
@@ -27,7 +30,7 @@ def find_shadow(frame: NDArray, scene: NDArray, removed: NDArray, known: NDArray
     inside = removed > 0
     if not inside.any():
         return np.zeros(removed.shape, np.uint8)
-    seen = (~inside & known).astype(np.float32)
+    seen = (known if under else ~inside & known).astype(np.float32)
     weight = cv2.blur(seen, (3, 3))
     dark = cv2.blur(frame * seen[..., None], (3, 3))
     lit = cv2.blur(scene * seen[..., None], (3, 3))
@@ -40,16 +43,23 @@ def find_shadow(frame: NDArray, scene: NDArray, removed: NDArray, known: NDArray
     looks = (weight > 0.2) & (level > 24) & (ratio < _DARKER) & (ratio > 0.25)
     looks &= (hue_change < 6 + 0.06 * level + noise) & ((1 - ratio) * level > 3 * noise + 3)
     looks = cv2.morphologyEx(looks.astype(np.uint8), cv2.MORPH_OPEN, np.ones((3, 3), np.uint8)) > 0
+    looks[: _ground(inside)] = False
     feet = _feet(inside)
     count, labels = cv2.connectedComponents((looks | feet).astype(np.uint8), connectivity=8)
     table = np.zeros(count, bool)
     table[labels[feet]] = True
     table[0] = False
-    shadow = (table[labels] & ~inside).astype(np.uint8) * 255
+    shadow = (table[labels] & (looks if under else ~inside)).astype(np.uint8) * 255
     if np.count_nonzero(shadow) < 12:
         return np.zeros(removed.shape, np.uint8)
     wide = cv2.dilate(shadow, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (7, 7)))
     return cv2.blur(wide, (5, 5))
+
+
+def _ground(inside: NDArray) -> int:
+    """The row from which on a shadow may lie on the ground; above it a dark thing is somebody else's coat."""
+    rows = np.flatnonzero(inside.any(1))
+    return max(0, int(rows[-1] - 0.3 * (rows[-1] - rows[0])))
 
 
 def _feet(inside: NDArray) -> NDArray:
