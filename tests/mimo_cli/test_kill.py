@@ -47,7 +47,7 @@ def prepare_first(toy, root):
 
 
 def prepare_change(toy, root):
-    """A finished project with a new setting, an edited table, no results: outputs are replaced, old ones go to the trash."""
+    """A finished project with a new setting, an edited table, no results: outputs are replaced and go to the trash."""
     run(toy, root)
     toy.make(root).set_params({"segment": {"threshold": 0.7}})
     (root / "layers/tracks.csv").write_text("my own tracks")
