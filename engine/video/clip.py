@@ -4,6 +4,7 @@ import os
 from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import lru_cache
 from pathlib import Path
 
 import av
@@ -108,6 +109,13 @@ def open_clip(path: str | os.PathLike[str], *, stream: int | None = None) -> Cli
         return _open_folder(path)
     if path.suffix.lower() in PICTURE_SUFFIXES:
         return _open_animation(path)
+    facts = path.stat() if path.exists() else None
+    return _open_video(path, stream, facts and facts.st_size, facts and facts.st_mtime_ns)
+
+
+@lru_cache(maxsize=4)
+def _open_video(path: Path, stream: int | None, _size: int | None, _mtime_ns: int | None) -> Clip:
+    """Decoding a video to count its frames takes a while; as long as the file stays as it is, once is enough."""
     with open_container(path) as container:
         video = pick_stream(container, path, stream)
         index, first = index_stream(path, video)

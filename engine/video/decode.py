@@ -5,12 +5,16 @@ import threading
 from collections.abc import Generator, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from fractions import Fraction
 from itertools import pairwise
 from pathlib import Path
 from typing import TypeVar
 
 import av
 import numpy as np
+from av.container import InputContainer
+from av.error import FFmpegError
+from av.stream import Disposition
 from numpy.typing import NDArray
 
 from engine.errors import InputError
@@ -40,7 +44,7 @@ class StreamIndex:
 
 
 @contextmanager
-def open_container(path: Path) -> Iterator["av.container.InputContainer"]:
+def open_container(path: Path) -> Iterator[InputContainer]:
     """Open a media file for reading.
 
     Raises:
@@ -52,10 +56,10 @@ def open_container(path: Path) -> Iterator["av.container.InputContainer"]:
         raise InputError(f"{path} is a directory.", fix="name a video file in it.")
     try:
         empty = path.stat().st_size == 0
-        container = av.open(str(path), metadata_errors="replace")
+        container = av.open(f"file:{path}", metadata_errors="replace")  # a colon in a name is no protocol
     except PermissionError as error:
         raise InputError(f"{path} may not be read.", fix=f"allow it: chmod u+r {path.name}") from error
-    except (av.FFmpegError, OSError, ValueError) as error:
+    except (FFmpegError, OSError, ValueError) as error:
         if path.stat().st_size == 0:
             raise InputError(f"{path} is empty (0 bytes).", fix="copy or download it again.") from error
         raise InputError(f"{path} is not a video that can be read.", fix=CONVERT.format(name=path.name)) from error
@@ -66,13 +70,13 @@ def open_container(path: Path) -> Iterator["av.container.InputContainer"]:
         yield container
 
 
-def pick_stream(container: "av.container.InputContainer", path: Path, wanted: int | None) -> "av.VideoStream":
+def pick_stream(container: InputContainer, path: Path, wanted: int | None) -> "av.VideoStream":
     """The stream to use: the `wanted`-th video stream (from 0), else the largest picture, the first among equals.
 
     Raises:
         InputError: there is no (such) video stream, or its pictures are absurdly large.
     """
-    streams = [s for s in container.streams.video if not s.disposition & av.stream.Disposition.attached_pic]
+    streams = [s for s in container.streams.video if not s.disposition & Disposition.attached_pic]
     if not streams:
         raise InputError(f"{path} has no video in it.", fix="choose a file with a picture track.")
     if wanted is not None and not 0 <= wanted < len(streams):
@@ -105,14 +109,14 @@ def decode_stream(
     with open_container(path) as container:
         stream = container.streams[stream_index]
         assert isinstance(stream, av.VideoStream)
-        codec = stream.codec_context
+        codec: av.VideoCodecContext = stream.codec_context
         if alpha and codec.name in ("vp8", "vp9") and _has_alpha(stream):
-            codec = av.CodecContext.create(f"libvpx{'-vp9' if codec.name == 'vp9' else ''}", "r")
+            libvpx = av.CodecContext.create(f"libvpx{'-vp9' if codec.name == 'vp9' else ''}", "r")
+            assert isinstance(libvpx, av.VideoCodecContext)
+            codec = libvpx
             codec.extradata = stream.codec_context.extradata
         codec.thread_type = thread_type
         codec.options = {"max_pixels": str(MAX_PIXELS)}
-        if codec.name == "ffv1":  # by default a wrong checksum is only logged
-            codec.options = {**codec.options, "err_detect": "crccheck+explode"}
         if seek_pts is not None:
             container.seek(seek_pts, stream=stream, backward=True)
         packets = container.demux(stream)
@@ -122,7 +126,7 @@ def decode_stream(
                 packet = next(packets, None)  # None: the file broke off; what the decoder still holds is good
                 is_last = packet is None or packet.size == 0
                 frames = codec.decode(None if is_last else packet)
-            except (av.FFmpegError, MemoryError) as error:
+            except (FFmpegError, MemoryError) as error:
                 if errors is not None:
                     errors.append(getattr(error, "strerror", None) or str(error))
                 if is_last:
@@ -195,10 +199,11 @@ def _walk(path: Path, stream_index: int, thread_type: str) -> _Walk:
 
 def _repair_pts(raw: list[int | None], durations: list[int], stream: "av.VideoStream") -> tuple[NDArray, bool]:
     """Strictly rising pts; False where they had to be made up."""
-    if all(p is not None for p in raw) and all(a < b for a, b in pairwise(raw)):
-        return np.array(raw, np.int64), True
+    given = [p for p in raw if p is not None]
+    if len(given) == len(raw) and all(a < b for a, b in pairwise(given)):
+        return np.array(given, np.int64), True
     rate = stream.average_rate or stream.guessed_rate or 25
-    step = max(1, round(1 / (rate * stream.time_base)))
+    step = max(1, round(1 / (rate * (stream.time_base or Fraction(1, 25)))))
     pts: list[int] = []
     for value in raw:
         after = pts[-1] + step if pts else 0

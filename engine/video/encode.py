@@ -8,6 +8,8 @@ from pathlib import Path
 import av
 import cv2
 import numpy as np
+from av.codec.context import Flags
+from av.container import OutputContainer
 from numpy.typing import NDArray
 
 from engine.errors import UsageError
@@ -162,7 +164,7 @@ def _planes(frames: Pictures) -> Iterator[list[NDArray]]:
         yield frame
 
 
-AddStream = Callable[["av.container.OutputContainer", ClipInfo], "av.VideoStream"]
+AddStream = Callable[[OutputContainer, ClipInfo], "av.VideoStream"]
 
 
 def _write(job: _Job, add_stream: AddStream, pictures: Iterator["av.VideoFrame"]) -> list[str]:
@@ -174,7 +176,7 @@ def _write(job: _Job, add_stream: AddStream, pictures: Iterator["av.VideoFrame"]
     shaped = job.container in ("matroska", "webm") and info.pixel_aspect != 1
     if shaped:
         options["write_crc32"] = "0"
-    with av.open(str(job.path), "w", format=job.container, options=options) as target:
+    with av.open(f"file:{job.path}", "w", format=job.container, options=options) as target:
         stream = add_stream(target, info)
         tag_colors(stream.codec_context, info)
         stream.codec_context.sample_aspect_ratio = info.pixel_aspect
@@ -182,7 +184,7 @@ def _write(job: _Job, add_stream: AddStream, pictures: Iterator["av.VideoFrame"]
             stream.metadata["title"] = PLACEHOLDER
         soundtrack = None if job.source is None else Soundtrack(target, job.source)
         try:
-            duration_at = dict(zip(pts, job.ticks))
+            out = _PictureMuxer(target, job)
             count = 0
             for picture in pictures:
                 assert count < len(pts), f"more frames than the {len(pts)} times"
@@ -190,10 +192,11 @@ def _write(job: _Job, add_stream: AddStream, pictures: Iterator["av.VideoFrame"]
                 tag_colors(picture, info)
                 if soundtrack is not None:
                     soundtrack.copy_until(float(pts[count] * info.time_base))
-                _mux(target, stream.encode(picture), duration_at)
+                out.mux(stream.encode(picture))
                 count += 1
             assert count == len(pts), f"{count} frames for {len(pts)} times"
-            _mux(target, stream.encode(None), duration_at)
+            out.mux(stream.encode(None))
+            out.close()
             if soundtrack is not None:
                 soundtrack.copy_until(None)
         finally:
@@ -204,10 +207,38 @@ def _write(job: _Job, add_stream: AddStream, pictures: Iterator["av.VideoFrame"]
     return soundtrack.notes if soundtrack is not None else []
 
 
-def _mux(target: "av.container.OutputContainer", packets: list["av.Packet"], duration_at: dict[int, int]) -> None:
-    for packet in packets:
-        packet.duration = duration_at.get(packet.pts, packet.duration)  # encoders do not pass it on
-        target.mux(packet)
+class _PictureMuxer:
+    """Writes packets of pictures with the durations that encoders do not pass on.
+
+    MP4 stores the length of a track as the sum of durations in coding order; the last packet coded gets what makes
+    that sum end where the last picture shown ends.
+    """
+
+    def __init__(self, target: OutputContainer, job: _Job) -> None:
+        pts = job.times.pts.tolist()
+        self._target = target
+        self._duration_at = dict(zip(pts, job.ticks))
+        self._length = pts[-1] + job.ticks[-1] - pts[0]
+        self._is_mp4 = job.container in ("mp4", "mov")
+        self._first_dts: int | None = None
+        self._held: av.Packet | None = None
+
+    def mux(self, packets: list["av.Packet"]) -> None:
+        """Take the next packets."""
+        for packet in packets:
+            if self._held is not None:
+                self._target.mux(self._held)
+            if self._first_dts is None:
+                self._first_dts = packet.dts
+            packet.duration = self._duration_at.get(packet.pts, packet.duration)
+            self._held = packet
+
+    def close(self) -> None:
+        """Write the last packet."""
+        assert self._held is not None
+        if self._is_mp4 and self._first_dts is not None and self._held.dts is not None:
+            self._held.duration = max(1, self._length - (self._held.dts - self._first_dts))
+        self._target.mux(self._held)
 
 
 def tag_colors(target: "av.VideoCodecContext | av.VideoFrame", info: ClipInfo) -> None:
@@ -218,28 +249,28 @@ def tag_colors(target: "av.VideoCodecContext | av.VideoFrame", info: ClipInfo) -
     target.color_trc = info.color_trc
 
 
-def _add_stream(target: "av.container.OutputContainer", info: ClipInfo, codec: str, pix_fmt: str) -> "av.VideoStream":
+def _add_stream(target: OutputContainer, info: ClipInfo, codec: str, pix_fmt: str) -> "av.VideoStream":
     stream = target.add_stream(codec, rate=info.rate.limit_denominator(100_000))
     assert isinstance(stream, av.VideoStream)
     stream.width, stream.height, stream.pix_fmt = info.width, info.height, pix_fmt
     stream.time_base = info.time_base
     stream.codec_context.time_base = info.time_base
-    stream.codec_context.flags |= av.codec.context.Flags.bitexact
+    stream.codec_context.flags |= Flags.bitexact
     return stream
 
 
-def _h264(target: "av.container.OutputContainer", info: ClipInfo) -> "av.VideoStream":
+def _h264(target: OutputContainer, info: ClipInfo) -> "av.VideoStream":
     stream = _add_stream(target, info, "libx264", info.pix_fmt)
     stream.codec_context.thread_count = X264_THREADS
     stream.codec_context.options = X264_OPTIONS
     return stream
 
 
-def _vp9(target: "av.container.OutputContainer", info: ClipInfo) -> "av.VideoStream":
+def _vp9(target: OutputContainer, info: ClipInfo) -> "av.VideoStream":
     return _vpx(target, info, info.pix_fmt)
 
 
-def _vpx(target: "av.container.OutputContainer", info: ClipInfo, pix_fmt: str) -> "av.VideoStream":
+def _vpx(target: OutputContainer, info: ClipInfo, pix_fmt: str) -> "av.VideoStream":
     stream = _add_stream(target, info, "libvpx-vp9", pix_fmt)
     stream.bit_rate = 0
     stream.codec_context.thread_count = 4
@@ -250,7 +281,7 @@ def _vpx(target: "av.container.OutputContainer", info: ClipInfo, pix_fmt: str) -
 
 
 def _ffv1(pix_fmt: str) -> AddStream:
-    def add(target: "av.container.OutputContainer", info: ClipInfo) -> "av.VideoStream":
+    def add(target: OutputContainer, info: ClipInfo) -> "av.VideoStream":
         rate = info.rate.limit_denominator(100_000)
         return add_ffv1_stream(target, info.size, pix_fmt, info.time_base, threads=2, rate=rate)
 
@@ -274,12 +305,12 @@ def _encode_alpha(frames: Pictures, job: _Job) -> list[str]:
         alpha = np.rint(rgba[..., 3] * np.float32(top / 255)).astype(planes[0].dtype)
         return planes_frame([*planes, alpha], pix_fmt)
 
-    def prores(target: "av.container.OutputContainer", info: ClipInfo) -> "av.VideoStream":
+    def prores(target: OutputContainer, info: ClipInfo) -> "av.VideoStream":
         stream = _add_stream(target, info, "prores_ks", pix_fmt)
         stream.codec_context.options = {"profile": "4444", "vendor": "apl0"}
         return stream
 
-    def vp9(target: "av.container.OutputContainer", info: ClipInfo) -> "av.VideoStream":
+    def vp9(target: OutputContainer, info: ClipInfo) -> "av.VideoStream":
         stream = _vpx(target, info, pix_fmt)
         stream.metadata["alpha_mode"] = "1"
         return stream

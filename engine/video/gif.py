@@ -5,6 +5,8 @@ from pathlib import Path
 from types import TracebackType
 
 import av
+from av.codec.context import Flags
+from av.filter import Graph
 from numpy.typing import NDArray
 
 from engine.types import Size
@@ -17,7 +19,7 @@ class GifEncoder:
     """Writes RGBA pictures to a GIF that plays for ever. Alpha below 128 is transparent, the rest opaque."""
 
     def __init__(self, path: Path, size: Size, *, alpha: bool) -> None:
-        self._container = av.open(str(path), "w", format="gif", options={"fflags": "+bitexact", "loop": "0"})
+        self._container = av.open(f"file:{path}", "w", format="gif", options={"fflags": "+bitexact", "loop": "0"})
         stream = self._container.add_stream("gif", rate=25)
         assert isinstance(stream, av.VideoStream)
         self._stream = stream
@@ -25,7 +27,7 @@ class GifEncoder:
         stream.pix_fmt = "pal8"
         stream.time_base = HUNDREDTH
         stream.codec_context.time_base = HUNDREDTH
-        stream.codec_context.flags |= av.codec.context.Flags.bitexact
+        stream.codec_context.flags |= Flags.bitexact
         self._size, self._dither = size, "none" if alpha else "sierra2_4a"
 
     def write(self, rgba: NDArray, pts: int, duration: int) -> None:
@@ -40,8 +42,8 @@ class GifEncoder:
     def _to_palette(self, frame: "av.VideoFrame") -> "av.VideoFrame":
         """One picture with a palette of its own."""
         height, width = self._size
-        graph = av.filter.Graph()
-        source = graph.add_buffer(width=width, height=height, format="rgba", time_base=HUNDREDTH)
+        graph = Graph()
+        source = graph.add_buffer(width=width, height=height, format=frame.format, time_base=HUNDREDTH)
         split = graph.add("split")
         palette = graph.add("palettegen", "stats_mode=single:reserve_transparent=1")
         use = graph.add("paletteuse", f"new=1:alpha_threshold=128:dither={self._dither}")

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Generator, Iterable, Iterator
+from contextlib import suppress
 from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
@@ -9,6 +10,8 @@ from types import TracebackType
 import av
 import cv2
 import numpy as np
+from av.codec.context import Flags
+from av.container import OutputContainer
 from numpy.typing import NDArray
 
 from engine.errors import InputError
@@ -51,14 +54,14 @@ class LayerWriter:
         assert kind in STORED or self._layout is not None, kind
         self._pix_fmt = pix_fmt
         self.num_frames = 0
-        self._container = av.open(
-            str(path), "w", format="matroska", options={"fflags": "+bitexact", "reserve_index_space": "0"}
+        self._container: OutputContainer | None = av.open(
+            f"file:{path}", "w", format="matroska", options={"fflags": "+bitexact"}
         )
         self._stream = add_ffv1_stream(self._container, size, pix_fmt, Fraction(1, LAYER_RATE), threads)
-        self._frame: av.VideoFrame | None = None
 
     def write(self, frame: NDArray | list[NDArray]) -> None:
         """Append one frame."""
+        assert self._container is not None, "the layer is closed"
         picture = self._pack(frame)
         picture.pts = self.num_frames
         picture.time_base = Fraction(1, LAYER_RATE)
@@ -67,7 +70,7 @@ class LayerWriter:
 
     def close(self) -> None:
         """Write what the encoder still holds, and the end of the file. Safe to call twice."""
-        container, self._container = getattr(self, "_container", None), None
+        container, self._container = self._container, None
         if container is None:
             return
         try:
@@ -81,7 +84,13 @@ class LayerWriter:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self.close()
+        if error is None:
+            self.close()
+            return
+        container, self._container = self._container, None  # half a file: close it, and let the first error speak
+        if container is not None:
+            with suppress(OSError, ValueError):
+                container.close()
 
     def _pack(self, frame: NDArray | list[NDArray]) -> "av.VideoFrame":
         if self._layout is not None:
@@ -100,7 +109,7 @@ class LayerWriter:
 
 
 def add_ffv1_stream(
-    container: "av.container.OutputContainer",
+    container: OutputContainer,
     size: Size,
     pix_fmt: str,
     time_base: Fraction,
@@ -116,7 +125,7 @@ def add_ffv1_stream(
     codec = stream.codec_context
     codec.time_base = time_base
     codec.thread_type, codec.thread_count = "SLICE", threads
-    codec.flags |= av.codec.context.Flags.bitexact
+    codec.flags |= Flags.bitexact
     codec.gop_size = 1
     layout = plane_layout(pix_fmt)
     odd = layout is not None and (size[0] % layout.sub_y or size[1] % layout.sub_x)
@@ -163,7 +172,7 @@ def concat_layers(parts: Iterable[str | os.PathLike[str]], path: str | os.PathLi
     The bytes depend on the frames alone, not on where the parts were cut.
     """
     count = 0
-    with av.open(str(path), "w", format="matroska", options={"fflags": "+bitexact"}) as target:
+    with av.open(f"file:{path}", "w", format="matroska", options={"fflags": "+bitexact"}) as target:
         out = None
         for part in parts:
             with open_container(Path(part)) as source:
@@ -264,7 +273,7 @@ class _VideoLayer:
         count = 0 if seek_pts is None else start
         for frame in frames:
             self._check(errors)
-            if seek_pts is not None and frame.pts < seek_pts:
+            if seek_pts is not None and (frame.pts or 0) < seek_pts:
                 continue
             if count >= start:
                 yield read_layer_frame(frame, self._kind, self._ours)

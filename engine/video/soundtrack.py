@@ -5,6 +5,10 @@ from fractions import Fraction
 from pathlib import Path
 
 import av
+from av.codec.context import Flags
+from av.container import OutputContainer
+from av.error import FFmpegError
+from av.stream import Stream
 
 from engine.video.decode import open_container
 
@@ -30,13 +34,13 @@ class Soundtrack:
         notes: one sentence for every stream that could not be copied as it is.
     """
 
-    def __init__(self, target: "av.container.OutputContainer", source: Path) -> None:
+    def __init__(self, target: OutputContainer, source: Path) -> None:
         self.notes: list[str] = []
         self._target = target
         self._opened = open_container(source)
         container = self._opened.__enter__()
         self._container = container
-        self._copied: dict[int, av.stream.Stream] = {}
+        self._copied: dict[int, Stream] = {}
         self._encoded: dict[int, av.AudioStream] = {}
         target.metadata.update(kept_metadata(container.metadata))
         if hasattr(container, "chapters") and container.chapters():
@@ -71,7 +75,7 @@ class Soundtrack:
         """Close the source."""
         self._opened.__exit__(None, None, None)
 
-    def _demux(self, streams: list["av.stream.Stream"]) -> Iterator["av.Packet"]:
+    def _demux(self, streams: list[Stream]) -> Iterator["av.Packet"]:
         if not streams:
             return
         try:
@@ -81,10 +85,10 @@ class Soundtrack:
                         yield packet  # tells the decoder that this is the end
                 elif packet.dts is not None or packet.pts is not None:
                     yield packet
-        except av.FFmpegError:  # the source ends in the middle of a packet
+        except FFmpegError:  # the source ends in the middle of a packet
             self.notes.append("the sound of the source is damaged and was copied up to the damage.")
 
-    def _add(self, stream: "av.stream.Stream") -> None:
+    def _add(self, stream: Stream) -> None:
         container = self._target.format.name
         codec = stream.codec_context.codec.canonical_name if stream.codec_context else None
         if codec is None:
@@ -102,7 +106,7 @@ class Soundtrack:
             out = self._target.add_stream(NEW_CODEC[container], rate=rate, layout=stream.layout.name)
             assert isinstance(out, av.AudioStream)
             out.bit_rate = 64_000 * max(1, stream.codec_context.channels)
-            out.codec_context.flags |= av.codec.context.Flags.bitexact
+            out.codec_context.flags |= Flags.bitexact
             out.time_base = Fraction(1, rate)
             out.metadata.update(kept_metadata(stream.metadata))
             self._encoded[stream.index] = out
@@ -115,7 +119,7 @@ class Soundtrack:
     def _encode(self, packet: "av.Packet", out: "av.AudioStream") -> None:
         try:
             frames = packet.decode()
-        except av.FFmpegError:
+        except FFmpegError:
             return  # a damaged packet of sound: a gap of some milliseconds
         for frame in frames:
             self._target.mux(out.encode(frame))

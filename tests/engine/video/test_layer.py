@@ -68,6 +68,13 @@ def test_joined_bytes_do_not_depend_on_the_cuts(tmp_path):
     assert_array_equal(list(open_layer(tmp_path / "joined.mkv", kind="gray8").read(5)), frames[5:])
 
 
+def test_any_file_name(tmp_path):
+    path = tmp_path / "12:30 %03d täst?.mkv"  # FFmpeg would take the first word for a protocol
+    write(path, frames_of("gray8"), "gray8")
+    assert path.exists()
+    assert open_layer(path, kind="gray8").num_frames == 9
+
+
 def test_one_pixel(tmp_path):
     write(tmp_path / "a.mkv", [np.array([[7]], np.uint8)], "gray8")
     assert_array_equal(next(open_layer(tmp_path / "a.mkv", kind="gray8").read()), [[7]])
@@ -81,15 +88,16 @@ def test_truncated_layer_is_refused(tmp_path):
         open_layer(path, kind="gray8", num_frames=9)
 
 
-def test_damaged_layer_is_refused(tmp_path):
+def test_unreadable_packet_is_refused(tmp_path):
     path = tmp_path / "a.mkv"
-    write(path, frames_of("gray8"), "gray8")
+    frames = frames_of("gray8")
+    write(path, frames, "gray8")
     data = bytearray(path.read_bytes())
-    middle = len(data) // 2
-    data[middle : middle + 40] = bytes(40)
+    room = len(data) // len(frames)
+    data[room * 4 : room * 6] = bytes(room * 2)  # a hole as a lost disk block leaves it: a whole frame and its marks
     path.write_bytes(data)
-    with pytest.raises(InputError, match="damaged"):
-        list(open_layer(path, kind="gray8").read())
+    with pytest.raises(InputError):
+        list(open_layer(path, kind="gray8", num_frames=9).read())
 
 
 def test_wrong_size_is_refused(tmp_path):
