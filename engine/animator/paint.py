@@ -18,7 +18,8 @@ _BLOCK = 8192
 _ROW = 256
 _FAR_M = np.float32(1e4)
 _SHIFT_LIMIT_TEXELS = 1.5
-_ALPHA = np.array([0, 64, 128, 191, 255], np.uint8)
+_ALPHA = np.zeros(256, np.uint8)
+_ALPHA[:5] = 0, 64, 128, 191, 255
 
 
 @dataclass(frozen=True)
@@ -66,36 +67,28 @@ def paint(surface: Surface, size: Size, stroke: Stroke | None) -> tuple[NDArray,
     triangles = set_up(points, surface.z_m.astype(np.float64), surface.faces, samples, cull_back=True)
     winner = cover(triangles, samples)
     quads = [winner[row::2, column::2] for row in (0, 1) for column in (0, 1)]
-    count = sum((quad >= 0).astype(np.uint8) for quad in quads)
-    depth = _depth(quads[0], triangles, count)
+    covered = [(quad >= 0).view(np.uint8) for quad in quads]
+    count = covered[0] + covered[1] + covered[2] + covered[3]
+    tables = _attribute_planes(triangles, surface)
+    # First every pixel is read at its middle, on the face its first sample sees; then edges are read again, finer.
+    row, column = np.nonzero(covered[0])
+    values = _values(tables[0], quads[0][row, column], 2 * column, 2 * row)
+    colour = np.zeros((height, width), np.uint32)
+    colour[row, column] = _texture(values, surface)[: len(row)]
+    depth = np.full(size, _FAR_M, np.float32)
+    depth[row, column] = values[0].reshape(-1)[: len(row)]
+    depth[count < 2] = _FAR_M
     edge = _edges(depth, stroke.step_m if stroke else 0.04 * float(np.ptp(surface.z_m) + 0.1))
-    one = np.flatnonzero((count == 4) & ~edge)
-    many = np.flatnonzero((count > 0) & ((count < 4) | edge))
-    colour = np.zeros((height * width, 4), np.uint8)
-    _paint_pixels(colour, winner, one, many, triangles, surface)
-    alpha = _ALPHA[count]
-    rgb = colour[:, :3].reshape(height, width, 3)
+    many = np.nonzero((count > 0) & ((count < 4) | edge))
+    colour[many] = _mean_of_samples(winner, many, tables[1], surface)
+    channels = colour.view(np.uint8).reshape(height, width, 4)
+    rgb = np.ascontiguousarray(channels[..., :3])
     if stroke is not None:
-        _outline(rgb, colour[:, 3].reshape(height, width), depth, count > 0, stroke)
-    partial = np.flatnonzero((alpha > 0) & (alpha < 255))
-    flat = rgb.reshape(-1, 3)
-    flat[partial] = (flat[partial] * (alpha.ravel()[partial, None].astype(np.uint16) + 0) + 127) // 255
+        _outline(rgb, channels[..., 3], depth, count > 0, stroke)
+    alpha = cv2.LUT(count, _ALPHA)
+    partial = np.nonzero((count > 0) & (count < 4))
+    rgb[partial] = (rgb[partial] * alpha[partial][:, None].astype(np.uint16) + 127) // 255
     return rgb, alpha
-
-
-def _depth(quad: NDArray, triangles: Triangles, count: NDArray) -> NDArray:
-    """(h, w) float32 metres at the first sample of each pixel; far away where less than half is covered."""
-    depth = np.full(quad.shape, _FAR_M, np.float32)
-    flat, faces = depth.reshape(-1), quad.reshape(-1)
-    planes = triangles.planes[:, 0].astype(np.float32)
-    seen = np.flatnonzero((faces >= 0) & (count.reshape(-1) >= 2))
-    for start in range(0, len(seen), _BLOCK):
-        pixel = seen[start : start + _BLOCK]
-        row, column = np.divmod(pixel, quad.shape[1])
-        plane = np.take(planes, faces[pixel], axis=0)
-        inverse = plane[:, 0] * (2 * column + 0.5) + plane[:, 1] * (2 * row + 0.5) + plane[:, 2]
-        flat[pixel] = 1 / np.maximum(inverse, 1e-4)
-    return depth
 
 
 def _edges(depth: NDArray, step_m: float) -> NDArray:
@@ -110,66 +103,63 @@ def _edges(depth: NDArray, step_m: float) -> NDArray:
     return edge
 
 
-def _paint_pixels(
-    colour: NDArray, winner: NDArray, one: NDArray, many: NDArray, triangles: Triangles, surface: Surface
-) -> None:
-    """Texture pixels: those of `one` at their middle, those of `many` as the mean of their covered samples."""
-    width = winner.shape[1] // 2
-    table = _attribute_planes(triangles, surface)
-    row, column = np.divmod(one, width)
-    sample = (2 * row) * winner.shape[1] + 2 * column
-    colour[one] = _texture(table[0], winner.reshape(-1)[sample], 2 * column, 2 * row, surface)
-    if not len(many):
-        return
-    row, column = np.divmod(many, width)
+def _attribute_planes(triangles: Triangles, surface: Surface) -> tuple[NDArray, NDArray]:
+    """Planes (N, 3, 1 + A) float32 of depth and the attributes: to be read at the middle of the pixel,
+    and at the sample itself."""
+    corners = np.empty((len(triangles.face_idx), 3, 1 + surface.attributes.shape[2]))
+    corners[..., 0] = surface.z_m[surface.faces[triangles.face_idx]]
+    corners[..., 1:] = surface.attributes[triangles.face_idx]
+    plane = np.einsum("nkc,nka->nca", triangles.screen, corners[:, 1:] - corners[:, :1])
+    plane[:, 2] += corners[:, 0] + 0.5 * (plane[:, 0] + plane[:, 1])  # sample centres
+    # The middle of the pixel may lie outside a narrow face: go there no further than the texture is smooth.
+    shift = np.clip(0.5 * (plane[:, 0, 1:3] + plane[:, 1, 1:3]), -_SHIFT_LIMIT_TEXELS, _SHIFT_LIMIT_TEXELS)
+    middle = plane.copy()
+    middle[:, 2, 1:3] += shift
+    return middle.astype(np.float32), plane.astype(np.float32)
+
+
+def _values(table: NDArray, faces: NDArray, columns: NDArray, rows: NDArray) -> NDArray:
+    """(1 + A, rows of 256) float32: depth and attributes at samples, padded with zeros."""
+    num = len(faces)
+    values = np.zeros((table.shape[2], -(-max(num, 1) // _ROW) * _ROW), np.float32)
+    for start in range(0, num, _BLOCK):
+        block = slice(start, min(start + _BLOCK, num))
+        plane = np.take(table, faces[block], axis=0)
+        x, y = columns[block].astype(np.float32), rows[block].astype(np.float32)
+        for k in range(table.shape[2]):
+            values[k, block] = plane[:, 0, k] * x + plane[:, 1, k] * y + plane[:, 2, k]
+    return values.reshape(table.shape[2], -1, _ROW)
+
+
+def _texture(values: NDArray, surface: Surface) -> NDArray:
+    """(rows x 256,) uint32: colours, and in the fourth byte how far the drawing's own outline is there.
+
+    Padding is kept, so the caller cuts.
+    """
+    u, v, share = values[1] - 0.5, values[2] - 0.5, np.clip(values[3], 0, 1)
+    front, fill = (
+        cv2.remap(texture, u, v, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+        for texture in (surface.front, surface.fill)
+    )
+    colour = cv2.blendLinear(front, fill, share, 1 - share)
+    if len(values) > 4:
+        for k in range(3):
+            colour[..., k] = np.clip(colour[..., k] * values[4 + k] + 0.5, 0, 255)
+    return colour.reshape(-1, 4).view(np.uint32).reshape(-1)
+
+
+def _mean_of_samples(winner: NDArray, pixels: tuple[NDArray, NDArray], table: NDArray, surface: Surface) -> NDArray:
+    """(P,) uint32: mean colour of the covered samples of pixels."""
+    row, column = pixels
     rows = (2 * row[:, None] + (0, 0, 1, 1)).ravel()
     columns = (2 * column[:, None] + (0, 1, 0, 1)).ravel()
     faces = winner[rows, columns]
     seen = np.flatnonzero(faces >= 0)
-    each = np.zeros((len(faces), 4), np.uint16)
-    each[seen] = _texture(table[1], faces[seen], columns[seen], rows[seen], surface)
-    num = (faces >= 0).reshape(-1, 4).sum(1).astype(np.uint16)
-    colour[many] = (each.reshape(-1, 4, 4).sum(1, dtype=np.uint16) + (num // 2)[:, None]) // num[:, None]
-
-
-def _attribute_planes(triangles: Triangles, surface: Surface) -> tuple[NDArray, NDArray]:
-    """Planes (N, 3, A) float32 of the attributes: read half a sample on (the middle of the pixel), and as they are."""
-    corners = surface.attributes[triangles.face_idx]
-    screen = triangles.screen.astype(np.float64)
-    along = corners[:, 1:].astype(np.float64) - corners[:, :1]
-    plane = np.einsum("nkc,nka->nca", screen, along)
-    plane[:, 2] += corners[:, 0]
-    plane[:, 2] += 0.5 * (plane[:, 0] + plane[:, 1])  # sample centres
-    # The middle of the pixel may lie outside a narrow face: go there no further than the texture is smooth.
-    shift = 0.5 * (plane[:, 0] + plane[:, 1])
-    shift[:, :2] = np.clip(shift[:, :2], -_SHIFT_LIMIT_TEXELS, _SHIFT_LIMIT_TEXELS)
-    shift[:, 2:] = 0
-    middle = plane.copy()
-    middle[:, 2] += shift
-    return middle.astype(np.float32), plane.astype(np.float32)
-
-
-def _texture(table: NDArray, faces: NDArray, columns: NDArray, rows: NDArray, surface: Surface) -> NDArray:
-    """(P, 4) uint8 colours, and in the fourth channel how far the drawing's own outline is there."""
-    num, num_attributes = len(faces), table.shape[2]
-    padded = -(-max(num, 1) // _ROW) * _ROW
-    values = np.zeros((num_attributes, padded), np.float32)
-    for start in range(0, num, _BLOCK):
-        block = slice(start, min(start + _BLOCK, num))
-        plane = np.take(table, faces[block], axis=0)
-        x, y = (axis[block].astype(np.float32)[:, None] for axis in (columns, rows))
-        values[:, block] = (plane[:, 0] * x + plane[:, 1] * y + plane[:, 2]).T
-    values = values.reshape(num_attributes, -1, _ROW)
-    u, v = values[0] - 0.5, values[1] - 0.5
-    share = np.clip(values[2], 0, 1)
-    front, fill = (
-        cv2.remap(t, u, v, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE) for t in (surface.front, surface.fill)
-    )
-    colour = cv2.blendLinear(front, fill, share, 1 - share)
-    if num_attributes > 3:
-        rgb = colour.reshape(-1, 4)
-        rgb[:, :3] = np.clip(rgb[:, :3] * values[3:].reshape(num_attributes - 3, -1).T + 0.5, 0, 255)
-    return colour.reshape(-1, 4)[:num]
+    each = np.zeros(len(faces), np.uint32)
+    each[seen] = _texture(_values(table, faces[seen], columns[seen], rows[seen]), surface)[: len(seen)]
+    total = each.view(np.uint8).reshape(-1, 4, 4).sum(1, dtype=np.uint16)
+    num = (faces >= 0).reshape(-1, 4).sum(1).astype(np.uint16)[:, None]
+    return ((total + num // 2) // np.maximum(num, 1)).astype(np.uint8).view(np.uint32).reshape(-1)
 
 
 def _outline(rgb: NDArray, drawn: NDArray, depth: NDArray, covered: NDArray, stroke: Stroke) -> None:
@@ -186,7 +176,7 @@ def _outline(rgb: NDArray, drawn: NDArray, depth: NDArray, covered: NDArray, str
     own_depth = depth.reshape(-1)[pixel]
     pixel = pixel[(own_depth - edge_depth < stroke.step_m) | (own_depth >= _FAR_M)]
     strength = np.clip(stroke.width_px - distance.reshape(-1)[pixel], 0, 1) * (1 - drawn.reshape(-1)[pixel] / 255.0)
-    flat = rgb.reshape(-1, 3)
+    flat = rgb.reshape(-1, 3)  # a view: rgb is contiguous
     line = np.array(stroke.rgb, np.float32)
     flat[pixel] = flat[pixel] + (line - flat[pixel]) * strength[:, None] + 0.5
 

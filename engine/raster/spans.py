@@ -59,21 +59,22 @@ def _runs(triangles: Triangles, order: NDArray, height: int, width: int) -> tupl
     idx = np.repeat(np.arange(len(order)), num_rows)
     row = np.arange(len(idx)) + np.repeat(first - (np.cumsum(num_rows) - num_rows), num_rows)
     y_row = (row * SUBPIXEL + _HALF).astype(np.float64)
-    long_x = _crossing(x[:, 0], y[:, 0], x[:, 2], y[:, 2])[idx]
-    upper = _crossing(x[:, 0], y[:, 0], x[:, 1], y[:, 1])
-    lower = _crossing(x[:, 1], y[:, 1], x[:, 2], y[:, 2])
-    bent_x = np.stack([upper, lower], 1).reshape(-1, 3)[2 * idx + (y_row >= y[idx, 1])]
-    ends = [np.ceil((edge[:, 0] + edge[:, 1] * y_row) / edge[:, 2]) for edge in (long_x, bent_x)]
+    ends = []
+    is_lower = y_row >= np.repeat(y[:, 1], num_rows)
+    edges = np.concatenate([_crossing(x, y, 0, 2), _crossing(x, y, 0, 1), _crossing(x, y, 1, 2)])
+    for edge_idx in (idx, idx + np.where(is_lower, 2 * len(order), len(order))):
+        edge = np.take(edges, edge_idx, axis=0)
+        ends.append(np.ceil((edge[:, 0] + edge[:, 1] * y_row) / edge[:, 2]))
     x0 = np.clip(np.minimum(*ends), 0, width).astype(np.int64)
     x1 = np.clip(np.maximum(*ends), 0, width).astype(np.int64)
     some = x1 > x0
     return order[idx[some]], row[some], x0[some], x1[some]
 
 
-def _crossing(x0: NDArray, y0: NDArray, x1: NDArray, y1: NDArray) -> NDArray:
-    """(N, 3): numerator's constant and slope, and denominator, of the column where an edge crosses a row."""
-    dx, dy = x1 - x0, y1 - y0
-    return np.stack([(x0 - _HALF) * dy - y0 * dx, dx, np.where(dy == 0, 1.0, SUBPIXEL * dy)], 1)
+def _crossing(x: NDArray, y: NDArray, a: int, b: int) -> NDArray:
+    """(N, 3): numerator's constant and slope, and denominator, of the column where edge a-b crosses a row."""
+    dx, dy = x[:, b] - x[:, a], y[:, b] - y[:, a]
+    return np.stack([(x[:, a] - _HALF) * dy - y[:, a] * dx, dx, np.where(dy == 0, 1.0, SUBPIXEL * dy)], 1)
 
 
 def _settle(
