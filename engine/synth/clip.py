@@ -22,7 +22,8 @@ _CAMERA_M = np.array([0.0, 1.0, 4.6])
 _PERSON_SHARE = 0.70
 """Share of the picture's height that the mean adult takes."""
 _SHADOW_STRENGTH = 0.56
-_NUM_KEPT = 3
+_KEPT_BYTES = 48e6
+"""Drawn frames are kept up to this much: a short, small clip is drawn once, a long one as often as it is walked."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -127,7 +128,8 @@ class SynthClip:
             raise IndexError(f"frame {frame_idx} of {self.spec.num_frames}")
         if frame_idx not in self._kept:
             self._kept[frame_idx] = self._draw(frame_idx)
-            while len(self._kept) > _NUM_KEPT:
+            each = sum(layer.nbytes for layer in vars(self._kept[frame_idx]).values())
+            while len(self._kept) > max(3, _KEPT_BYTES // each):
                 self._kept.popitem(last=False)
         return self._kept[frame_idx]
 

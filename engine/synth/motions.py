@@ -267,7 +267,7 @@ def walk(stance: Stance) -> Act:
     stance.chest[:, 0] += 0.20 * np.cos(phase - 2.2)
     stance.chest[:, 1] += 0.05
     stance.head[:, 0] -= 0.10 * np.cos(phase - 2.2)
-    _swing_arms(stance, 0.8 * np.cos(phase - 2.2))
+    _swing_arms(stance, -0.8 * np.cos(phase - 2.2))  # against the legs
     return Act(motion_from_stance(stance))
 
 

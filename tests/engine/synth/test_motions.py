@@ -79,3 +79,13 @@ def test_the_ball_meets_the_leg():
         legs = joints[idx, [4, 5, 7, 8, 10, 11]]
         # ball radius 0.11 m + a thigh of 0.08 m or a shoe, to the joint along the limb
         assert np.linalg.norm(legs - act.ball_m[idx], axis=1).min() < 0.30
+
+
+@pytest.mark.parametrize("name", ["walk", "march"])
+def test_arms_swing_against_the_legs(name):
+    motion = make_act(name, load_body().joints, np.arange(120) / FPS).motion
+    joints, rotations = forward_kinematics(motion.rotvec, motion.root_m, motion.rest_m)
+    ahead = rotations[:, 0, :, 2] * [1, 0, 1]
+    for right in (0, 1):
+        hand, knee = (((joints[:, LEFT[k] + right] - joints[:, 0]) * ahead).sum(-1) for k in ("wrist", "knee"))
+        assert np.corrcoef(hand, knee)[0, 1] < -0.3
