@@ -19,7 +19,7 @@ from engine.identity.cutout import cut_out
 from engine.identity.joints import find_joints
 from engine.identity.lift import lift
 from engine.synth.motions import make_act
-from engine.types import Puppet, Size
+from engine.types import Size
 from engine.video.still import read_image
 
 CAT = Path(__file__).resolve().parent.parent / "engine/assets/characters/cat.png"
