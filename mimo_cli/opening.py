@@ -111,6 +111,6 @@ def _check_file(path: Path) -> None:
 
 def _check_video(path: Path) -> None:
     """Refuse what is no video before a project folder is made for it."""
-    from mimo_cli.runs.source import open_video
+    from engine.video import open_clip
 
-    open_video(path)
+    open_clip(path)

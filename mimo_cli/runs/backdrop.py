@@ -8,7 +8,6 @@ from numpy.typing import NDArray
 
 from engine.errors import UsageError
 from engine.types import Size
-from mimo_cli.runs.source import open_video
 
 HORIZON = 0.62
 """Where the floor of the studio meets its wall, share of the height."""
@@ -31,7 +30,9 @@ class Backdrop:
         elif source is None:
             self._still = _studio(size)
         else:
-            self._clip = open_video(source)
+            from engine.video import open_clip
+
+            self._clip = open_clip(source)
             self._still = _cover(next(iter(self._clip.read(0, 1))), size)
 
     def read(self, time_s: NDArray) -> Iterator[NDArray]:

@@ -1,6 +1,6 @@
 """decompose: the human, the scene, the occlusion, and how the background moves."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import islice
 
@@ -9,7 +9,6 @@ from numpy.typing import NDArray
 from engine.types import FrameSource
 from mimo_cli import slots, tables
 from mimo_cli.artifacts import Slot
-from mimo_cli.runs.chunked import write_layers
 from mimo_cli.runs.source import open_source
 from mimo_cli.stage import Job
 
@@ -27,7 +26,6 @@ class SegmentParams:
 def segment(job: Job) -> None:
     """Find the people, choose one, and cut them out of every frame."""
     from engine.layers.matte import human_mask
-
     from engine.people import choose_person, find_people
 
     clip, num_frames = open_source(job), open_source(job).num_frames
@@ -74,8 +72,8 @@ def occlusion(job: Job) -> None:
         clip,
         _mask(job),
         tables.read_background(job.inputs[slots.BACKGROUND], clip.num_frames),
-        tables.read_tracks(job.inputs[slots.TRACKS], clip.num_frames),
         tables.read_landmarks(job.inputs[slots.LANDMARKS], clip.num_frames),
+        tables.read_tracks(job.inputs[slots.TRACKS], clip.num_frames),
         chunks=job.chunks,
         progress=job.progress,
     )
@@ -84,21 +82,15 @@ def occlusion(job: Job) -> None:
 
 def depth(job: Job) -> None:
     """Say how far away everything is, coarsely."""
-    from engine.layers.depth import coarse_depth
+    from engine.layers.depth import NEAREST_M, coarse_depth
 
     info = tables.read_clip(job.inputs[slots.CLIP])
     tracks = tables.read_tracks(job.inputs[slots.TRACKS], info.num_frames)
     landmarks = tables.read_landmarks(job.inputs[slots.LANDMARKS], info.num_frames)
-    mask, front = _mask(job), _layer(job, slots.OCCLUSION, "gray8", info.num_frames)
-    write_layers(
-        job,
-        info.num_frames,
-        info.size,
-        [(slots.DEPTH, "gray16")],
-        lambda start, stop: (
-            (frame,) for frame in coarse_depth(landmarks, tracks, mask, front, info.size, start=start, stop=stop)
-        ),
-    )
+    front = _layer(job, slots.OCCLUSION, "gray8", info.num_frames)
+    frames = coarse_depth(landmarks, tracks, _mask(job), front, info.size, progress=job.progress)
+    _write(job, slots.DEPTH, "gray16", front, frames)
+    job.facts["metres"] = f"{NEAREST_M} * 65535 / value"
 
 
 def _mask(job: Job) -> FrameSource:
@@ -130,7 +122,3 @@ def _part(job: Job, start: float, stop: float, num_frames: int):
         job.progress(round(share * num_frames), num_frames)
 
     return progress
-
-
-def _frames(source: FrameSource, start: int, stop: int) -> Iterator[NDArray]:
-    return source.read(start, stop)

@@ -9,7 +9,6 @@ import numpy as np
 from engine.errors import RecipeError
 from engine.types import ClipInfo, FrameTimes, Motion
 from mimo_cli import slots, tables
-from mimo_cli.runs.source import open_video
 from mimo_cli.stage import Job
 
 MAX_RATE = 60
@@ -134,7 +133,9 @@ def _rate(motion: Motion, fps: float) -> Fraction:
 def _size(job: Job) -> tuple[int, int]:
     height, width = job.params.height, job.params.width
     if not (height and width) and slots.BACKDROP in job.inputs:
-        seen = open_video(job.inputs[slots.BACKDROP]).size
+        from engine.video import open_clip
+
+        seen = open_clip(job.inputs[slots.BACKDROP]).size
         return (height or seen[0], width or seen[1]) if not (height or width) else _scaled(height, width, seen)
     return height or width or 512, width or height or 512
 

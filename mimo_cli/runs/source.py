@@ -1,7 +1,5 @@
-"""Videos outside the project, opened once a run: counting the frames of a long one takes a while."""
+"""The source video of a project."""
 
-from functools import lru_cache
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mimo_cli import slots
@@ -12,18 +10,7 @@ if TYPE_CHECKING:
 
 
 def open_source(job: Job) -> "Clip":
-    """Open the video of the project."""
-    return open_video(job.inputs[slots.VIDEO])
-
-
-def open_video(path: Path) -> "Clip":
-    """Open a video, a picture or a folder of pictures; as `engine.video.open_clip`, but remembered while it stays the same."""
-    stat = path.stat() if path.exists() else None
-    return _open(path, (stat.st_size, stat.st_mtime_ns) if stat else None)
-
-
-@lru_cache(maxsize=4)
-def _open(path: Path, stamp: tuple[int, int] | None) -> "Clip":
+    """Open the video of the project; the engine remembers it, so that every stage may ask."""
     from engine.video import open_clip
 
-    return open_clip(path)
+    return open_clip(job.inputs[slots.VIDEO])
