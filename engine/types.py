@@ -272,6 +272,8 @@ class PictureJoints:
     """0 ... 1; below 0.5 the guess is said out loud."""
     source: str = "given"
     """"given", "blazepose" or "silhouette"."""
+    hidden: tuple[str, ...] = ()
+    """Names of joints that the picture does not show; nothing of the figure hangs on them."""
 
 
 @dataclass(frozen=True, kw_only=True)

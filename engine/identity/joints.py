@@ -36,16 +36,35 @@ def find_joints(cutout: NDArray) -> PictureJoints:
         points, trust = points_from_landmarks(landmarks), float(landmarks.score[0])
         fit = fit_of(points, alpha)
         if trust >= TRUSTED and fit > 0.6:
-            return complete_body(points, confidence=min(fit + 0.1, trust), source="blazepose")
+            return complete_body(
+                points, confidence=min(fit + 0.1, trust), source="blazepose", hidden=_off(points, alpha)
+            )
         if trust >= POSSIBLE and _stands(points, alpha):
             guess = fit_skeleton(alpha)
             if fit > fit_of(guess.points, alpha) - 0.02 or (guess.confidence < 0.5 and fit > 0.6):
-                return complete_body(points, confidence=max(min(fit, trust), 0.5), source="blazepose")
+                return complete_body(
+                    points,
+                    confidence=max(min(fit, trust), 0.5),
+                    source="blazepose",
+                    hidden=_off(points, alpha),
+                    extras=() if _off(points, alpha) else guess.extras,
+                )
     guess = guess or fit_skeleton(alpha)
     fit = fit_of(guess.points, alpha)
     return complete_body(
-        guess.points, confidence=guess.confidence * min(fit / 0.7, 1), source="silhouette", size=cutout.shape[:2]
+        guess.points,
+        confidence=guess.confidence * min(fit / 0.7, 1),
+        source="silhouette",
+        size=alpha.shape,
+        hidden=guess.hidden,
+        extras=guess.extras,
     )
+
+
+def _off(points: dict[str, NDArray], alpha: NDArray) -> tuple[str, ...]:
+    """Names of the joints that lie outside the picture: the legs of half a body."""
+    height, width = alpha.shape
+    return tuple(name for name, (x, y) in points.items() if not (0 <= x < width and 0 <= y < height))
 
 
 def _stands(points: dict[str, NDArray], alpha: NDArray) -> bool:

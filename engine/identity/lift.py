@@ -1,5 +1,7 @@
 """One cutout and its joints become a closed, textured, rigged solid."""
 
+from dataclasses import replace
+
 import cv2
 import numpy as np
 from numpy.typing import NDArray
@@ -48,9 +50,9 @@ def lift(cutout: NDArray, joints: PictureJoints, *, num_vertices: int = 6400) ->
     picture, mask = np.ascontiguousarray(cutout[window]), np.pad(mask[window], 2)
     xy = joints.xy_px.astype(np.float64) - [x0, y0]
     solid = (mask >= 128).astype(np.uint8)
-    cuts = find_cuts(mask, _distance(solid), dict(zip(joints.names, xy + 2.0)))
+    cuts = find_cuts(mask, _distance(solid), _shown(joints, xy + 2.0))
     sheet = triangulate(mask, cuts, num_vertices=num_vertices // 2)
-    sheet = Sheet(sheet.xy_px - 2.0, sheet.faces, sheet.rim, sheet.spacing_px)
+    sheet = replace(sheet, xy_px=sheet.xy_px - 2.0)
     dist = _distance(np.where(cuts.blocked(), 0, solid).astype(np.uint8))[2:-2, 2:-2]
     weights = find_weights(sheet, joints, dist, xy)
     half = half_depth(sheet, joints, weights, _neck_ratio(joints, xy, dist))
@@ -148,6 +150,13 @@ def _carried_by(sheet: Sheet, weights: NDArray, joints: PictureJoints, name: str
     return area > 0
 
 
+def _shown(joints: PictureJoints, xy: NDArray) -> dict[str, NDArray]:
+    """Pixels of the joints by name; arms read from the silhouette stick out of it, so there is nothing to cut."""
+    if joints.source == "silhouette":
+        return {}
+    return {name: point for name, point in zip(joints.names, xy) if name not in joints.hidden}
+
+
 def _distance(solid: NDArray) -> NDArray:
     return cv2.distanceTransform(solid, cv2.DIST_L2, 5)
 
@@ -178,9 +187,7 @@ def _bounds(mask: NDArray) -> tuple[int, int, int, int]:
     return int(rows[0]), int(rows[-1]) + 1, int(cols[0]), int(cols[-1]) + 1
 
 
-def _face_area(
-    mask: NDArray, joints: PictureJoints, head: NDArray, xy: NDArray, dist: NDArray
-) -> NDArray | None:
+def _face_area(mask: NDArray, joints: PictureJoints, head: NDArray, xy: NDArray, dist: NDArray) -> NDArray | None:
     """(H, W) bool: where the face is; None without a head or when seen from behind.
 
     On a neck that is all of the head below its crown, so that hair comes down at the back. A head that is one with the

@@ -20,6 +20,8 @@ class Sheet:
     rim: NDArray
     """(E, 2) int64: edges with one face, in that face's direction."""
     spacing_px: float
+    part: NDArray
+    """(N,) int: number of the cut part (`layers.Cuts`) a vertex belongs to, 0 for the body."""
 
     @property
     def on_rim(self) -> NDArray:
@@ -64,9 +66,13 @@ def triangulate(mask: NDArray, cuts: Cuts | None = None, *, num_vertices: int = 
     faces = _drop_slivers(points, faces, 1e-3 * spacing**2)
     faces = _largest_piece(faces, len(points))
     points, faces = _orient(points, faces)
-    points, faces = _split_fans(points, faces, _cut_edges(points, faces, cuts))
+    part, cut = _cut_edges(points, faces, cuts)
+    points, faces = _split_fans(points, faces, cut)
     points, faces = _compact(points, faces)
-    return Sheet(points, faces, rim_edges(faces), spacing)
+    of_vertex = np.zeros(len(points), np.int64)
+    for k in range(3):
+        np.maximum.at(of_vertex, faces[:, k], part)
+    return Sheet(points, faces, rim_edges(faces), spacing, of_vertex)
 
 
 def rim_edges(faces: NDArray) -> NDArray:
@@ -312,10 +318,10 @@ def _seam_points(cuts: Cuts, dist: NDArray, spacing: float) -> NDArray:
     return points[_thin_out(points, np.full(len(points), 0.6 * spacing))]
 
 
-def _cut_edges(points: NDArray, faces: NDArray, cuts: Cuts | None) -> set[tuple[int, int]]:
-    """Edges (a < b) between faces of different parts, outside the parts' roots."""
+def _cut_edges(points: NDArray, faces: NDArray, cuts: Cuts | None) -> tuple[NDArray, set[tuple[int, int]]]:
+    """(F,) part of each face, and edges (a < b) between faces of different parts, outside the parts' roots."""
     if cuts is None or not cuts.roots:
-        return set()
+        return np.zeros(len(faces), np.int64), set()
     from scipy.sparse import coo_matrix
     from scipy.sparse.csgraph import connected_components
 
@@ -340,7 +346,7 @@ def _cut_edges(points: NDArray, faces: NDArray, cuts: Cuts | None) -> set[tuple[
             part[a[beside]] = part[b[beside]]
     else:
         is_cut &= ~(crumb[i] | crumb[j])
-    return {(int(a), int(b)) for a, b in edges[is_cut]}
+    return part, {(int(a), int(b)) for a, b in edges[is_cut]}
 
 
 def _split_fans(points: NDArray, faces: NDArray, cut: set[tuple[int, int]]) -> tuple[NDArray, NDArray]:

@@ -102,7 +102,7 @@ class Outline:
         return [(int(a), int(b)) for a, b in zip(edges[::2], edges[1::2])]
 
 
-def find_parts(outline: Outline, *, shares: tuple[float, ...] = (0.75, 0.6, 0.45, 0.3)) -> list[Part]:
+def find_parts(outline: Outline, *, shares: tuple[float, ...] = (0.75, 0.6, 0.45, 0.3, 0.2)) -> list[Part]:
     """Find what sticks out of the body: what opening with a disc takes away.
 
     Args:
@@ -110,7 +110,7 @@ def find_parts(outline: Outline, *, shares: tuple[float, ...] = (0.75, 0.6, 0.45
         shares: radii of the disc as shares of the body's own half width; parts are looked for with each.
 
     Returns:
-        Parts, longest first; where two overlap the longer one is kept.
+        Parts, long and slender ones first; where two overlap the first is kept.
     """
     found: list[Part] = []
     for share in shares:
@@ -127,7 +127,7 @@ def find_parts(outline: Outline, *, shares: tuple[float, ...] = (0.75, 0.6, 0.45
             part = _part(outline, labels == index, core, away)
             if part is not None and part.length > 0.035 * outline.height:
                 found.append(part)
-    found.sort(key=lambda part: -part.length)
+    found.sort(key=lambda part: -part.length * min(1.0, part.length / (2.5 * part.width)))
     kept: list[Part] = []
     for part in found:
         shared = [int((part.pixels & other.pixels).sum()) for other in kept]
@@ -235,12 +235,14 @@ def shortest_cut(outline: Outline, notch: NDArray, side: int) -> NDArray:
     Args:
         outline: the silhouette.
         notch: (2,) a point at its edge.
-        side: -1 to the left of the picture, 1 to the right; the cut may rise and fall up to 50 degrees.
+        side: -1 to the left of the picture, 1 to the right; the cut may rise 55 and fall 30 degrees.
     """
     best, best_length = notch + [side * 0.1 * outline.height, 0], np.inf
-    for degrees in range(-55, 51, 5):
+    for degrees in range(-55, 31, 5):
         step = np.array([side * np.cos(np.radians(degrees)), np.sin(np.radians(degrees))])
-        points = notch + np.array([0, -0.015 * outline.height - 1]) + np.arange(1, outline.mask.shape[1])[:, None] * step
+        points = (
+            notch + np.array([0, -0.015 * outline.height - 1]) + np.arange(1, outline.mask.shape[1])[:, None] * step
+        )
         cols, rows = points[:, 0].astype(int), points[:, 1].astype(int)
         ok = (cols >= 0) & (rows >= 0) & (cols < outline.mask.shape[1]) & (rows < outline.mask.shape[0])
         inside = np.zeros(len(points), bool)

@@ -14,6 +14,12 @@ FIT_PX = 260
 WRIST_SHARE, ELBOW_SHARE = 0.83, 0.5
 """Where the wrist is on the way from shoulder to fingertip, and the elbow from shoulder to wrist."""
 
+LOWEST_ARM = 0.56
+"""How far down a figure arms begin at most; capes and tails begin lower."""
+
+TAIL_LENGTH = 0.12
+"""Length from which something that sticks out of the lower body is a tail, as share of the figure's height."""
+
 ANKLE_SHARE = 0.86
 """Where the ankle is on the way from hip to the lowest point of the foot."""
 
@@ -26,6 +32,10 @@ class Fit:
     """(2,) float64 pixels by joint name."""
     confidence: float
     """0 ... 1: how much of it was seen, not guessed."""
+    hidden: tuple[str, ...] = ()
+    """Joints of limbs that do not show in the silhouette."""
+    extras: tuple[NDArray, ...] = ()
+    """(M, 2) float64 pixels each: tails, from the body outwards."""
 
 
 def fit_skeleton(alpha: NDArray) -> Fit:
@@ -51,7 +61,8 @@ def fit_skeleton(alpha: NDArray) -> Fit:
     fit = _fit(outline)
     factor = np.array([width / size[0], height / size[1]])
     points = {name: (point - pad) * factor + [x, y] for name, point in fit.points.items() if name[0] != "_"}
-    return Fit(points, fit.confidence)
+    extras = tuple((line - pad) * factor + [x, y] for line in fit.extras)
+    return Fit(points, fit.confidence, fit.hidden, extras)
 
 
 def _one_piece(mask: NDArray) -> NDArray:
@@ -84,7 +95,10 @@ def _fit(outline: Outline) -> Fit:
     seen = 0.3 + 0.15 * sum(arm is not None for arm in arms) + 0.1 * neck_seen
     if crotch is not None:
         seen += 0.2 + 0.1 * min(crotch.depth / 0.2, 1)
-    return Fit(points, float(min(seen, 0.95)))
+    missing = [side for side, arm in (("right", arms[0]), ("left", arms[1])) if arm is None]
+    hidden = tuple(f"{side}_{joint}" for side in missing for joint in ("shoulder", "elbow", "wrist"))
+    tails = _choose_tails(outline, parts, [arm for arm in arms if arm is not None], points)
+    return Fit(points, float(min(seen, 0.95)), hidden, tails)
 
 
 def _choose_arms(outline: Outline, parts: list[Part], crotch_y: float) -> list[Part | None]:
@@ -112,9 +126,9 @@ def _armness(outline: Outline, part: Part, sign: int, trunk_x: float, crotch_y: 
     reach, length = sign * (part.tip[0] - part.root[0]) / height, part.length / height
     if part.root[1] > crotch_y - 0.02 * height and part.tip[1] > crotch_y:
         return 0.0  # a leg, or a tail
-    if root_y < 0.12 or part.root[1] > crotch_y or sign * (part.root[0] - trunk_x) < 0.01 * height:
+    if not 0.12 < root_y < LOWEST_ARM or part.root[1] > crotch_y or sign * (part.root[0] - trunk_x) < 0.01 * height:
         return 0.0
-    if reach < 0.015 and tip_y < root_y:
+    if tip_y < root_y and (reach < 0.015 or root_y < 0.24):
         return 0.0  # something upright on the head
     if tip_y < root_y and root_y < 0.36 and length < 0.24:
         return 0.0  # an ear, a bulging eye; raised arms are longer
@@ -267,6 +281,24 @@ def _bend(path: NDArray, start: NDArray, end: NDArray) -> NDArray | None:
     off = np.where((share > 0.3) & (share < 0.7), off, 0)
     k = int(off.argmax())
     return path[k] if off[k] > 0.16 * length else None
+
+
+def _choose_tails(
+    outline: Outline, parts: list[Part], arms: list[Part], points: dict[str, NDArray]
+) -> tuple[NDArray, ...]:
+    """(3, 2) points along each long part of the lower body that is neither an arm nor a leg."""
+    ends = np.stack([points[f"{side}_{joint}"] for side in ("left", "right") for joint in ("knee", "ankle", "foot")])
+    tails, near = [], 0.09 * outline.height
+    for part in parts:
+        low = part.root[1] > 0.5 * (points["neck"][1] + points["pelvis"][1])
+        if part.length < TAIL_LENGTH * outline.height or not low or any(part is arm for arm in arms):
+            continue
+        gaps = np.linalg.norm(part.path[:, None] - ends[None], axis=2).min(1)
+        if part.width > 0.6 * part.length or gaps[-1] < near or (gaps < near).mean() > 0.3:
+            continue
+        at = _along(part.path)
+        tails.append(np.stack([_point_at(part.path, at, share) for share in (0.0, 0.4, 0.75)]))
+    return tuple(tails[:4])
 
 
 def _choose_stumps(

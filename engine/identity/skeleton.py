@@ -25,7 +25,13 @@ FOOT_SHARE = 0.16
 
 
 def complete_body(
-    points: dict[str, NDArray], *, confidence: float, source: str, size: tuple[int, int] | None = None
+    points: dict[str, NDArray],
+    *,
+    confidence: float,
+    source: str,
+    size: tuple[int, int] | None = None,
+    hidden: tuple[str, ...] = (),
+    extras: tuple[NDArray, ...] = (),
 ) -> PictureJoints:
     """Fill in the joints between the ones that were found.
 
@@ -35,9 +41,11 @@ def complete_body(
         confidence: 0 ... 1.
         source: as in `PictureJoints`.
         size: (height, width) of the picture; joints stay inside where it is given.
+        hidden: names of joints that the picture does not show.
+        extras: (M, 2) pixels from root to tip of parts a body does not have; they hang on the pelvis.
 
     Returns:
-        The 22 joints of `BODY_JOINTS`, in that order.
+        The 22 joints of `BODY_JOINTS`, in that order, then "tail1", "tail2", ... of each extra part.
     """
     xy = {name: np.asarray(value, np.float64) for name, value in points.items()}
     pelvis, neck = xy["pelvis"], xy["neck"]
@@ -54,11 +62,19 @@ def complete_body(
     table = np.stack([xy[name] for name in BODY_JOINTS])
     if size is not None:
         table = np.clip(table, 0.5, np.array([size[1], size[0]]) - 0.5)
+    names, parents = list(BODY_JOINTS), list(BODY_PARENTS)
+    for number, line in enumerate(extras):
+        letter = "" if len(extras) == 1 else "abcdefgh"[number % 8]
+        for k in range(len(line)):
+            parents.append(0 if k == 0 else len(names) - 1)
+            names.append(f"tail{letter}{k + 1}")
+        table = np.concatenate([table, line])
     return PictureJoints(
-        names=BODY_JOINTS,
-        parents=BODY_PARENTS,
+        names=tuple(names),
+        parents=tuple(parents),
         xy_px=table.astype(np.float32),
-        drivers=BODY_JOINTS,
+        drivers=BODY_JOINTS + ("pelvis",) * (len(names) - len(BODY_JOINTS)),
+        hidden=hidden,
         confidence=float(confidence),
         source=source,
     )

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine.identity.mesh import Sheet, laplacian
-from engine.identity.skeleton import SPINE
+from engine.identity.skeleton import LIMBS, SPINE
 from engine.types import PictureJoints
 
 CORE_SHARE = 0.85
@@ -88,14 +88,14 @@ def _heads(joints: PictureJoints) -> tuple[int, ...]:
     return tuple(k for k, name in enumerate(joints.names) if name == "head")
 
 
-def _pin_chains(
-    sheet: Sheet, joints: PictureJoints, chains: list[Chain], xy: NDArray, dist_px: NDArray
-) -> NDArray:
+def _pin_chains(sheet: Sheet, joints: PictureJoints, chains: list[Chain], xy: NDArray, dist_px: NDArray) -> NDArray:
     """(N,) int64: the chain a vertex certainly belongs to, -1 where harmonic weights decide."""
     pins = np.full(len(sheet.xy_px), -1)
     depth = np.full(len(sheet.xy_px), np.inf)  # how deep inside the disc that claimed a vertex, relative
     name_at = {name: k for k, name in enumerate(joints.names)}
     for index, chain in enumerate(chains):
+        if all(joints.names[k] in joints.hidden for k in chain.joints):
+            continue
         if index == 0:
             spine = [name_at[name] for name in SPINE if name in name_at]
             centres = _walk(xy[spine])
@@ -109,14 +109,30 @@ def _pin_chains(
             centres = _emerged(xy, chain, joints, dist_px)
             share = np.full(len(centres), LIMB_SHARE)
         radius = share * _at(dist_px, centres)
-        _claim(sheet, centres, radius, index, pins, depth)
+        _claim(sheet, centres, radius, index, pins, depth, allowed=sheet.part == _cut_number(sheet, joints, chain))
     if not (pins == 0).any():
         pins[np.argmin(np.linalg.norm(sheet.xy_px - xy[0], axis=1))] = 0
     return pins
 
 
-def _claim(sheet: Sheet, centres: NDArray, radius: NDArray, index: int, pins: NDArray, depth: NDArray) -> None:
-    """Give vertices inside discs to a chain, unless they lie deeper in another chain's disc."""
+def _cut_number(sheet: Sheet, joints: PictureJoints, chain: Chain) -> int:
+    """The cut part a chain moves; 0 for the body."""
+    for number, limb in enumerate(("left_arm", "right_arm"), start=1):
+        if joints.names[chain.joints[0]] == LIMBS[limb][0] and (sheet.part == number).any():
+            return number
+    return 0
+
+
+def _claim(
+    sheet: Sheet,
+    centres: NDArray,
+    radius: NDArray,
+    index: int,
+    pins: NDArray,
+    depth: NDArray,
+    allowed: NDArray | None = None,
+) -> None:
+    """Give the allowed vertices inside discs to a chain, unless they lie deeper in another chain's disc."""
     from scipy.spatial import cKDTree
 
     good = radius > 0.3
@@ -130,6 +146,8 @@ def _claim(sheet: Sheet, centres: NDArray, radius: NDArray, index: int, pins: ND
             if gap > 2.5 * r:
                 continue
             near = np.array([nearest])
+        if allowed is not None:
+            near = near[allowed[near]]
         deep = np.linalg.norm(sheet.xy_px[near] - centre, axis=1) / r
         better = deep < depth[near]
         pins[near[better]] = index
@@ -262,9 +280,7 @@ def _project(points: NDArray, line: NDArray) -> NDArray:
     return position
 
 
-def _along_chain(
-    sheet: Sheet, matrix, joints: PictureJoints, chain: Chain, xy: NDArray, dist_px: NDArray
-) -> NDArray:
+def _along_chain(sheet: Sheet, matrix, joints: PictureJoints, chain: Chain, xy: NDArray, dist_px: NDArray) -> NDArray:
     """(N, K) weights along a limb: rigid in the middle of each bone, harmonic around its joints."""
     weights = np.zeros((len(sheet.xy_px), len(joints.names)))
     carriers = [k for k in chain.joints if not (joints.names[k].endswith("_foot") and len(chain.joints) > 1)]
@@ -280,7 +296,9 @@ def _along_chain(
             to_end = np.linalg.norm(points - xy[carriers[column + 1]], axis=1)
             points = points[to_end >= room[column + 1]]
         else:
-            points = _limb_points(xy, Chain(tuple(k for k in chain.joints if k not in carriers[:-1]), 0), joints, dist_px)
+            points = _limb_points(
+                xy, Chain(tuple(k for k in chain.joints if k not in carriers[:-1]), 0), joints, dist_px
+            )
         if column:
             points = points[np.linalg.norm(points - xy[joint], axis=1) >= 0.5 * room[column]]
         _claim(sheet, points, 0.7 * _at(dist_px, points), column, pins, depth)

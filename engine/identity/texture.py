@@ -7,6 +7,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 
+INK_GAP = 60.0
+"""How far a line's colour may be from the outline's and still be part of the drawing's lines, RGB units."""
+
+
 @dataclass(frozen=True)
 class Strokes:
     """The lines a drawing is made of."""
@@ -31,7 +35,9 @@ def bleed(rgba: NDArray) -> NDArray:
     if not solid.any():
         solid = rgba[..., 3] >= rgba[..., 3].max()
     # two labels: nearest solid pixel
-    _, labels = cv2.distanceTransformWithLabels((~solid).astype(np.uint8), cv2.DIST_L2, 5, labelType=cv2.DIST_LABEL_PIXEL)
+    _, labels = cv2.distanceTransformWithLabels(
+        (~solid).astype(np.uint8), cv2.DIST_L2, 5, labelType=cv2.DIST_LABEL_PIXEL
+    )
     colours = np.zeros((labels.max() + 1, 3), np.uint8)
     colours[labels[solid]] = rgba[..., :3][solid]
     spread = colours[labels]
@@ -109,7 +115,9 @@ def fill_texture(rgba: NDArray, strokes: Strokes, face: NDArray | None) -> NDArr
     if strokes.rgb is not None:
         drop |= _dark_spots(rgba, inside, height)
         reach = max(int(round(0.45 * strokes.width_px)), 2)
-        drop |= cv2.dilate(strokes.mask.astype(np.uint8), np.ones((2 * reach + 1, 2 * reach + 1))) > 0
+        gap = np.linalg.norm(rgba[..., :3].astype(np.float32) - np.float32(strokes.rgb), axis=2)
+        ink = strokes.mask & (gap < INK_GAP)  # the strokes of a crayon are the colour of what they fill
+        drop |= cv2.dilate(ink.astype(np.uint8), np.ones((2 * reach + 1, 2 * reach + 1))) > 0
     rim_px = max(0.008 * height, 0.6 * strokes.width_px, 1.5)
     dist = cv2.distanceTransform(np.pad(inside, 1).astype(np.uint8), cv2.DIST_L2, 5)[1:-1, 1:-1]
     drop |= inside & (dist < np.minimum(rim_px, 0.5 * cv2.dilate(dist, np.ones((15, 15)))))
@@ -130,7 +138,7 @@ def _dark_spots(rgba: NDArray, inside: NDArray, height: int) -> NDArray:
     small = cv2.resize(grey, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
     size = max(int(0.1 * height * scale) | 1, 3)
     closed = cv2.morphologyEx(small, cv2.MORPH_CLOSE, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (size, size)))
-    spots = ((closed.astype(int) - small) > 40).astype(np.uint8)
+    spots = (((closed.astype(int) - small) > 40) & (small < 0.55 * closed)).astype(np.uint8)
     spots = cv2.dilate(spots, np.ones((3, 3)))
     return cv2.resize(spots, grey.shape[::-1], interpolation=cv2.INTER_NEAREST).astype(bool) & inside
 
@@ -166,7 +174,9 @@ def membrane(rgb: NDArray, keep: NDArray, inside: NDArray, *, max_px: int = 220)
         rhs = -(matrix[free][:, rest] @ values[rest])
         values[free] = splu(matrix[free][:, free].tocsc()).solve(rhs.astype(np.float64))
         small.reshape(-1, 3)[index] = values
-    spread = bleed(np.dstack([np.clip(small, 0, 255).astype(np.uint8), np.where(film, 255, 0).astype(np.uint8)]))[..., :3]
+    spread = bleed(np.dstack([np.clip(small, 0, 255).astype(np.uint8), np.where(film, 255, 0).astype(np.uint8)]))[
+        ..., :3
+    ]
     big = cv2.resize(spread, (width, height), interpolation=cv2.INTER_LINEAR if scale < 1 else cv2.INTER_NEAREST)
     soft = cv2.GaussianBlur(keep.astype(np.float32), (0, 0), 1.2)
     blend = np.where(keep, np.clip(2 * soft - 1, 0, 1), 0)[..., None]
