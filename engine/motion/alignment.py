@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from engine.body.bvh import axis_rotation
 from engine.body.model import load_body
 from engine.body.skeleton import Animation
 from engine.geometry import rotation_between
@@ -119,7 +120,7 @@ def align(source: Source, *, rest_up: str | None = None, world_up: str | None = 
 
 
 def axis_vector(axis: str) -> NDArray:
-    """"-z" -> (0, 0, -1)."""
+    """ "-z" -> (0, 0, -1)."""
     vector = np.zeros(3)
     vector[AXES.index(axis[-1])] = -1.0 if axis.startswith("-") else 1.0
     return vector
@@ -189,6 +190,10 @@ def _to_y_up(up: str) -> NDArray:
         return np.eye(3)
     if up == "z":
         return np.array([[1.0, 0, 0], [0, 0, 1], [0, -1, 0]])
+    if up == "-z":
+        return np.array([[1.0, 0, 0], [0, 0, -1], [0, 1, 0]])
+    if up == "-y":
+        return np.diag([1.0, -1, -1])
     return rotation_between(axis_vector(up), np.array([0.0, 1.0, 0.0]))
 
 
@@ -218,10 +223,13 @@ def _turn_at_rest(source: Source, found: Alignment, joint: str) -> NDArray:
     standing = found.rest_axes.T
     if joint.endswith(("ankle", "foot")):
         return _foot_at_rest(source, found, joint.partition("_")[0])
+    if joint.startswith(("left_", "right_")) and not joint.endswith(("collar", "shoulder", "hip")):
+        standing = found.turns[
+            _mapped_parent(found, joint)
+        ]  # along a limb each bone starts from where the last one leads
     bone = _bone(source, joint)
     if bone is None:
-        above = joint.replace("wrist", "elbow")  # a hand without fingers goes on as the forearm does
-        return found.turns.get(above, standing) if above != joint else standing
+        return standing
     ours, theirs = bone
     return rotation_between(standing @ ours, theirs) @ standing
 
@@ -231,16 +239,17 @@ def _foot_at_rest(source: Source, found: Alignment, side: str) -> NDArray:
     assert found.rest_axes is not None
     standing = found.rest_axes.T
     knee = found.turns[f"{side}_knee"]
-    tip = source.tip(f"{side}_ankle")
     level = np.array([1.0, 0.0, 1.0])
+    ours = (_ours(f"{side}_foot") - _ours(f"{side}_ankle")) * level
+    tips = [source.tip(f"{side}_ankle")]
+    if f"{side}_foot" in source.mapping:
+        tips.insert(0, source.local(f"{side}_ankle", f"{side}_foot"))
     candidates = []
     for stance in (standing, knee):
-        heading = None if tip is None else (stance.T @ tip) * level
-        if heading is None or np.linalg.norm(heading) < 0.1 * np.linalg.norm(tip):
-            candidates.append(stance)
-            continue
-        ours = (_ours(f"{side}_foot") - _ours(f"{side}_ankle")) * level
-        candidates.append(stance @ rotation_between(ours, heading))
+        headings = [(stance.T @ tip) * level for tip in tips if tip is not None]
+        # Some rigs have the toes' joint straight below the ankle: then their end says where the foot points.
+        clear = [h for h, tip in zip(headings, tips) if np.linalg.norm(h) > 0.4 * np.linalg.norm(tip)]
+        candidates.append(stance @ rotation_between(ours, clear[0]) if clear else stance)
     planted = _planted(source, found, side)
     up = np.array([0.0, 1.0, 0.0])
     tilt = []
@@ -257,8 +266,11 @@ def _planted(source: Source, found: Alignment, side: str) -> NDArray:
     if len(ankle) < 3:
         return np.arange(0)
     speed = np.linalg.norm(np.gradient(ankle, source.time_s, axis=0), axis=1)
-    low = np.percentile(ankle[:, 1], 5) + 0.05 * leg
-    return np.flatnonzero((ankle[:, 1] < low) & (speed < 0.5 * leg))
+    half = max(
+        1, round(1.0 / float(np.median(np.diff(source.time_s))))
+    )  # the floor of suits drifts: low within two seconds
+    around = np.lib.stride_tricks.sliding_window_view(np.pad(ankle[:, 1], half, mode="edge"), 2 * half + 1)
+    return np.flatnonzero((ankle[:, 1] < around.min(1) + 0.08 * leg) & (speed < 0.5 * leg))
 
 
 def _turn_from_movement(source: Source, found: Alignment, joint: str) -> NDArray:
@@ -292,11 +304,16 @@ def _pelvis_turn(source: Source) -> NDArray:
 
 def _following(source: Source, found: Alignment, joint: str) -> NDArray:
     """The turn with which a joint goes along with its parent on average."""
+    parent = _mapped_parent(found, joint)
+    above = source.rotation(parent) @ found.turns[parent]
+    return _mean_rotation(np.swapaxes(source.rotation(joint), 1, 2) @ above)
+
+
+def _mapped_parent(found: Alignment, joint: str) -> str:
     parent = JOINT_PARENTS[JOINTS.index(joint)]
     while JOINTS[parent] not in found.turns:
         parent = JOINT_PARENTS[parent]
-    above = source.rotation(JOINTS[parent]) @ found.turns[JOINTS[parent]]
-    return _mean_rotation(np.swapaxes(source.rotation(joint), 1, 2) @ above)
+    return JOINTS[parent]
 
 
 def _mean_rotation(matrices: NDArray) -> NDArray:
@@ -352,13 +369,21 @@ def _palm_turn(source: Source, side: str) -> NDArray:
 
 
 def _foot_turn(source: Source, found: Alignment, side: str, follow: NDArray) -> NDArray:
-    """The ankle's turn from frames in which the foot is planted: flat, heading where its toes are."""
-    planted = _planted(source, found, side)
-    tip = source.tip(f"{side}_ankle")
-    if len(planted) < 3 or tip is None:
+    """The ankle's turn from frames in which a foot is planted: soles flat where heels are down, heading where toes are."""
+    frames = {s: _planted(source, found, s) for s in ("left", "right")}
+    tips = {s: source.tip(f"{s}_ankle") for s in ("left", "right")}
+    pitches = {}
+    for s, tip in tips.items():
+        if tip is not None and len(frames[s]):
+            world = _unit(found.to_world @ source.rotation(f"{s}_ankle")[frames[s]] @ tip)
+            pitches[s] = (np.arcsin(np.clip(-world[:, 1], -1, 1)), np.arctan2(world[:, 0], world[:, 2]))
+    if side not in pitches or len(frames[side]) < 3:
         return follow
-    rotations = found.to_world @ source.rotation(f"{side}_ankle")[planted]
-    heading = (rotations @ tip) * np.array([1.0, 0.0, 1.0])
-    ours = (_ours(f"{side}_foot") - _ours(f"{side}_ankle")) * np.array([1.0, 0.0, 1.0])
-    flat = rotation_between(ours, heading)
-    return _mean_rotation(np.swapaxes(rotations, 1, 2) @ flat)
+    # Dancers stand on their toes: the flat foot is the one whose toes point down least, apart from a few heel strikes.
+    flat = np.percentile(np.concatenate([p for p, _ in pitches.values()]), 20)
+    pitch, heading = pitches[side]
+    ours = _ours(f"{side}_foot") - _ours(f"{side}_ankle")
+    turns = axis_rotation(1, heading) @ axis_rotation(0, pitch - flat)
+    turns = turns @ axis_rotation(1, np.array(-np.arctan2(ours[0], ours[2])))
+    rotations = found.to_world @ source.rotation(f"{side}_ankle")[frames[side]]
+    return _mean_rotation(np.swapaxes(rotations, 1, 2) @ turns)

@@ -14,7 +14,21 @@ from engine.body.skeleton import Skeleton
 from engine.errors import InputError
 from engine.types import JOINTS
 
-LEG_WORDS = {"leg", "thigh", "upleg", "upperleg", "lowerleg", "knee", "ankle", "foot", "toe", "toes", "calf", "shin", "hipjoint"}
+LEG_WORDS = {
+    "leg",
+    "thigh",
+    "upleg",
+    "upperleg",
+    "lowerleg",
+    "knee",
+    "ankle",
+    "foot",
+    "toe",
+    "toes",
+    "calf",
+    "shin",
+    "hipjoint",
+}
 ARM_WORDS = {
     "arm", "upperarm", "lowerarm", "forearm", "shoulder", "collar", "clavicle", "elbow", "wrist", "hand", "scapula",
 }  # fmt: skip
@@ -38,7 +52,7 @@ def words_of(name: str) -> tuple[str, ...]:
 
 
 def side_of(name: str) -> str | None:
-    """"left", "right" or None, from a joint's name."""
+    """ "left", "right" or None, from a joint's name."""
     bare = PREFIXES.sub("", re.split(r"[:|]", name)[-1])
     if re.search(r"left|lft", bare, re.IGNORECASE):
         return "left"
@@ -46,7 +60,9 @@ def side_of(name: str) -> str | None:
         return "right"
     found = re.search(r"(?:^|[ _.\-])([lrLR])(?=$|[ _.\-])", bare) or re.match(r"([LR])(?=[A-Z][a-z])", bare)
     if not found:
-        known = "hand|foot|arm|leg|thumb|fingers?|hip|knee|ankle|wrist|elbow|shoulder|collar|clavicle|toe|thigh|calf|shin"
+        known = (
+            "hand|foot|arm|leg|thumb|fingers?|hip|knee|ankle|wrist|elbow|shoulder|collar|clavicle|toe|thigh|calf|shin"
+        )
         found = re.match(rf"([lr])(?=(?:{known}))", bare, re.IGNORECASE)
     return None if not found else {"l": "left", "r": "right"}[found.group(1).lower()]
 
@@ -93,7 +109,7 @@ def find_mapping(skeleton: Skeleton, name: str = "the skeleton") -> dict[str, in
             found[f"{side}_collar"] = before[-1]
         found.update(_fingers(tree, side, wrist))
     found.update(_spine(trunk))
-    found.update(_neck(skeleton, tree, neck))
+    found.update(_neck(tree, neck))
     return {joint: found[joint] for joint in JOINTS if joint in found}
 
 
@@ -231,7 +247,7 @@ def _limb(tree: _Tree, chain: list[int]) -> tuple[int, int, int]:
 
 
 def _sides(skeleton: Skeleton, chains: list[list[int]], left: NDArray | None) -> list[str]:
-    """"left" or "right" for each of two chains, by name, else by where they are in the rest pose."""
+    """ "left" or "right" for each of two chains, by name, else by where they are in the rest pose."""
     for k in range(min(len(c) for c in chains)):
         named = [side_of(skeleton.names[c[k]]) for c in chains]
         if set(named) == {"left", "right"}:
@@ -262,7 +278,9 @@ def _spine(trunk: list[int]) -> dict[str, int]:
     return dict(zip(("spine1", "spine3"), trunk, strict=False))
 
 
-def _neck(skeleton: Skeleton, tree: _Tree, chain: list[int]) -> dict[str, int]:
+def _neck(tree: _Tree, chain: list[int]) -> dict[str, int]:
+    if len(chain) > 2 and tree.length[chain[0]] == 0:
+        chain = chain[1:]  # CMU's "lowerneck" sits in the chest
     if not chain:
         return {}
     if len(chain) == 1:

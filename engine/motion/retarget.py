@@ -20,6 +20,7 @@ from engine.errors import InputError, RecipeError
 from engine.geometry import matrix_to_rotvec
 from engine.motion.alignment import AXES, Alignment, Source, align, axis_name
 from engine.motion.contact import contact_of, leg_length
+from engine.motion.ground import SOLE_JOINTS, floor_drift, placed, sole_height
 from engine.motion.mapping import find_mapping
 from engine.types import JOINT_PARENTS, JOINTS, Motion
 
@@ -30,7 +31,6 @@ UNITS_M = {
 """Units that motion files are in."""
 LEG_RANGE_M = (0.62, 1.05)
 """Hip to ankle along the leg, of adults; a unit is believed when it brings the leg in here."""
-_ANKLE, _FOOT = ("left_ankle", "right_ankle"), ("left_foot", "right_foot")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,6 +45,8 @@ class Mapping:
     """Up axis of the rest pose, where it differs."""
     metres_per_unit: float = 0.0
     """Scale; 0 to find it."""
+    level_floor: bool = True
+    """Take out a slow drift of the floor of up to 25 cm, as mocap suits have; false keeps every height (a step, a stage)."""
 
     def __post_init__(self) -> None:
         for joint in self.joints:
@@ -52,7 +54,9 @@ class Mapping:
                 raise RecipeError(f"joints.{joint} is no joint of ours.", _nearest(joint, JOINTS))
         for key in ("up", "rest_up"):
             if getattr(self, key) not in {"", *AXES, *(f"-{a}" for a in AXES)}:
-                raise RecipeError(f'{key} is "{getattr(self, key)}".', 'use "x", "y" or "z", or one of them with a "-".')
+                raise RecipeError(
+                    f'{key} is "{getattr(self, key)}".', 'use "x", "y" or "z", or one of them with a "-".'
+                )
         if not 0 <= self.metres_per_unit < 1e3:
             raise RecipeError(f"metres_per_unit is {self.metres_per_unit}.", "use a positive number, e.g. 0.01.")
 
@@ -76,6 +80,8 @@ class MappingTable:
     metres_per_unit: float
     height_m: float
     """From the soles to the head joint in the rest pose of the result."""
+    drift_m: float = 0.0
+    """How far the floor of the source rose and was levelled."""
 
     def lines(self) -> list[str]:
         """The table as text, one line per fact and per joint."""
@@ -86,6 +92,7 @@ class MappingTable:
             f"world      {self.up} up",
             f"rest pose  {self.rest_pose}; {rest}",
             f"scale      {self.metres_per_unit:.6g} m per unit ({self.unit}); head joint {self.height_m:.2f} m above the soles",
+            *([f"floor      drifts by up to {100 * self.drift_m:.0f} cm, levelled"] if self.drift_m > 0.02 else []),
             *(f"  {source:<{width}}  -> {joint}" for joint, source in self.joints.items()),
             *([f"not used   {', '.join(self.unused)}"] if self.unused else []),
         ]
@@ -106,11 +113,11 @@ def read_mapping(path: str | os.PathLike) -> Mapping:
         raise RecipeError(f"{path} cannot be read: {error.strerror or error}.", "check the path.") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise RecipeError(f"{path} is no TOML: {error}.", "mend that line.") from None
-    kinds = {"joints": dict, "up": str, "rest_up": str, "metres_per_unit": (int, float)}
+    kinds = {"joints": dict, "up": str, "rest_up": str, "metres_per_unit": (int, float), "level_floor": bool}
     for key, value in values.items():
         if key not in kinds:
             raise RecipeError(f"{path}: {key} is not known.", _nearest(key, tuple(kinds)))
-        if not isinstance(value, kinds[key]) or isinstance(value, bool):
+        if not isinstance(value, kinds[key]) or (isinstance(value, bool) and key != "level_floor"):
             raise RecipeError(f"{path}: {key} has the wrong kind of value.", "see docs/motion.md for an example.")
     if any(not isinstance(v, str) for v in values.get("joints", {}).values()):
         raise RecipeError(f"{path}: [joints] needs names in quotes.", 'write e.g. left_wrist = "LeftHand".')
@@ -155,7 +162,9 @@ def retarget(
     rest = _rest(source, found, scale)
     rotvec = _local_rotations(animation, joints, found)
     root = scale * animation.world[0][:, joints["pelvis"]] @ found.to_world.T
-    motion = _grounded(rotvec, root, animation.time_s, rest, place=place)
+    if place:
+        rotvec, root = placed(rotvec, root)
+    motion, drift = _grounded(rotvec, root, animation.time_s, rest, mapping.level_floor)
     used = set(joints.values())
     names = animation.skeleton.names
     table = MappingTable(
@@ -169,6 +178,7 @@ def retarget(
         unit=unit,
         metres_per_unit=scale,
         height_m=float(rest[JOINTS.index("head"), 1]),
+        drift_m=drift,
     )
     return motion, table
 
@@ -237,18 +247,9 @@ def _rest(source: Source, found: Alignment, scale: float) -> NDArray:
     for j in range(1, len(JOINTS)):
         if not placed[j]:
             rest[j] = rest[JOINT_PARENTS[j]] + size * (body[j] - body[JOINT_PARENTS[j]])
-    rest[:, 1] -= _sole(rest[None], size).min()
+    feet = list(SOLE_JOINTS)
+    rest[:, 1] -= (rest[feet, 1] - size * body[feet, 1]).min()  # ankles and balls stand above the sole as ours do
     return rest.astype(np.float32)
-
-
-def _sole(joints: NDArray, size: float) -> NDArray:
-    """Height of each frame's lowest sole, (T,): ankles and balls of the feet stand above it as ours do."""
-    body = load_body().joints
-    heights = []
-    for names in (_ANKLE, _FOOT):
-        rows = [JOINTS.index(n) for n in names]
-        heights.append(joints[:, rows, 1] - size * body[rows, 1])
-    return np.concatenate(heights, axis=1).min(1)
 
 
 def _local_rotations(animation: Animation, joints: dict[str, int], found: Alignment) -> NDArray:
@@ -266,27 +267,21 @@ def _local_rotations(animation: Animation, joints: dict[str, int], found: Alignm
     return matrix_to_rotvec(local)
 
 
-def _grounded(rotvec: NDArray, root: NDArray, time_s: NDArray, rest: NDArray, *, place: bool) -> Motion:
-    """Put the feet on the ground and, if asked, the start at the origin, facing +z."""
-    if place:
-        from engine.geometry import rotvec_to_matrix
-
-        first = rotvec_to_matrix(rotvec[0, 0])
-        heading = np.arctan2(first[0, 2], first[2, 2])
-        turn = rotvec_to_matrix(np.array([0.0, -heading, 0.0]))
-        rotvec[:, 0] = matrix_to_rotvec(turn @ rotvec_to_matrix(rotvec[:, 0]))
-        root = (root - root[0] * [1, 0, 1]) @ turn.T
+def _grounded(rotvec: NDArray, root: NDArray, time_s: NDArray, rest: NDArray, level: bool) -> tuple[Motion, float]:
+    """Put the soles on the ground; returns the motion and how far the source's floor drifted, metres."""
     joints, _ = forward_kinematics(rotvec, root, rest)
-    thigh = np.linalg.norm(rest[JOINTS.index("left_knee")] - rest[JOINTS.index("left_hip")])
-    body = load_body().joints
-    size = float(thigh / np.linalg.norm(body[JOINTS.index("left_knee")] - body[JOINTS.index("left_hip")]))
-    floor = np.percentile(_sole(joints, size), 2)
-    root = root - [0, floor, 0]
-    joints[..., 1] -= floor
-    return Motion(
+    # The lowest two hundredths of the frames may sink in: footfalls of noisy captures do.
+    height = np.full(len(root), np.percentile(sole_height(joints, rest), 2))
+    joints[..., 1] -= height[:, None]
+    drift = floor_drift(joints, rest, time_s) if level else np.zeros(len(root))
+    joints[..., 1] -= drift[:, None]
+    root = root.copy()
+    root[:, 1] -= height + drift
+    motion = Motion(
         rotvec=rotvec.astype(np.float32),
         root_m=root.astype(np.float32),
         time_s=np.asarray(time_s, np.float64),
         rest_m=rest,
         contact=contact_of(joints, rest, time_s),
     )
+    return motion, float(drift.max())
