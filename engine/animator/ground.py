@@ -16,6 +16,7 @@ WIDEST = 0.62
 
 _FLESH_M = 0.06
 """What a joint that is not a foot (knee, hand, pelvis) is above what it rests on."""
+_SOLE_ERROR_M = 0.06
 _PLANTED_M, _PLANTED_MS = 0.05, 0.35
 """A foot lower and slower than this stands, where the motion does not say."""
 _BLEND_S = 0.12
@@ -59,12 +60,28 @@ def planted_feet(motion: Motion, source: Source) -> NDArray:
     return (height < floor + _PLANTED_M) & (speed < _PLANTED_MS)
 
 
-def clearance(source: Source) -> NDArray:
-    """(T,) metres: how far the lowest part of the source is above y = 0; feet count with their soles."""
+def clearance(source: Source, planted: NDArray, time_s: NDArray) -> NDArray:
+    """How far the lowest part of the source is above the ground.
+
+    Soles are known to a few centimetres only: where a foot stands within 6 cm of y = 0 it stands on it, and the motion
+    between is lowered or raised by as much as its neighbours. Feet that stand higher stand on something and stay there.
+
+    Args:
+        source: the posed skeleton.
+        planted: (T, 2) bool, of `planted_feet`.
+        time_s: (T,) seconds.
+
+    Returns:
+        (T,) metres.
+    """
     feet = [_IDX[f"{side}_{joint}"] for side in ("left", "right") for joint in ("ankle", "foot")]
     soles = (source.joints_m[:, feet, 1] - np.minimum(source.rest_m[feet, 1], 0.1)).min(1)
     others = [idx for name, idx in _IDX.items() if idx < 22 and not name.endswith(("ankle", "foot"))]
-    return np.minimum(soles, source.joints_m[:, others, 1].min(1) - _FLESH_M)
+    lowest = np.minimum(soles, source.joints_m[:, others, 1].min(1) - _FLESH_M)
+    stands = np.flatnonzero(planted.any(1) & (np.abs(lowest) < _SOLE_ERROR_M))
+    if not len(stands):
+        return lowest
+    return lowest - np.interp(time_s, time_s[stands], lowest[stands])
 
 
 def travel_root(source: Source, ratio: float) -> NDArray:

@@ -85,10 +85,11 @@ def pose_puppet(
         rotations = sway(puppet, rotations, root, height_m, motion.time_s)
     rotations = push_out(puppet, rotations, root, height_m)
     extremes = skin.subset(_extremes(puppet))
-    above = clearance(source)
+    planted = planted_feet(motion, source)
+    above = clearance(source, planted, motion.time_s)
     for keep in (False, True):  # bending a leg moves its sole a little, so the height is found again
         if keep:
-            rotations = keep_planted(puppet, rotations, root, height_m, planted_feet(motion, source), motion.time_s)
+            rotations = keep_planted(puppet, rotations, root, height_m, planted, motion.time_s)
         joints = place_joints(puppet, rotations, root, height_m)
         transforms = dual_quaternions(puppet, rotations, joints, height_m)
         lift = above - _lowest(extremes, transforms)
