@@ -4,9 +4,12 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
 import pytest
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
     from engine.synth.clip import SynthClip
 
 
@@ -29,3 +32,10 @@ def walker() -> "SynthClip":
     from engine.synth.clip import ClipSpec, make_clip
 
     return make_clip(ClipSpec(size=(240, 320), num_frames=24, fps=24, camera="pan", occluder="ball", motion="juggle"))
+
+
+@pytest.fixture(scope="session")
+def walker_film(walker: "SynthClip") -> tuple["NDArray", "NDArray"]:
+    """The walker's frames (T, H, W, 3) and the whole actor's masks (T, H, W), uint8, drawn once for all rooms."""
+    drawn = [walker.frame(idx) for idx in range(walker.spec.num_frames)]
+    return np.stack([frame.rgb for frame in drawn]), np.stack([frame.human_full for frame in drawn])

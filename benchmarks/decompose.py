@@ -1,0 +1,82 @@
+"""How well the human mask agrees with hand-made ones: region similarity J (intersection over union) per sequence.
+
+    python benchmarks/decompose.py [FOLDER]
+
+FOLDER holds masks/davis_*/{frames,masks}; without it, $MIMO_SAMPLE_DATA or ../shared/data beside the repository. The
+hand-made masks hold everything that moves with the person (the bike, the board and its lines), ours the person.
+"""
+
+import argparse
+import os
+import sys
+import time
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))
+
+from engine.layers.matte import human_mask  # noqa: E402
+from engine.people import choose_person, find_people  # noqa: E402
+from engine.types import TempChunks  # noqa: E402
+
+
+class PictureFolder:
+    """A folder of pictures as a `FrameSource`."""
+
+    def __init__(self, folder):
+        self.paths = sorted(folder.iterdir())
+        self.num_frames = len(self.paths)
+        self.size = cv2.imread(str(self.paths[0])).shape[:2]
+
+    def read(self, start=0, stop=None):
+        for path in self.paths[start:stop]:
+            yield cv2.cvtColor(cv2.imread(str(path)), cv2.COLOR_BGR2RGB)
+
+
+def region_similarity(mask, truth):
+    union = (mask | truth).sum()
+    return (mask & truth).sum() / union if union else 1.0
+
+
+def measure(sequence):
+    """Mean J of the network's mask and of ours, frames with the person, and ms per frame of both steps."""
+    clip = PictureFolder(sequence / "frames")
+    truths = [cv2.imread(str(path), cv2.IMREAD_GRAYSCALE) > 127 for path in sorted((sequence / "masks").iterdir())]
+    chunks = TempChunks()
+    start = time.perf_counter()
+    people = find_people(clip, chunks=chunks)
+    person = people[choose_person(people, clip.size)]
+    found = time.perf_counter()
+    masks = [mask > 127 for mask in human_mask(clip, person, chunks=chunks)]
+    done = time.perf_counter()
+    nothing = np.zeros(clip.size, bool)
+    rough = [nothing if seen is None else seen[0].paste(seen[1], clip.size) > 127 for seen in person.rough_masks()]
+    chunks.close()
+    return (
+        np.mean([region_similarity(mask, truth) for mask, truth in zip(rough, truths)]),
+        np.mean([region_similarity(mask, truth) for mask, truth in zip(masks, truths)]),
+        float((person.tracks.score > 0).mean()),
+        1e3 * (found - start) / clip.num_frames,
+        1e3 * (done - found) / clip.num_frames,
+    )
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    default = os.environ.get("MIMO_SAMPLE_DATA", ROOT.parent / "shared" / "data")
+    parser.add_argument("folder", nargs="?", type=Path, default=Path(default))
+    sequences = sorted((parser.parse_args().folder / "masks").glob("davis_*"))
+    if not sequences:
+        sys.exit("no masks/davis_*/ found; give the folder that holds masks/")
+    print(f"{'sequence':14} {'J network':>9} {'J mimo':>7} {'seen':>6} {'people ms':>10} {'mask ms':>8}")
+    for sequence in sequences:
+        rough, ours, seen, people_ms, mask_ms = measure(sequence)
+        name = sequence.name.removeprefix("davis_")
+        print(f"{name:14} {rough:9.3f} {ours:7.3f} {seen:6.0%} {people_ms:10.1f} {mask_ms:8.1f}", flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,116 @@
+import numpy as np
+
+from engine.people.settle import SWAP, join, settle
+from engine.people.table import Table
+
+SIZE = (240, 320)
+
+
+def made_up(frames, track=0, shift=0.0, color=3):
+    """A stick figure that sways; left and right differ."""
+    frames = np.asarray(frames)
+    rng = np.random.default_rng(5)
+    base = rng.uniform(0, 1, (33, 3)) * (0.4, 1.0, 0.3)
+    base[:, 0] += np.where(np.arange(33) % 2, 0.5, 0.0)
+    sway = 0.05 * np.sin(frames / 6)[:, None]
+    world = np.repeat(base[None], len(frames), 0)
+    world[..., 0] += sway
+    image = (world[..., :2] * 100 + (60 + shift, 60)).astype(np.float32)
+    look = np.zeros((len(frames), 72), np.float32)
+    look[:, color] = 1
+    box = np.concatenate([image.min(1), image.max(1)], 1)
+    num = len(frames)
+    return Table(
+        frame=frames.astype(np.int64), track=np.full(num, track), score=np.full(num, 0.9, np.float32), box=box,
+        image=image, world=world.astype(np.float32), visibility=np.full((num, 33), 0.9, np.float32), look=look,
+        fill=np.full(num, 0.12, np.float32), roi=np.zeros((num, 4)), row=np.arange(num),
+    )  # fmt: skip
+
+
+def one(table, num_frames):
+    (person,) = settle(table, join(table, num_frames), num_frames, SIZE)
+    return person
+
+
+def test_gaps_are_carried_with_score_zero():
+    table = made_up([*range(10), *range(16, 30)])
+    person = one(table, 34)
+    assert (person.tracks.score[10:16] == 0).all() and (person.tracks.score[30:] == 0).all()
+    assert (person.rows[10:16] == -1).all() and person.rows[16] == 10
+    assert np.isfinite(person.landmarks.image_px).all()
+    middle = person.landmarks.image_px[13]
+    ends = person.landmarks.image_px[[8, 17]]
+    # Linear between both ends, so inside of them; smoothing may add a little of the sway (5 px).
+    assert (middle >= ends.min(0) - 2).all() and (middle <= ends.max(0) + 2).all()
+
+
+def test_a_short_exchange_of_sides_is_undone():
+    table = made_up(range(60))
+    want = one(table, 60)
+    image, world = table.image.copy(), table.world.copy()
+    image[20:26], world[20:26] = table.image[20:26][:, SWAP], table.world[20:26][:, SWAP]
+    got = one(Table(**{**vars(table), "image": image, "world": world}), 60)
+    np.testing.assert_array_equal(got.landmarks.image_px, want.landmarks.image_px)
+    np.testing.assert_array_equal(got.landmarks.world_m, want.landmarks.world_m)
+
+
+def test_exchanged_legs_are_undone_alone():
+    table = made_up(range(60))
+    want = one(table, 60)
+    image, world = table.image.copy(), table.world.copy()
+    legs = np.arange(23, 33)
+    image[30:33, legs], world[30:33, legs] = table.image[30:33, SWAP[legs]], table.world[30:33, SWAP[legs]]
+    got = one(Table(**{**vars(table), "image": image, "world": world}), 60)
+    np.testing.assert_array_equal(got.landmarks.image_px, want.landmarks.image_px)
+
+
+def test_a_turn_is_not_taken_for_an_exchange():
+    """Someone who turns around has left and right exchanged in the picture, but not in one step."""
+    frames = np.arange(80)
+    table = made_up(frames)
+    angle = np.clip((frames - 20) / 40, 0, 1) * np.pi
+    centered = table.world - table.world.mean(1, keepdims=True)
+    x = centered[..., 0] * np.cos(angle)[:, None] + centered[..., 2] * np.sin(angle)[:, None]
+    z = -centered[..., 0] * np.sin(angle)[:, None] + centered[..., 2] * np.cos(angle)[:, None]
+    world = np.stack([x, centered[..., 1], z], -1).astype(np.float32)
+    image = (world[..., :2] * 100 + 120).astype(np.float32)
+    person = one(Table(**{**vars(table), "image": image, "world": world}), 80)
+    # Smoothing moves nothing by more than a few pixels; an exchange would move the sides by 50.
+    assert np.abs(person.landmarks.image_px - image).max() < 6
+
+
+def test_smoothing_does_not_lag_and_removes_jitter():
+    table = made_up(range(120))
+    noise = np.random.default_rng(1).normal(0, 1.0, table.image.shape).astype(np.float32)
+    person = one(Table(**{**vars(table), "image": table.image + noise}), 120)
+    smooth, truth = person.landmarks.image_px[8:-8], table.image[8:-8]
+    # A Gaussian of 2.2 frames leaves 1 / (2 sqrt(pi) 2.2) = 0.36 of the noise; a part of it is smoothed less.
+    assert (smooth - truth).std() < 0.5
+    lag = [np.abs(smooth[4:-4] - truth[4 + k : len(truth) - 4 + k]).mean() for k in range(-4, 5)]
+    assert np.argmin(lag) == 4
+
+
+def test_a_spike_is_removed():
+    table = made_up(range(40))
+    image = table.image.copy()
+    image[20, 15] += 60
+    person = one(Table(**{**vars(table), "image": image}), 40)
+    assert np.abs(person.landmarks.image_px[20, 15] - table.image[20, 15]).max() < 3
+
+
+def test_lost_and_found_is_one_person():
+    a, b = made_up(range(20)), made_up(range(40, 60), track=1, shift=10)
+    table = Table(**{name: np.concatenate([getattr(a, name), getattr(b, name)]) for name in vars(a)})
+    assert len(join(table, 60)) == 1
+
+
+def test_other_colours_elsewhere_are_another_person():
+    a, b = made_up(range(20)), made_up(range(25, 45), track=1, shift=150, color=40)
+    table = Table(**{name: np.concatenate([getattr(a, name), getattr(b, name)]) for name in vars(a)})
+    assert len(join(table, 45)) == 2
+
+
+def test_a_thing_read_as_a_person_is_dropped():
+    table = made_up(range(30))
+    thing = Table(**{**vars(table), "visibility": table.visibility * 0.5, "fill": table.fill * 0.5})
+    assert join(thing, 30) == []
