@@ -56,9 +56,10 @@ def push_out(puppet: Puppet, rotations: NDArray, root_m: NDArray, height_m: floa
         return rotations
     out = rotations.copy()
     for side in ("left", "right"):
-        chain = [index.get(f"{side}_{joint}") for joint in ("shoulder", "elbow", "wrist")]
-        if None in chain:
+        names = [f"{side}_{joint}" for joint in ("shoulder", "elbow", "wrist")]
+        if not all(name in index for name in names):
             continue
+        chain = [index[name] for name in names]
         for upper, lower in pairwise(chain):
             joints = place_joints(puppet, out, root_m, height_m)
             local = np.swapaxes(out[:, chest], -1, -2) @ (joints[:, lower] - joints[:, chest])[..., None]

@@ -79,8 +79,8 @@ def paint(surface: Surface, size: Size, stroke: Stroke | None) -> tuple[NDArray,
     depth[row, column] = values[0].reshape(-1)[: len(row)]
     depth[count < 2] = _FAR_M
     edge = _edges(depth, stroke.step_m if stroke else 0.04 * float(np.ptp(surface.z_m) + 0.1))
-    many = np.nonzero((count > 0) & ((count < 4) | edge))
-    colour[many] = _mean_of_samples(winner, many, tables[1], surface)
+    row, column = np.nonzero((count > 0) & ((count < 4) | edge))
+    colour[row, column] = _mean_of_samples(winner, row, column, tables[1], surface)
     channels = colour.view(np.uint8).reshape(height, width, 4)
     rgb = np.ascontiguousarray(channels[..., :3])
     if stroke is not None:
@@ -148,11 +148,10 @@ def _texture(values: NDArray, surface: Surface) -> NDArray:
     return colour.reshape(-1, 4).view(np.uint32).reshape(-1)
 
 
-def _mean_of_samples(winner: NDArray, pixels: tuple[NDArray, NDArray], table: NDArray, surface: Surface) -> NDArray:
+def _mean_of_samples(winner: NDArray, row: NDArray, column: NDArray, table: NDArray, surface: Surface) -> NDArray:
     """(P,) uint32: mean colour of the covered samples of pixels."""
-    row, column = pixels
-    rows = (2 * row[:, None] + (0, 0, 1, 1)).ravel()
-    columns = (2 * column[:, None] + (0, 1, 0, 1)).ravel()
+    rows = (2 * row[:, None] + np.array([0, 0, 1, 1])).ravel()
+    columns = (2 * column[:, None] + np.array([0, 1, 0, 1])).ravel()
     faces = winner[rows, columns]
     seen = np.flatnonzero(faces >= 0)
     each = np.zeros(len(faces), np.uint32)
@@ -172,7 +171,7 @@ def _outline(rgb: NDArray, drawn: NDArray, depth: NDArray, covered: NDArray, str
     )
     pixel = np.flatnonzero((distance < stroke.width_px) & covered)
     # What lies behind the edge is not outlined; pixels less than half covered have no depth and go with the edge.
-    edge_depth = depth[edge][nearest.reshape(-1)[pixel] - 1]
+    edge_depth = depth[edge][np.asarray(nearest, np.int64).reshape(-1)[pixel] - 1]
     own_depth = depth.reshape(-1)[pixel]
     pixel = pixel[(own_depth - edge_depth < stroke.step_m) | (own_depth >= _FAR_M)]
     strength = np.clip(stroke.width_px - distance.reshape(-1)[pixel], 0, 1) * (1 - drawn.reshape(-1)[pixel] / 255.0)

@@ -22,7 +22,7 @@ def rasterize_cuda(vertices_m: Any, faces: Any, K: Any, size: Size, *, cull_back
         MissingError: the package or a CUDA device is missing.
     """
     try:
-        import nvdiffrast.torch as dr
+        import nvdiffrast.torch as dr  # pyright: ignore[reportMissingImports]
         import torch
     except ImportError as error:
         raise MissingError("nvdiffrast is not installed.", fix=f"{_INSTALL}, or use backend 'numpy'.") from error
