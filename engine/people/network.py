@@ -1,14 +1,17 @@
 """The BlazePose networks as functions of an image, run by LiteRT."""
 
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-import engine
 from engine.errors import MissingError
 
-FOLDER = Path(engine.__file__).parent / "assets" / "blazepose"
+FOLDER = Path(__file__).resolve().parents[1] / "assets" / "blazepose"
 """Where engine/people/build_hook.py puts the networks when the package is built."""
 
 NUM_THREADS = 2
@@ -35,8 +38,9 @@ class Network:
             raise MissingError(
                 "LiteRT, which runs the pose networks, is not installed.", "Type: pip install ai-edge-litert"
             ) from error
-        self._interpreter = Interpreter(str(path), num_threads=NUM_THREADS)
-        self._interpreter.allocate_tensors()
+        with _hush():
+            self._interpreter = Interpreter(str(path), num_threads=NUM_THREADS)
+            self._interpreter.allocate_tensors()
         self._input = self._interpreter.get_input_details()[0]["index"]
         self._outputs = [detail["index"] for detail in self._interpreter.get_output_details()]
 
@@ -52,3 +56,18 @@ class Network:
         self._interpreter.set_tensor(self._input, np.ascontiguousarray(image[None], dtype=np.float32))
         self._interpreter.invoke()
         return [self._interpreter.get_tensor(index)[0] for index in self._outputs]
+
+
+@contextmanager
+def _hush() -> Iterator[None]:
+    """LiteRT greets on the terminal from C++, below Python's reach; nothing else is said meanwhile."""
+    sys.stderr.flush()
+    kept = os.dup(2)
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(nowhere, 2)
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(nowhere)
