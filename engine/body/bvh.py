@@ -1,7 +1,7 @@
 """BVH files: a strict reader that says which line is wrong, and a writer.
 
-A position channel replaces the joint's OFFSET (as in Blender); rotation channels apply from left to right, the first one
-outermost; degrees. Lines may end in LF, CRLF or CR and hold tabs; numbers may be in scientific notation.
+A position channel replaces the joint's OFFSET (as in Blender); rotation channels apply from left to right, the
+first one outermost; degrees. Lines may end in LF, CRLF or CR and hold tabs; numbers may be in scientific notation.
 """
 
 import os

@@ -5,8 +5,8 @@ from numpy.typing import NDArray
 
 from engine.types import BODY_JOINTS, JOINT_PARENTS
 
-# Each joint relative to its parent, SMPL's neutral template (betas zero), metres; the first row is where the template has
-# its pelvis. Published with several pose estimators, e.g. HybrIK.
+# Each joint relative to its parent, SMPL's neutral template (betas zero), metres; the first row is where the
+# template has its pelvis. Published with several pose estimators, e.g. HybrIK.
 _BONES_M = (
     (-0.0018, -0.2233, 0.0282), (0.0695, -0.0914, -0.0068), (-0.0677, -0.0905, -0.0043), (-0.0025, 0.1090, -0.0267),
     (0.0343, -0.3752, -0.0045), (-0.0383, -0.3826, -0.0089), (0.0055, 0.1352, 0.0011), (-0.0136, -0.3980, -0.0437),
@@ -17,7 +17,7 @@ _BONES_M = (
 )  # fmt: skip
 
 PELVIS_M: tuple[float, float, float] = _BONES_M[0]
-"""Where SMPL's neutral template has its pelvis: a published translation is counted from the template's origin, not from it."""
+"""Where SMPL's neutral template has its pelvis; a published translation is counted from the template's origin."""
 SOLE_M = 1.175
 """How far below the template's origin its soles are."""
 

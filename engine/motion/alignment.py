@@ -1,11 +1,13 @@
-"""How a foreign skeleton's frames stand against ours: the turn from our rest pose's axes to each source joint's own axes.
+"""How a foreign skeleton's frames stand against ours.
 
-With A = the turn of a joint, R(t) = the source's world rotation and C = its world turned to ours, our world rotation is
-G(t) = C R(t) A. Any constant A keeps the movement; the right one makes G the identity when the source stands in SMPL's T-pose.
+With A the turn from our rest pose's axes to a source joint's own, R(t) the source's world rotation and C its world
+turned to ours, our world rotation is G(t) = C R(t) A. Any constant A keeps the movement; the right one makes G the
+identity when the source stands in SMPL's T-pose.
 
-Where the source's rest pose is a standing body (T, A, arms down), A comes from it: limbs are turned from our bone's direction to
-the source's, trunk and feet are taken as standing. Some rigs (Bandai, Rokoko) have all bones along one axis at rest; there A is
-found from the movement: elbows bend forwards, knees backwards, planted soles are flat, and the rest follows its parent on average.
+Where the source's rest pose is a standing body (T, A, arms down), A comes from it: limbs are turned from our bone's
+direction to the source's, trunk and feet are taken as standing. Some rigs (Bandai, Rokoko) have all bones along one
+axis at rest; there A is found from the movement: elbows bend forwards, knees backwards, planted soles are flat, and
+the rest follows its parent on average.
 """
 
 from dataclasses import dataclass, field
@@ -25,7 +27,7 @@ BONES = {
     for side in ("left", "right")
     for start, end in (
         ("hip", "knee"), ("knee", "ankle"), ("shoulder", "elbow"), ("elbow", "wrist"), ("wrist", "middle1"),
-        *((f"{finger}{k}", f"{finger}{k + 1}") for finger in ("index", "middle", "pinky", "ring", "thumb") for k in (1, 2)),
+        *((f"{name}{k}", f"{name}{k + 1}") for name in ("index", "middle", "pinky", "ring", "thumb") for k in (1, 2)),
     )
 }  # fmt: skip
 MAX_FRAMES = 400
@@ -147,7 +149,7 @@ def _rest_axes(source: Source, rest_up: str | None) -> NDArray | None:
     ankles = (source.rest("left_ankle") + source.rest("right_ankle")) / 2
     across = [source.rest(f"left_{j}") - source.rest(f"right_{j}") for j in ("hip", "shoulder", "knee", "ankle")]
     trunk, legs = _unit(shoulders - hips), _unit(ankles - hips)
-    left = _unit(sum(across[:2]))
+    left = _unit(across[0] + across[1])
     straight = trunk @ legs < -0.85 and abs(left @ trunk) < 0.4 and all(_unit(a) @ left > 0.8 for a in across)
     limbs = [source.rest(f"{s}_knee") - source.rest(f"{s}_hip") for s in ("left", "right")]
     if not straight or any(_unit(limb) @ trunk > -0.75 for limb in limbs):
@@ -198,7 +200,7 @@ def _to_y_up(up: str) -> NDArray:
 
 
 def _bone(source: Source, joint: str) -> tuple[NDArray, NDArray] | None:
-    """Direction of a limb's bone in our rest pose and in the source joint's frame, or None where they cannot be compared."""
+    """A limb bone's direction in our rest pose and in the source joint's frame; None where they are no match."""
     follower = BONES.get(joint)
     if follower in source.mapping:
         local = source.local(joint, follower)
@@ -241,14 +243,15 @@ def _foot_at_rest(source: Source, found: Alignment, side: str) -> NDArray:
     knee = found.turns[f"{side}_knee"]
     level = np.array([1.0, 0.0, 1.0])
     ours = (_ours(f"{side}_foot") - _ours(f"{side}_ankle")) * level
-    tips = [source.tip(f"{side}_ankle")]
-    if f"{side}_foot" in source.mapping:
-        tips.insert(0, source.local(f"{side}_ankle", f"{side}_foot"))
+    tips = [source.local(f"{side}_ankle", f"{side}_foot")] if f"{side}_foot" in source.mapping else []
+    tip = source.tip(f"{side}_ankle")
+    if tip is not None:
+        tips.append(tip)
     candidates = []
     for stance in (standing, knee):
-        headings = [(stance.T @ tip) * level for tip in tips if tip is not None]
+        headings = [(stance.T @ tip) * level for tip in tips]
         # Some rigs have the toes' joint straight below the ankle: then their end says where the foot points.
-        clear = [h for h, tip in zip(headings, tips) if np.linalg.norm(h) > 0.4 * np.linalg.norm(tip)]
+        clear = [h for h, tip in zip(headings, tips, strict=True) if np.linalg.norm(h) > 0.4 * np.linalg.norm(tip)]
         candidates.append(stance @ rotation_between(ours, clear[0]) if clear else stance)
     planted = _planted(source, found, side)
     up = np.array([0.0, 1.0, 0.0])
@@ -322,7 +325,7 @@ def _mean_rotation(matrices: NDArray) -> NDArray:
 
 
 def _axis_aligned(turn: NDArray, within_deg: float) -> NDArray:
-    """The nearest turn that maps axes to axes, if it is that near: rigs of this kind lay their frames along the bones."""
+    """The nearest turn that maps axes to axes, if it is that near: such rigs lay their frames along the bones."""
     best, best_trace = turn, 1 + 2 * np.cos(np.radians(within_deg))
     for first in (s * v for v in np.eye(3) for s in (1, -1)):
         for second in (s * v for v in np.eye(3) for s in (1, -1)):
@@ -347,7 +350,8 @@ def _hinge_turn(source: Source, joint: str, side: str, part: str, follow: NDArra
     ours = _ours(middle if upper else end) - _ours(start if upper else middle)
     if np.linalg.norm(across) < 0.05:  # never bends: three degrees on average
         return rotation_between(follow @ ours, own) @ follow
-    # Seen from the inner bone the outer one bends towards `across`; seen from the outer one the inner lies on the other side.
+    # Seen from the inner bone the outer one bends towards `across`; seen from the outer one the inner lies on the
+    # other side.
     bends = np.array([0.0, 0.0, 1.0 if arm else -1.0]) * (1 if upper else -1)
     turn = _frame(own, across) @ _frame(ours, bends).T
     near = _axis_aligned(turn, 25.0)
@@ -369,7 +373,7 @@ def _palm_turn(source: Source, side: str) -> NDArray:
 
 
 def _foot_turn(source: Source, found: Alignment, side: str, follow: NDArray) -> NDArray:
-    """The ankle's turn from frames in which a foot is planted: soles flat where heels are down, heading where toes are."""
+    """The ankle's turn from frames in which a foot is planted: flat where heels are down, heading where toes are."""
     frames = {s: _planted(source, found, s) for s in ("left", "right")}
     tips = {s: source.tip(f"{s}_ankle") for s in ("left", "right")}
     pitches = {}

@@ -1,7 +1,8 @@
 """AMASS and other npz files of the SMPL family, both ways, exact to float32. Never unpickled.
 
-Their world is z up; ours is y up: (x, y, z) -> (x, z, -y). A published translation is counted from the origin of SMPL's template,
-0.22 m above its pelvis. Rotations of body joints are the same in both, the pelvis's is turned with the world.
+Their world is z up; ours is y up: (x, y, z) -> (x, z, -y). A published translation is counted from the origin of
+SMPL's template, 0.22 m above its pelvis. Rotations of body joints are the same in both, the pelvis's is turned with
+the world.
 """
 
 import os
@@ -21,8 +22,6 @@ from engine.types import BODY_JOINTS, HAND_JOINTS, JOINT_PARENTS, JOINTS, Motion
 
 _TO_Y_UP = np.array([[1.0, 0, 0], [0, 0, 1], [0, -1, 0]])
 _RATES = ("mocap_framerate", "mocap_frame_rate", "fps")
-# Our own additions, so that a motion of ours survives the way through the format; other readers pass over them.
-_REST_KEY, _TIME_KEY, _SHAPE_KEY = "mimo_rest_m", "mimo_time_s", "mimo_shape"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,7 +38,8 @@ def read_amass(path: str | os.PathLike, *, up: str = "z") -> tuple[Motion, SmplF
     """Read poses, translation, betas, gender and frame rate.
 
     Args:
-        path: npz with `poses` (T, 66 | 72 | 156 | 165) or `root_orient`, `pose_body` and optionally `pose_hand`; `trans` (T, 3).
+        path: npz with `poses` (T, 66 | 72 | 156 | 165) or `root_orient`, `pose_body` and optionally `pose_hand`;
+            `trans` (T, 3).
         up: "z" as in AMASS, or "y".
 
     Returns:
@@ -68,9 +68,9 @@ def read_amass(path: str | os.PathLike, *, up: str = "z") -> tuple[Motion, SmplF
     motion = Motion(
         rotvec=rotvec.astype(np.float32),
         root_m=root_m.astype(np.float32),
-        time_s=_ours(path, data, _TIME_KEY, np.arange(len(poses)) / rate),
-        rest_m=_ours(path, data, _REST_KEY, _smplh_rest()),
-        shape=_ours(path, data, _SHAPE_KEY, np.zeros(10, np.float32)),
+        time_s=_ours(path, data, "mimo_time_s", np.arange(len(poses)) / rate),
+        rest_m=_ours(path, data, "mimo_rest_m", _smplh_rest()),
+        shape=_ours(path, data, "mimo_shape", np.zeros(10, np.float32)),
     )
     facts = SmplFacts(
         betas=np.asarray(data.get("betas", np.zeros(10)), np.float64).reshape(-1),
@@ -105,7 +105,10 @@ def write_amass(motion: Motion, path: str | os.PathLike, facts: SmplFacts | None
             betas=facts.betas,
             gender=np.array(facts.gender),
             mocap_framerate=np.array(facts.frame_rate),
-            **{_REST_KEY: motion.rest_m, _TIME_KEY: motion.time_s, _SHAPE_KEY: motion.shape},
+            # Our own additions, so that a motion of ours survives the way through; other readers pass over them.
+            mimo_rest_m=motion.rest_m,
+            mimo_time_s=motion.time_s,
+            mimo_shape=motion.shape,
         )
         file.flush()
         os.fsync(file.fileno())

@@ -1,5 +1,7 @@
 """Which foot stands on the ground: low and slow."""
 
+from itertools import pairwise
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -58,7 +60,7 @@ def _without_blips(flags: NDArray, frames: int) -> NDArray:
         edges = np.flatnonzero(np.diff(flags)) + 1
         bounds = [0, *edges.tolist(), len(flags)]
         flags = flags.copy()
-        for start, stop in zip(bounds, bounds[1:]):
+        for start, stop in pairwise(bounds):
             if flags[start] == value and stop - start < frames and start > 0 and stop < len(flags):
                 flags[start:stop] = not value
     return flags

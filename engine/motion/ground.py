@@ -49,7 +49,8 @@ def floor_drift(joints_m: NDArray, rest_m: NDArray, time_s: NDArray) -> NDArray:
     if len(time_s) < 3:
         return np.zeros(len(time_s))
     half = max(1, round(FLIGHT_S / 2 / float(np.median(np.diff(time_s)))))
-    # A running mean of a running minimum over the same window stays below the curve: every minimum it averages has seen it.
+    # A running mean of a running minimum over the same window stays below the curve: every minimum it averages has
+    # seen it.
     drift = _windows(_windows(lowest, half).min(1), half).mean(1)
     drift = np.maximum(drift, 0.0)
     believed = MIN_DRIFT_M * size < drift.max() <= MAX_DRIFT_M * size
@@ -86,8 +87,8 @@ def transfer(motion: Motion, rest_m: NDArray) -> Motion:
         rest_m: (52, 3) rest joints of the other body, metres, soles on y = 0.
 
     Returns:
-        The motion with that `rest_m`; heights of soles above ground are scaled by leg length too, so planted feet stay planted;
-        `shape` is kept.
+        The motion with that `rest_m`; heights of soles above ground are scaled by leg length too, so planted feet
+        stay planted; `shape` is kept.
     """
     rest_m = np.asarray(rest_m, np.float32)
     scale = leg_length(rest_m) / leg_length(motion.rest_m)

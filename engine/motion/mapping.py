@@ -1,11 +1,13 @@
-"""Which joint of a foreign skeleton plays which joint of ours: by the shape of the tree, with names for sides and parts.
+"""Which joint of a foreign skeleton plays which joint of ours.
 
-Rig makers disagree about names ("LeftShoulder" is a collar bone in Mixamo and an upper arm in CMU's files), but every humanoid
-has a joint where two legs meet a trunk, and one where two arms meet a neck. The two longest bones in a row of a limb are
-thigh and shin, or upper arm and forearm. Names decide what the tree cannot: left or right, fingers, and what to leave out.
+Rig makers disagree about names ("LeftShoulder" is a collar bone in Mixamo and an upper arm in CMU's files), but every
+humanoid has a joint where two legs meet a trunk, and one where two arms meet a neck. The two longest bones in a row of
+a limb are thigh and shin, or upper arm and forearm. Names decide what the tree cannot: left or right, fingers, and what
+to leave out.
 """
 
 import re
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,8 +37,8 @@ ARM_WORDS = {
 NECK_WORDS = {"neck", "head", "lowerneck", "upperneck"}
 # Joints that only share a turn, hold a prop or steer a rig: no part of the chain.
 EXTRA_WORDS = {
-    "twist", "roll", "ik", "fk", "pole", "ctrl", "target", "helper", "weapon", "prop", "nub", "effector", "jaw", "eye", "tongue",
-    "breast", "hair", "skirt", "tail", "cloth", "dummy", "camera",
+    "twist", "roll", "ik", "fk", "pole", "ctrl", "target", "helper", "weapon", "prop", "nub", "effector", "jaw",
+    "eye", "tongue", "breast", "hair", "skirt", "tail", "cloth", "dummy", "camera",
 }  # fmt: skip
 FINGERS = {"thumb": "thumb", "index": "index", "middle": "middle", "ring": "ring", "pinky": "pinky", "little": "pinky"}
 PREFIXES = re.compile(r"^(mixamorig\d*|bip\d+|character\d*|j_bip|def|bn|skeleton|armature)[ _:.\-|]*", re.IGNORECASE)
@@ -47,7 +49,7 @@ def words_of(name: str) -> tuple[str, ...]:
     name = PREFIXES.sub("", re.split(r"[:|]", name)[-1])
     parts = re.findall(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+", name)
     lower = [p.lower() for p in parts]
-    pairs = [a + b for a, b in zip(lower, lower[1:])]
+    pairs = [a + b for a, b in pairwise(lower)]
     return (*lower, *pairs)
 
 
@@ -75,8 +77,8 @@ def find_mapping(skeleton: Skeleton, name: str = "the skeleton") -> dict[str, in
         name: what to call it in the error.
 
     Returns:
-        joint of `JOINTS` -> index of the source joint that turns that part. Always holds pelvis, hips, knees, ankles, shoulders,
-        elbows and wrists; others where the source has them.
+        joint of `JOINTS` -> index of the source joint that turns that part. Always holds pelvis, hips, knees,
+        ankles, shoulders, elbows and wrists; others where the source has them.
 
     Raises:
         InputError: it is no humanoid; names what is missing.
@@ -199,7 +201,7 @@ class _Tree:
         return way
 
     def find_arms(self, pelvis: int, legs: list[list[int]]) -> tuple[int, list[list[int]], list[int], list[int]]:
-        """The chest, two arm chains, the neck's chain (may be empty), and the trunk from above the pelvis to the chest."""
+        """The chest, two arm chains, the neck's chain (may be empty), and the trunk between pelvis and chest."""
         used = {chain[0] for chain in legs}
         start = pelvis
         if legs and self.skeleton.parents[legs[0][0]] != pelvis and not self.extra[self.skeleton.parents[legs[0][0]]]:
@@ -236,7 +238,7 @@ def _pair(tree: _Tree, branches: list[int]) -> list[int]:
 
 
 def _limb(tree: _Tree, chain: list[int]) -> tuple[int, int, int]:
-    """Root, middle and end joint of a limb: up to the named wrist or ankle, else around the two longest bones in a row."""
+    """Root, middle and end of a limb: up to the named wrist or ankle, else around the two longest bones in a row."""
     solid = [chain[0], *(j for j in chain[1:] if tree.length[j] > 0)]
     for k, joint in enumerate(solid):
         if k >= 2 and tree.words[joint] & {"wrist", "ankle", "hand", "foot"}:
@@ -300,9 +302,9 @@ def _fingers(tree: _Tree, side: str, wrist: int) -> dict[str, int]:
     found = {}
     for finger, joints in chains.items():
         # The joints of one finger hang on each other; a metacarpal in the palm is the first of four.
-        joints = [j for j in joints if "end" not in tree.words[j] and "4" not in tree.words[j]]
-        if len(joints) == 4:
-            joints = joints[1:]
-        for k, joint in enumerate(joints[:3], start=1):
+        solid = [j for j in joints if not tree.words[j] & {"end", "4"}]
+        if len(solid) == 4:
+            solid = solid[1:]
+        for k, joint in enumerate(solid[:3], start=1):
             found[f"{side}_{finger}{k}"] = joint
     return found

@@ -12,7 +12,8 @@ def resample(motion: Motion, time_s: NDArray) -> Motion:
 
     Args:
         motion: T frames.
-        time_s: (N,) float64, seconds, on the motion's own clock; before its start and after its end the motion holds still.
+        time_s: (N,) float64, seconds, on the motion's own clock; before its start and after its end the motion holds
+            still.
 
     Returns:
         N frames; a time that is a frame of the source gives that frame to float32; contact is the nearer frame's.

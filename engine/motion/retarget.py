@@ -1,7 +1,9 @@
-"""Any humanoid's motion on our joints: axes, scale, rest pose and joint mapping are found, shown, and can be overruled.
+"""Any humanoid's motion on our joints: axes, scale, rest pose and joint mapping are found, shown, and can be
+overruled.
 
-The result keeps the source's proportions: `rest_m` has the source's bone lengths in our T-pose, so that every limb points where
-the source's does, feet stay where they were planted, and forward kinematics gives the source's own joints back.
+The result keeps the source's proportions: `rest_m` has the source's bone lengths in our T-pose, so that every limb
+points where the source's does, feet stay where they were planted, and forward kinematics gives the source's own
+joints back.
 """
 
 import difflib
@@ -46,7 +48,7 @@ class Mapping:
     metres_per_unit: float = 0.0
     """Scale; 0 to find it."""
     level_floor: bool = True
-    """Take out a slow drift of the floor of up to 25 cm, as mocap suits have; false keeps every height (a step, a stage)."""
+    """Take out a slow drift of the floor of up to 25 cm, as mocap suits have; false keeps every height (a stage)."""
 
     def __post_init__(self) -> None:
         for joint in self.joints:
@@ -91,7 +93,7 @@ class MappingTable:
             f"{self.name}: {len(self.joints)} of {len(JOINTS)} joints",
             f"world      {self.up} up",
             f"rest pose  {self.rest_pose}; {rest}",
-            f"scale      {self.metres_per_unit:.6g} m per unit ({self.unit}); head joint {self.height_m:.2f} m above the soles",
+            f"scale      {self.metres_per_unit:.6g} m per unit ({self.unit}); head joint at {self.height_m:.2f} m",
             *([f"floor      drifts by up to {100 * self.drift_m:.0f} cm, levelled"] if self.drift_m > 0.02 else []),
             *(f"  {source:<{width}}  -> {joint}" for joint, source in self.joints.items()),
             *([f"not used   {', '.join(self.unused)}"] if self.unused else []),

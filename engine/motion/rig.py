@@ -1,7 +1,7 @@
 """`motion/body.bvh` of a project: a motion as a BVH of our own skeleton, and back.
 
-Centimetres, y up, our joint names, offsets from the person's own rest pose; opens in Blender. A file that came back from Blender
-(z up, perhaps in metres) is taken as it is meant; a BVH of another rig dropped there is retargeted.
+Centimetres, y up, our joint names, offsets from the person's own rest pose; opens in Blender. A file that came back
+from Blender (z up, perhaps in metres) is taken as it is meant; a BVH of another rig dropped there is retargeted.
 """
 
 import os
@@ -30,8 +30,8 @@ def write_motion(motion: Motion, path: str | os.PathLike) -> None:
     """Write a motion as BVH (whole or not at all; equal motions give equal bytes).
 
     Args:
-        motion: T frames. Times are kept only as far as BVH can: one frame time for all, the median. `shape` and `contact` have
-            no place in BVH.
+        motion: T frames. Times are kept only as far as BVH can: one frame time for all, the median. `shape` and
+            `contact` have no place in BVH.
         path: the file.
     """
     order = _depth_first()
@@ -79,13 +79,14 @@ def open_motion(
 
     Args:
         path: the file.
-        time_s: (T,) float64, seconds: the times of the frames, from `clip/frames.csv`; None takes the file's frame time.
+        time_s: (T,) float64, seconds: the times of the frames, from `clip/frames.csv`; None takes the file's frame
+            time.
         shape: (10,) shape of the body, which BVH cannot hold.
         mapping: for another rig: what is known better.
 
     Returns:
-        The motion, contacts found anew; and, where it was another rig's, what was found out about it (place and heading are
-        then kept as they are in the file).
+        The motion, contacts found anew; and, where it was another rig's, what was found out about it (place and
+        heading are then kept as they are in the file).
 
     Raises:
         InputError: the file breaks the format, is no humanoid, or its frame count does not fit `time_s`.

@@ -76,7 +76,8 @@ def make_foreign(motion, *, rename=None, world=None, unit_m=0.01, rest=None, kee
     order = [j for j in depth_first() if keep is None or JOINTS[j] in keep]
     joints, turned = forward_kinematics(motion.rotvec.astype(float), motion.root_m.astype(float), motion.rest_m)
     stand = [rest.get(name, np.eye(3)) for name in JOINTS]
-    # In the foreign rest pose joint j is turned by `stand`; its zero is our `stand`, so its world rotation is ours undone.
+    # In the foreign rest pose joint j is turned by `stand`; its zero is our `stand`, so its world rotation is ours
+    # undone.
     there = np.stack([world @ turned[:, j] @ stand[j].T @ world.T for j in range(len(JOINTS))], axis=1)
     rotations, positions, offsets, parents = [], [], [], []
     for j in order:

@@ -34,10 +34,14 @@ Z_UP = np.array([[1.0, 0, 0], [0, 0, -1], [0, 1, 0]])  # our world to a z up one
 MIXAMO = dict(
     zip(
         BODY_JOINTS,
-        ["Hips", "LeftUpLeg", "RightUpLeg", "Spine", "LeftLeg", "RightLeg", "Spine1", "LeftFoot", "RightFoot", "Spine2", "LeftToeBase", "RightToeBase", "Neck", "LeftShoulder", "RightShoulder", "Head", "LeftArm", "RightArm", "LeftForeArm", "RightForeArm", "LeftHand", "RightHand"],
+        (
+            "Hips", "LeftUpLeg", "RightUpLeg", "Spine", "LeftLeg", "RightLeg", "Spine1", "LeftFoot", "RightFoot",
+            "Spine2", "LeftToeBase", "RightToeBase", "Neck", "LeftShoulder", "RightShoulder", "Head", "LeftArm",
+            "RightArm", "LeftForeArm", "RightForeArm", "LeftHand", "RightHand",
+        ),
         strict=True,
     )
-)
+)  # fmt: skip
 
 
 def angle_deg(a, b):
@@ -201,7 +205,8 @@ def test_names_that_say_nothing(walk, foreign):
 
 def test_words_and_sides():
     assert "forearm" in words_of("mixamorig:LeftForeArm") and "left" in words_of("mixamorig:LeftForeArm")
-    assert [side_of(n) for n in ("LHipJoint", "rhand", "Foot_R", "Bip01 L Thigh", "Spine", "Lowerback", "Root", "Larynx")] == [
+    assert [side_of(n) for n in ("LHipJoint", "rhand", "Foot_R", "Bip01 L Thigh", "Spine", "Lowerback", "Root",
+    "Larynx")] == [
         "left", "right", "right", "left", None, None, None, None,
     ]  # fmt: skip
 
@@ -244,11 +249,16 @@ def test_overruling_by_a_file(walk, foreign, tmp_path):
 @pytest.mark.parametrize(
     ("text", "reason"),
     [
-        ("scale = 1", "scale is not known"), ("[joints]\nleft_elbo = 'a'", "left_elbo is no joint"), ("up = 'w'", 'up is "w"'),
-        ("metres_per_unit = -1", "metres_per_unit is -1"), ("up = 3", "wrong kind"), ("[joints]\nhead = 3", "names in quotes"),
-        ("up = ", "no TOML"), ("metres_per_unit = true", "wrong kind"),
+        ("scale = 1", "scale is not known"),
+        ("[joints]\nleft_elbo = 'a'", "left_elbo is no joint"),
+        ("up = 'w'", 'up is "w"'),
+        ("metres_per_unit = -1", "metres_per_unit is -1"),
+        ("up = 3", "wrong kind"),
+        ("[joints]\nhead = 3", "names in quotes"),
+        ("up = ", "no TOML"),
+        ("metres_per_unit = true", "wrong kind"),
     ],
-)  # fmt: skip
+)
 def test_refuses_a_mapping_file_that_makes_no_sense(tmp_path, text, reason):
     path = tmp_path / "map.toml"
     path.write_text(text)
