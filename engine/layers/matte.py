@@ -90,13 +90,14 @@ def _mask_chunk(
     for frame_idx, rgb in enumerate(clip.read(start, stop), start):
         found = next(rough)
         if found is None:
+            memory = None  # what was before is of no use when they come back
             continue
         points, seen = person.landmarks.image_px[frame_idx], person.landmarks.visibility[frame_idx]
         mask, x0, y0, memory = refine(np.ascontiguousarray(rgb[..., :3]), *found, points, seen, memory)
         crops[f"mask_{frame_idx - start}"], places[frame_idx - start] = mask, (x0, y0)
         progress(frame_idx + 1, clip.num_frames)
     state = {} if memory is None else {f"state_{name}": value for name, value in vars(memory).items()}
-    np.savez_compressed(part / "matte.npz", places=places, **crops, **state)
+    np.savez_compressed(part / "matte.npz", places=places, **crops, **state)  # pyright: ignore[reportArgumentType]
 
 
 def _remember(folder: Path | None) -> Memory | None:
@@ -186,8 +187,8 @@ def _carry(memory: Memory, gray: NDArray, affine: NDArray) -> tuple[NDArray, NDA
     flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
     then = cv2.warpAffine(memory.gray, at_indices(now_to_then), size, flags=flags, borderMode=cv2.BORDER_REPLICATE)
     belief = cv2.warpAffine(memory.belief, at_indices(now_to_then), size, flags=flags, borderValue=-3.0)
-    flow = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_ULTRAFAST)
-    motion = flow.calc(gray, then, None)
+    flow = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_ULTRAFAST)
+    motion = flow.calc(gray, then, None)  # pyright: ignore[reportCallIssue, reportArgumentType]
     rows, cols = np.mgrid[: size[1], : size[0]].astype(np.float32)
     map_x, map_y = cols + motion[..., 0], rows + motion[..., 1]
     moved = cv2.remap(belief, map_x, map_y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT, borderValue=-3.0)
@@ -246,19 +247,22 @@ def _full_size(full: NDArray, small: NDArray, belief: NDArray) -> NDArray:
     """Bring the belief to the picture's size with the picture's own edges."""
     share = _largest(1 / (1 + np.exp(-2 * belief))).astype(np.float32)
     size = full.shape[1::-1]
-    mask = np.rint(cv2.resize(share, size) * 255)
-    unsure = (mask > 5) & (mask < 250)
+    coarse = np.asarray(cv2.resize(share, size))
+    mask = np.where(coarse > 0.5, 255, 0).astype(np.uint8)
+    unsure = (coarse > 0.02) & (coarse < 0.98)
     if not unsure.any():
-        return mask.astype(np.uint8)
+        return mask
     x, y, width, height = cv2.boundingRect(unsure.astype(np.uint8))
-    part = np.s_[y : y + height, x : x + width]
-    large = [cv2.resize(each, size)[part] for each in GuidedFilter(small, radius=3, eps=4e-4).coefficients(share)]
-    fine = apply([plane.astype(np.float32) / 255 for plane in cv2.split(full[part])], large)
-    fine = np.clip((fine - 0.5) * 1.6 + 0.5, 0, 1) * 255
-    mask[part] = np.where(unsure[part], fine, np.where(mask[part] > 127, 255, 0))
-    mask[mask <= 5] = 0
-    mask[mask >= 250] = 255
-    return np.rint(mask).astype(np.uint8)
+    rows, cols = slice(y, y + height), slice(x, x + width)
+    coarse, unsure = coarse[rows, cols], unsure[rows, cols]
+    small_ones = GuidedFilter(small, radius=3, eps=4e-4).coefficients(share)
+    large = [np.asarray(cv2.resize(each, size))[rows, cols] for each in small_ones]
+    fine = apply([plane.astype(np.float32) / 255 for plane in cv2.split(full[rows, cols])], large)
+    fine = np.clip(fine, coarse - 0.35, coarse + 0.35)  # no wisps of background that happen to have a body's colour
+    fine = np.rint(np.clip((fine - 0.5) * 1.6 + 0.5, 0, 1) * 255).astype(np.uint8)
+    fine[fine <= 5], fine[fine >= 250] = 0, 255
+    mask[rows, cols][unsure] = fine[unsure]
+    return mask
 
 
 def _largest(share: NDArray) -> NDArray:
@@ -268,7 +272,7 @@ def _largest(share: NDArray) -> NDArray:
         return share
     areas = stats[1:, cv2.CC_STAT_AREA]
     keep = np.concatenate([[True], areas > max(0.04 * areas.max(), 12)])
-    out = np.where(keep[labels], share, np.minimum(share, 0.2))
+    out = np.where(keep[np.asarray(labels)], share, np.minimum(share, 0.2))
     count, labels, stats, _ = cv2.connectedComponentsWithStats((out <= 0.5).astype(np.uint8))
     holes = np.concatenate([[False], stats[1:, cv2.CC_STAT_AREA] < 0.004 * areas.max()])
-    return np.where(holes[labels], 0.9, out)
+    return np.where(holes[np.asarray(labels)], 0.9, out)

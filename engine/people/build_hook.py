@@ -83,7 +83,7 @@ def _extract(archive: zipfile.ZipFile, entry: dict, target: Path) -> None:
     part.replace(target)
 
 
-class NetworksHook(BuildHookInterface):
+class NetworksHook(BuildHookInterface):  # pyright: ignore[reportGeneralTypeIssues]
     """Hatchling calls `initialize` before it collects the files of a wheel (editable ones too)."""
 
     def initialize(self, version: str, build_data: dict) -> None:  # noqa: D102

@@ -106,7 +106,8 @@ def _track_chunk(clip: FrameSource, start: int, stop: int, tracker: Tracker, par
         "thumb_row": np.array(sorted(row for _, row, _ in best.values()), np.int64),
     }
     pictures = {f"thumb_{row}": picture for _, row, picture in best.values()}
-    np.savez_compressed(part / "people.npz", **columns, **pictures, **tracker.state())
+    arrays = columns | pictures | tracker.state()
+    np.savez_compressed(part / "people.npz", **arrays)  # pyright: ignore[reportArgumentType]
 
 
 def _thumb(rgb: NDArray, box: NDArray) -> NDArray:

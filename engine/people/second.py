@@ -19,9 +19,12 @@ from engine.types import Chunks, FrameSource
 REACH = 96
 """Frames to go back at most."""
 WINDOW = 16
-"""Frames held in memory at once, as a video cannot be read backwards."""
+"""Frames held in memory at once, as a video cannot be read backwards; fewer where they are large."""
+WINDOW_BYTES = 128_000_000
 MAX_PEOPLE = 3
 """The largest ones; the others stay as they are."""
+MIN_SHARE = 0.2
+"""Of the largest person's sum of heights; passers-by are not worth reading the clip again."""
 
 
 @dataclass
@@ -48,7 +51,8 @@ def walk_back(
         The table and the groups with what was found, and by number of the chunk the folder it is in.
     """
     size = [float(np.sqrt(np.prod(table.box[g, 2:] - table.box[g, :2], axis=1)).sum()) for g in groups]
-    chosen = sorted(np.argsort(-np.array(size), kind="stable")[:MAX_PEOPLE].tolist())
+    order = np.argsort(-np.array(size), kind="stable")[:MAX_PEOPLE].tolist()
+    chosen = sorted(k for k in order if size[k] >= MIN_SHARE * max(size))
     walkers = {k: Walker() for k in chosen}
     rows = {k: dict(zip(table.frame[groups[k]].tolist(), groups[k].tolist())) for k in chosen}
     folders: dict[int, Path] = {}
@@ -65,7 +69,7 @@ def walk_back(
             landmarker = landmarker or Landmarker()
             with chunks.make(name) as part:
                 seen = _walk_chunk(clip, range(start, stop), walkers, rows, table, landmarker)
-                np.savez_compressed(part / "people.npz", **columns_of(seen), **_state(walkers))
+                np.savez_compressed(part / "people.npz", **columns_of(seen), **_state(walkers))  # pyright: ignore[reportArgumentType]
             folder = chunks.get(name)
         assert folder is not None, name
         folders[number] = folder
@@ -109,8 +113,9 @@ def _walk_chunk(
     landmarker: Landmarker,
 ) -> list[Sighting]:
     seen: list[Sighting] = []
-    for first in range(frames[0] + (len(frames) - 1) // WINDOW * WINDOW, frames[0] - 1, -WINDOW):
-        window = range(first, min(first + WINDOW, frames[-1] + 1))
+    step = int(np.clip(WINDOW_BYTES // (3 * clip.size[0] * clip.size[1]), 2, WINDOW))
+    for first in range(frames[0] + (len(frames) - 1) // step * step, frames[0] - 1, -step):
+        window = range(first, min(first + step, frames[-1] + 1))
         if not _can_start(walkers, rows, window):
             _pass_by(walkers, rows, table, window)
             continue
