@@ -1,7 +1,6 @@
 """The files people try first."""
 
 import sys
-from dataclasses import replace
 from pathlib import Path
 
 import av
@@ -12,6 +11,7 @@ from PIL import Image
 
 from engine.body.bvh import read_bvh
 from engine.synth.clip import make_clip
+from engine.types import BODY_JOINTS
 
 ROOT = Path(__file__).resolve().parent.parent
 EXAMPLES = ROOT / "examples"
@@ -62,12 +62,12 @@ def test_the_game_has_pictures_and_sound():
 
 
 def test_the_game_is_what_the_script_films(script):
-    clip = make_clip(replace(script.GAME, size=(120, 212), supersample=2))
+    clip, idx = make_clip(script.GAME), 30
     with av.open(str(EXAMPLES / "game.mp4")) as file:
-        frame = next(file.decode(video=0)).to_ndarray(format="rgb24")
-    small = np.asarray(Image.fromarray(frame).resize((212, 120), Image.Resampling.BOX)).astype(float)
-    # bricks and grain differ with the resolution; place, actor and colours do not
-    assert np.abs(small - clip.frame(0).rgb).mean() < 9
+        frame = next(frame for k, frame in enumerate(file.decode(video=0)) if k == idx)
+    kept = frame.to_ndarray(format="rgb24").astype(float)
+    # the encoder at this quality, half the colour resolution and the camera's noise; another place or pose costs 30
+    assert np.abs(kept - clip.frame(idx).rgb).mean() < 4
 
 
 def test_the_dance_is_a_movement_of_our_skeleton(script, tmp_path):
@@ -75,7 +75,7 @@ def test_the_dance_is_a_movement_of_our_skeleton(script, tmp_path):
     assert path.stat().st_size < 400_000
     script.write_dance(tmp_path / "again.bvh")
     kept, again = read_bvh(path), read_bvh(tmp_path / "again.bvh")
-    assert kept.skeleton.names == script.BODY_JOINTS
+    assert set(kept.skeleton.names) == set(BODY_JOINTS)
     # degrees and centimetres, kept to three places; another numpy may round the last one
     assert np.abs(kept.values - again.values).max() < 0.01
     assert 7 < len(kept.values) * kept.frame_time_s < 10

@@ -27,8 +27,9 @@ _HEM_SHIRT_Y, _HEM_SHORTS_Y, _SHORTS_TOP_Y = 0.885, 0.575, 0.93
 _SLEEVE_X = 0.375
 _SOCK_TOP_Y, _SHOE_TOP_Y, _SOLE_Y = 0.385, 0.098, 0.022
 _NECK_Y, _NECK_SLOPE = 1.368, 0.28
-_HAIRLINE = ((-0.09, 1.452), (-0.04, 1.462), (-0.005, 1.500), (0.02, 1.545), (0.06, 1.562), (0.11, 1.583))
-"""(z, y): hair grows above."""
+_HAIRLINE_Z = (-0.09, -0.04, -0.005, 0.02, 0.06, 0.11)
+_HAIRLINE_Y = (1.452, 1.462, 1.500, 1.545, 1.562, 1.583)
+"""Hair grows above this height, from the neck forwards to the brow."""
 _EYE = (0.0305, 1.5150)
 _SELF_SHADOW_PX = 512
 
@@ -149,7 +150,7 @@ def paint(place_m: NDArray, costume: Costume) -> NDArray:
     cheek = np.exp(-(((x - 0.042) / 0.018) ** 2) - ((y - 1.476) / 0.016) ** 2) * (z > 0.05)
     color += cheek[:, None] * np.array([14, -8, -6], np.float32)
     _paint_face(color, costume, place_m)
-    hair = y > np.interp(z, *zip(*_HAIRLINE)) + 0.0018 * np.sin(x * 500)
+    hair = y > np.interp(z, _HAIRLINE_Z, _HAIRLINE_Y) + 0.0018 * np.sin(x * 500)
     hair &= ~((x > 0.0705) & (y < 1.532) & (z > -0.02))
     strands = 1 + 0.16 * np.sin(place_m[:, 0] * 900 + 40 * z) * np.sin(z * 300)
     color[hair] = (costume.hair * strands[:, None])[hair]
@@ -210,7 +211,7 @@ def _dress(body: Body) -> NDArray:
     shirt = (x < _SLEEVE_X) & (y > _HEM_SHIRT_Y) & (y + _NECK_SLOPE * z < _NECK_Y)
     shorts = (x < 0.34) & (y > _HEM_SHORTS_Y) & (y <= _SHORTS_TOP_Y)
     shoe = (x < 0.34) & (y < _SHOE_TOP_Y)
-    hair = y > np.interp(z, *zip(*_HAIRLINE))
+    hair = y > np.interp(z, _HAIRLINE_Z, _HAIRLINE_Y)
     hair &= ~((x > 0.068) & (y < 1.535))
     smoothed = body.vertices.astype(np.float64)
     neighbours = _neighbour_mean(body.faces, len(place))

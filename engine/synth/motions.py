@@ -126,7 +126,7 @@ def juggle(stance: Stance) -> Act:
     events: list[tuple[float, NDArray]] = []
     first = int(np.floor(t[0] / _TOUCH_EVERY_S)) - 3
     last = int(np.ceil(t[-1] / _TOUCH_EVERY_S)) + 2
-    stood = {side: _drift(0.45 + (first - 1) * _TOUCH_EVERY_S) for side in (0, 1)}
+    stood = {side: float(_drift(0.45 + (first - 1) * _TOUCH_EVERY_S)) for side in (0, 1)}
     stance.pelvis_m[:, 0] += _drift(t)
     stance.foot_m[:, :, 0] += stood[0]
     for count in range(first, last):
