@@ -1,6 +1,9 @@
 """The puppet animator: a lifted character, driven by a motion, seen by a camera, frame by frame."""
 
+from collections import deque
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from itertools import islice
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +20,8 @@ _TURNED = (0.08, 0.35)
 """Front texture fades to fill as the normal's z grows by this much over what it was in the drawing."""
 _STEP_SHARE = 0.04
 """A depth step of this share of the character's height is an edge."""
+_THREADS = 2
+"""Frames drawn at once: numpy and OpenCV let go of the interpreter while they work."""
 
 
 class PuppetAnimator:
@@ -65,9 +70,13 @@ class PuppetAnimator:
         self._shadow_idx = np.arange(0, len(puppet.vertices), 2)
 
     def render_range(self, start: int = 0, stop: int | None = None) -> Iterator[Patch]:
-        """Render frames start ... stop-1 in order."""
-        for frame_idx in range(start, self.num_frames if stop is None else stop):
-            yield self.render(frame_idx)
+        """Render frames start ... stop-1 in order, two at a time; the bytes are those of `render`."""
+        frames = iter(range(start, self.num_frames if stop is None else stop))
+        with ThreadPoolExecutor(_THREADS) as pool:
+            waiting = deque(pool.submit(self.render, frame_idx) for frame_idx in islice(frames, 2 * _THREADS))
+            while waiting:
+                yield waiting.popleft().result()
+                waiting.extend(pool.submit(self.render, frame_idx) for frame_idx in islice(frames, 1))
 
     def render(self, frame_idx: int) -> Patch:
         """Render one frame.

@@ -8,7 +8,7 @@ from engine.types import Size
 
 _CELLS = 112
 """Cells of the ground grid along its longer side."""
-_LAYERS = ((0.035, 0.016, 0.62), (0.30, 0.055, 0.34))
+_LAYERS = ((0.045, 0.022, 0.78), (0.32, 0.075, 0.42))
 """Fall-off with height, blur (both in heights of the character) and darkness: contact, body."""
 
 
