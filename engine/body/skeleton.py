@@ -54,6 +54,16 @@ class Animation:
     time_s: NDArray
     """(T,) float64, seconds."""
 
+    def part(self, start: int, stop: int, step: int = 1) -> "Animation":
+        """Some of its frames."""
+        keep = slice(start, stop, step)
+        return Animation(
+            skeleton=self.skeleton,
+            rotations=self.rotations[keep],
+            positions=self.positions[keep],
+            time_s=self.time_s[keep],
+        )
+
     @cached_property
     def world(self) -> tuple[NDArray, NDArray]:
         """Joints (T, J, 3), file units, and rotations (T, J, 3, 3), both float64, in the file's own world."""

@@ -56,10 +56,10 @@ class Source:
 
     def __init__(self, animation: Animation, mapping: dict[str, int]) -> None:
         step = max(1, len(animation.time_s) // MAX_FRAMES)
-        places, rotations = animation.world
+        thinned = animation.part(0, len(animation.time_s), step)
         self.animation, self.mapping = animation, mapping
-        self.places, self.rotations = places[::step], rotations[::step]
-        self.time_s = animation.time_s[::step]
+        self.places, self.rotations = thinned.world
+        self.time_s = thinned.time_s
 
     def place(self, joint: str) -> NDArray:
         """(T, 3) in the source's world."""

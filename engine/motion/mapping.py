@@ -41,6 +41,7 @@ EXTRA_WORDS = {
     "eye", "tongue", "breast", "hair", "skirt", "tail", "cloth", "dummy", "camera",
 }  # fmt: skip
 FINGERS = {"thumb": "thumb", "index": "index", "middle": "middle", "ring": "ring", "pinky": "pinky", "little": "pinky"}
+MAX_JOINTS = 1000
 PREFIXES = re.compile(r"^(mixamorig\d*|bip\d+|character\d*|j_bip|def|bn|skeleton|armature)[ _:.\-|]*", re.IGNORECASE)
 
 
@@ -83,6 +84,11 @@ def find_mapping(skeleton: Skeleton, name: str = "the skeleton") -> dict[str, in
     Raises:
         InputError: it is no humanoid; names what is missing.
     """
+    if len(skeleton.names) > MAX_JOINTS:
+        raise InputError(
+            f"{name} has {len(skeleton.names)} joints; a body with all its helpers has up to {MAX_JOINTS}.",
+            "export only the skeleton that moves the body.",
+        )
     tree = _Tree(skeleton)
     pelvis, legs = tree.find_legs()
     missing = [] if len(legs) == 2 else ["two legs with knee and ankle"]
@@ -119,44 +125,56 @@ class _Tree:
     """A skeleton without the joints that are no part of a body."""
 
     def __init__(self, skeleton: Skeleton) -> None:
+        num = len(skeleton.names)
         self.skeleton = skeleton
         self.length = np.linalg.norm(skeleton.offsets, axis=1)
         self.words = [set(words_of(n)) for n in skeleton.names]
         self.extra = [bool(w & EXTRA_WORDS) for w in self.words]
-        self.children = [self._kept(j) for j in range(len(skeleton.names))]
+        self.children: list[list[int]] = [[] for _ in range(num)]
+        """Children of each joint; those of a left-out joint move up."""
+        self.reach = [0.0] * num
+        """Length of the longest way outwards, the joint's own bone included."""
+        self.num_bones = [0] * num
+        """Bones beyond the joint along that way."""
+        self.spoken = [set(w) for w in self.words]
+        """Words of the names of a joint and of all that hangs on it."""
+        for joint in range(num - 1, -1, -1):  # parents come before their children
+            for child in skeleton.children[joint]:
+                self.children[joint] += self.children[child] if self.extra[child] else [child]
+            self._measure(joint)
 
-    def _kept(self, joint: int) -> list[int]:
-        """Children of a joint; those of a left-out joint move up."""
-        kept: list[int] = []
-        for child in self.skeleton.children[joint]:
-            kept += self._kept(child) if self.extra[child] else [child]
-        return kept
+    def _measure(self, joint: int) -> None:
+        end = self.skeleton.end_of(joint)
+        tip = 0.0 if end is None else 0.01 * float(np.linalg.norm(end))
+        self.reach[joint] = float(self.length[joint]) + max([tip, *(self.reach[c] for c in self.children[joint])])
+        if self.children[joint]:
+            far = self._farthest(joint)
+            self.num_bones[joint] = self.num_bones[far] + int(self.length[far] > 0)
+        for child in self.children[joint]:
+            self.spoken[joint] |= self.spoken[child]
+
+    def _farthest(self, joint: int) -> int:
+        return max(self.children[joint], key=self.reach.__getitem__)
 
     def under(self, joint: int) -> list[int]:
-        """A joint and everything that hangs on it."""
-        found = [joint]
-        for child in self.children[joint]:
-            found += self.under(child)
+        """A joint and everything that hangs on it, first branch first."""
+        found, waiting = [], [joint]
+        while waiting:
+            found.append(waiting.pop())
+            waiting += reversed(self.children[found[-1]])
         return found
 
     def chain(self, joint: int) -> list[int]:
         """From a joint outwards, always along the branch whose bones reach farthest."""
         found = [joint]
         while self.children[found[-1]]:
-            found.append(max(self.children[found[-1]], key=self.reach))
+            found.append(self._farthest(found[-1]))
         return found
-
-    def reach(self, joint: int) -> float:
-        """Length of the longest way outwards, its own bone included."""
-        end = self.skeleton.end_of(joint)
-        tip = 0.0 if end is None else 0.01 * float(np.linalg.norm(end))
-        return float(self.length[joint]) + max([tip, *(self.reach(c) for c in self.children[joint])])
 
     def votes(self, joint: int) -> set[str]:
         """Which body parts the names under a joint speak of."""
-        words = set().union(*(self.words[j] for j in self.under(joint)))
         parts = {"leg": LEG_WORDS, "arm": ARM_WORDS, "neck": NECK_WORDS}
-        return {part for part, known in parts.items() if words & known}
+        return {part for part, known in parts.items() if self.spoken[joint] & known}
 
     def find_legs(self) -> tuple[int, list[list[int]]]:
         """The pelvis and two leg chains (empty when there are none)."""
@@ -180,16 +198,14 @@ class _Tree:
 
     def _is_limb(self, joint: int) -> bool:
         """Has two bones in a row, and no arms further out."""
-        segments = [j for j in self.chain(joint)[1:] if self.length[j] > 0]
-        return len(segments) >= 2 and not self._is_trunk(joint)
+        return self.num_bones[joint] >= 2 and not self._is_trunk(joint)
 
     def _is_trunk(self, joint: int) -> bool:
         """Somewhere out there two branches with two bones each part."""
         for j in self.under(joint):
+            pair = _pair(self, [c for c in self.children[j] if self.num_bones[c] >= 2])
             # Fingers part too, but a hand's branches are short against the way to them.
-            wide = [c for c in self.children[j] if len([k for k in self.chain(c)[1:] if self.length[k] > 0]) >= 2]
-            inner = sum(self.length[k] for k in self._way(joint, j))
-            if _pair(self, wide) and min(self.reach(c) for c in _pair(self, wide)) > 0.6 * inner:
+            if pair and min(self.reach[c] for c in pair) > 0.6 * sum(self.length[k] for k in self._way(joint, j)):
                 return True
         return False
 
@@ -214,7 +230,7 @@ class _Tree:
             if not pair:
                 continue
             others = [c for c in branches if c not in pair]
-            necks = [c for c in others if "neck" in self.votes(c)] or sorted(others, key=self.reach)[-1:]
+            necks = [c for c in others if "neck" in self.votes(c)] or sorted(others, key=self.reach.__getitem__)[-1:]
             neck = self.chain(necks[0]) if necks else []
             trunk = self._way(pelvis, joint)[::-1]
             return joint, [self.chain(c) for c in pair], neck, [j for j in trunk if not self.extra[j]]
@@ -229,7 +245,7 @@ def _pair(tree: _Tree, branches: list[int]) -> list[int]:
     best: tuple[float, list[int]] = (0.25, [])
     for k, a in enumerate(branches):
         for b in branches[k + 1 :]:
-            one, other = tree.reach(a), tree.reach(b)
+            one, other = tree.reach[a], tree.reach[b]
             sides = {side_of(tree.skeleton.names[a]), side_of(tree.skeleton.names[b])}
             unlike = abs(one - other) / max(one, other, 1e-9) - (0.1 if sides == {"left", "right"} else 0.0)
             if unlike < best[0]:

@@ -33,6 +33,7 @@ UNITS_M = {
 """Units that motion files are in."""
 LEG_RANGE_M = (0.62, 1.05)
 """Hip to ankle along the leg, of adults; a unit is believed when it brings the leg in here."""
+_BLOCK = 2048  # frames that are turned at once
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -162,8 +163,7 @@ def retarget(
     found = align(source, rest_up=mapping.rest_up or None, world_up=mapping.up or None)
     unit, scale = _scale(source, mapping, name)
     rest = _rest(source, found, scale)
-    rotvec = _local_rotations(animation, joints, found)
-    root = scale * animation.world[0][:, joints["pelvis"]] @ found.to_world.T
+    rotvec, root = _carried(animation, joints, found, scale)
     if place:
         rotvec, root = placed(rotvec, root)
     motion, drift = _grounded(rotvec, root, animation.time_s, rest, mapping.level_floor)
@@ -254,19 +254,23 @@ def _rest(source: Source, found: Alignment, scale: float) -> NDArray:
     return rest.astype(np.float32)
 
 
-def _local_rotations(animation: Animation, joints: dict[str, int], found: Alignment) -> NDArray:
-    """(T, 52, 3) float64, radians, relative to our parents."""
-    rotations = animation.world[1]
-    world = np.empty((len(rotations), len(JOINTS), 3, 3))
-    for j, joint in enumerate(JOINTS):
-        if joint in joints:
-            world[:, j] = found.to_world @ rotations[:, joints[joint]] @ found.turns[joint]
-        else:
-            world[:, j] = world[:, JOINT_PARENTS[j]]
-    local = world.copy()
-    for j in range(1, len(JOINTS)):
-        local[:, j] = np.swapaxes(world[:, JOINT_PARENTS[j]], 1, 2) @ world[:, j]
-    return matrix_to_rotvec(local)
+def _carried(animation: Animation, joints: dict[str, int], found: Alignment, scale: float) -> tuple[NDArray, NDArray]:
+    """All frames on our joints: (T, 52, 3) float64, radians, relative to our parents, and the root (T, 3), metres."""
+    num_frames = len(animation.time_s)
+    rotvec, root = np.empty((num_frames, len(JOINTS), 3)), np.empty((num_frames, 3))
+    for start in range(0, num_frames, _BLOCK):
+        places, rotations = animation.part(start, start + _BLOCK).world
+        world = np.empty((len(places), len(JOINTS), 3, 3))
+        for j, joint in enumerate(JOINTS):
+            if joint in joints:
+                world[:, j] = found.to_world @ rotations[:, joints[joint]] @ found.turns[joint]
+            else:
+                world[:, j] = world[:, JOINT_PARENTS[j]]
+        local = world.copy()
+        local[:, 1:] = np.swapaxes(world[:, list(JOINT_PARENTS[1:])], 2, 3) @ world[:, 1:]
+        rotvec[start : start + _BLOCK] = matrix_to_rotvec(local)
+        root[start : start + _BLOCK] = scale * places[:, joints["pelvis"]] @ found.to_world.T
+    return rotvec, root
 
 
 def _grounded(rotvec: NDArray, root: NDArray, time_s: NDArray, rest: NDArray, level: bool) -> tuple[Motion, float]:

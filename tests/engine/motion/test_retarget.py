@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose
@@ -235,6 +237,49 @@ def test_extra_joints_do_not_disturb(walk, foreign):
     motion, table = retarget(animal, place=False)
     assert {"Tail1", "Tail2", "Tail3"} <= set(table.unused)
     assert turn_deg(motion.rotvec[:, 1:22], walk.rotvec[:, 1:22]).max() < 0.1
+
+
+def test_biped_hangs_its_legs_on_the_spine(walk, foreign):
+    rig = foreign(walk)
+    names = {
+        "Bip01": None, "Bip01 Pelvis": 0, "Bip01 Spine": 1, "Bip01 L Thigh": 2, "Bip01 L Calf": 3, "Bip01 L Foot": 4,
+        "Bip01 L Toe0": 5, "Bip01 R Thigh": 2, "Bip01 R Calf": 7, "Bip01 R Foot": 8, "Bip01 R Toe0": 9,
+        "Bip01 Spine1": 2,
+        "Bip01 Neck": 11, "Bip01 Head": 12, "Bip01 L Clavicle": 12, "Bip01 L UpperArm": 14, "Bip01 L Forearm": 15,
+        "Bip01 L Hand": 16, "Bip01 R Clavicle": 12, "Bip01 R UpperArm": 18, "Bip01 R Forearm": 19, "Bip01 R Hand": 20,
+    }  # fmt: skip
+    offsets = [
+        [0, 0, 0], [0, 90, 0], [0, 10, 0], [9, -12, 0], [0, -42, 0], [0, -40, -3], [0, -6, 12], [-9, -12, 0],
+        [0, -42, 0], [0, -40, -3], [0, -6, 12], [0, 20, 0], [0, 30, 0], [0, 12, 0], [4, 0, 0], [14, 0, 0], [28, 0, 0], [25, 0, 0],
+        [-4, 0, 0], [-14, 0, 0], [-28, 0, 0], [-25, 0, 0],
+    ]  # fmt: skip
+    skeleton = replace(
+        rig.skeleton,
+        names=tuple(names),
+        parents=tuple(-1 if p is None else p for p in names.values()),
+        offsets=np.array(offsets, float),
+        ends=(),
+    )
+    found = {ours: skeleton.names[k][6:] for ours, k in find_mapping(skeleton).items()}
+    assert found["pelvis"] == "Pelvis" and found["left_hip"] == "L Thigh" and found["right_ankle"] == "R Foot"
+    assert found["left_collar"] == "L Clavicle" and found["right_wrist"] == "R Hand" and found["head"] == "Head"
+
+
+def test_refuses_a_crowd_of_joints_at_once(walk, foreign):
+    num = 5000
+    skeleton = replace(
+        foreign(walk).skeleton,
+        names=tuple(f"j{k}" for k in range(num)),
+        parents=tuple(range(-1, num - 1)),
+        offsets=np.ones((num, 3)),
+        ends=(),
+    )
+    with pytest.raises(InputError, match="5000 joints"):
+        find_mapping(skeleton)
+    with pytest.raises(InputError, match="no humanoid"):
+        find_mapping(
+            replace(skeleton, names=skeleton.names[:999], parents=skeleton.parents[:999], offsets=np.ones((999, 3)))
+        )
 
 
 def test_overruling_by_a_file(walk, foreign, tmp_path):
