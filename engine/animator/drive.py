@@ -6,7 +6,7 @@ Every joint gets one rotation, from the picture's pose to the pose of the frame,
     limbs       the smallest turn from the T-pose, joint by joint along the chain, after each bone of the picture was
                 turned into the T-pose: a front view stays a front view, and no bone spins about itself
     head        most of the source's rotation against the chest
-    feet        the source's rotation of the ankle; hands go with the forearm, and bend half as much as the source's
+    feet        nearly the source's rotation of the ankle; hands go with the forearm and bend half as much
     free parts  the rotation of the joint that drives them
 """
 
@@ -23,6 +23,8 @@ from engine.types import JOINT_PARENTS, JOINTS, Motion, Puppet
 HEAD_SHARE = 0.75
 """How much of the head's turn against the chest a character makes: big heads look broken before people's do."""
 _WRIST_SHARE = 0.5
+_ANKLE_LIMIT_RAD = np.radians(60.0)
+"""Feet bend against the shin less and less up to this: drawn ankles are short and thick, and would tear."""
 _LEAN_IGNORED_RAD = np.radians(4.0)
 """Trunks that lean less than this in their picture are upright: their joints are no better known."""
 
@@ -141,7 +143,10 @@ def _limb(found: dict[str, NDArray], chain: tuple[str, ...], picture: dict[str, 
         raised = matrix_to_rotvec(bend)
         angle = np.linalg.norm(raised)
         share = np.clip((angle - np.radians(20)) / np.radians(25), 0, 1)
-        found[tip] = source.rotations[:, _IDX[tip]] @ rotvec_to_matrix(raised * share)
+        local = matrix_to_rotvec(np.swapaxes(swing, -1, -2) @ source.rotations[:, _IDX[tip]])
+        size = np.linalg.norm(local, axis=-1, keepdims=True)
+        local *= _ANKLE_LIMIT_RAD * np.tanh(size / _ANKLE_LIMIT_RAD) / np.maximum(size, 1e-9)
+        found[tip] = swing @ rotvec_to_matrix(local) @ rotvec_to_matrix(raised * share)
         found[tip.replace("ankle", "foot")] = found[tip]
 
 

@@ -118,10 +118,14 @@ def _turn_to(heading: NDArray) -> NDArray:
 
 
 def _smooth(values: NDArray, time_s: NDArray) -> NDArray:
-    """Gaussian mean over time, ends mirrored about the end points so that a walk does not stop."""
-    if len(values) < 2:
+    """Gaussian mean over time of what a straight line does not tell, so that a walk neither starts nor stops slowly."""
+    if len(values) < 3:
         return values
-    away = (time_s[:, None] - time_s[None]) / _FOLLOW_S
-    weight = np.exp(-0.5 * away**2)
-    trend = np.poly1d(np.polyfit(time_s, values, 1))(time_s)
-    return trend + (weight @ (values - trend)) / weight.sum(1)
+    step_s = _FOLLOW_S / 8
+    grid_s = np.arange(time_s[0], time_s[-1] + step_s, step_s)
+    slope = (values[-1] - values[0]) / (time_s[-1] - time_s[0])
+    line = values[0] + slope * (time_s - time_s[0])
+    rest = np.interp(grid_s, time_s, values - line)
+    kernel = np.exp(-0.5 * (np.arange(-24, 25) / 8) ** 2)
+    smooth = np.convolve(np.pad(rest, 24, mode="edge"), kernel / kernel.sum(), mode="valid")
+    return line + np.interp(time_s, grid_s, smooth)
