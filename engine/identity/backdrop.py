@@ -1,5 +1,6 @@
 """Figures drawn on paper or shown before a plain background."""
 
+import itertools
 from dataclasses import dataclass
 
 import cv2
@@ -71,7 +72,7 @@ def figure_on_backdrop(rgb: NDArray, backdrop: Backdrop) -> NDArray:
     longest = max(rgb.shape[:2])
     ink = _close_border(ink, max(int(0.04 * longest), 3))
     exact = _fill(ink)
-    reach = max(int(round(0.008 * longest)), 1)
+    reach = max(round(0.008 * longest), 1)
     disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * reach + 1, 2 * reach + 1))
     closed = cv2.erode(_fill(cv2.dilate(ink, disc)), disc)
     # rooms that only closed when gaps of the outline were bridged; thin slits between parts stay open
@@ -107,7 +108,7 @@ def _close_border(ink: NDArray, gap: int) -> NDArray:
     ink = ink.copy()
     for line in (ink[0], ink[-1], ink[:, 0], ink[:, -1]):
         at = np.flatnonzero(line)
-        for a, b in zip(at[:-1], at[1:]):
+        for a, b in itertools.pairwise(at):
             if 1 < b - a <= gap:
                 line[a:b] = 1
     return ink

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine.errors import InputError
-from engine.identity.backdrop import find_backdrop, figure_on_backdrop
+from engine.identity.backdrop import figure_on_backdrop, find_backdrop
 from engine.identity.edge import refine_edge, soft_edge
 from engine.identity.person import find_person
 

@@ -30,7 +30,7 @@ def refine_edge(rgb: NDArray, mask: NDArray, *, radius_px: int | None = None) ->
 
     Source: guided filter (He, Sun, Tang 2013) with the colour picture as guide.
     """
-    radius = radius_px or max(int(round(0.006 * max(mask.shape))), 2)
+    radius = radius_px or max(round(0.006 * max(mask.shape)), 2)
     alpha = guided_filter(rgb.astype(np.float32) / 255, mask.astype(np.float32) / 255, radius, 1e-4)
     alpha = np.clip((alpha - 0.1) / 0.8, 0, 1)  # the filter leaves a veil on both sides
     hard = (mask >= 128).astype(np.uint8)

@@ -1,5 +1,7 @@
 """Find the skeleton of a character in its cutout."""
 
+import itertools
+
 import cv2
 import numpy as np
 from numpy.typing import NDArray
@@ -10,6 +12,10 @@ from engine.types import LANDMARKS, Landmarks, PictureJoints
 
 TRUSTED = 0.8
 """Score of the pose network from which a fitting pose is taken without comparison."""
+
+BACK_MARGIN = 0.1
+"""How much better than the silhouette's own skeleton a pose seen from behind has to fit; figures without a face are
+taken to face the viewer, as cartoons do."""
 
 POSSIBLE = 0.4
 """Score from which a pose is compared with what the silhouette says."""
@@ -22,8 +28,8 @@ def find_joints(cutout: NDArray) -> PictureJoints:
         cutout: (H, W, 4) uint8 straight RGBA, one figure.
 
     Returns:
-        The 22 joints of the body in pixels of the cutout, left and right being the character's own. Joints of parts that
-        the picture does not show (legs of half a body) lie outside the figure.
+        The 22 joints of the body in pixels of the cutout, left and right being the character's own. Joints of parts
+        that the picture does not show (legs of half a body) are `hidden` and may lie outside it.
 
     Source: the pose network where it is confident and its bones lie in the silhouette, else `fit_skeleton`.
     """
@@ -31,34 +37,43 @@ def find_joints(cutout: NDArray) -> PictureJoints:
 
     landmarks = find_pose(np.ascontiguousarray(cutout))
     alpha = cutout[..., 3]
-    guess = None
-    if landmarks is not None:
+    guess = fit_skeleton(alpha)
+    guess_fit = fit_of(guess.points, alpha)
+    if landmarks is not None and landmarks.score[0] >= POSSIBLE:
         points, trust = points_from_landmarks(landmarks), float(landmarks.score[0])
         fit = fit_of(points, alpha)
-        if trust >= TRUSTED and fit > 0.6:
+        if _is_mirrored(points) and fit < guess_fit + BACK_MARGIN:
+            points = {_other_side(name): xy for name, xy in points.items()}
+        sure = trust >= TRUSTED and fit > 0.6 and fit > guess_fit - 0.15
+        better = fit > guess_fit - 0.02 or (guess.confidence < 0.5 and fit > 0.6)
+        if sure or (_stands(points, alpha) and better):
+            hidden = _off(points, alpha)
             return complete_body(
-                points, confidence=min(fit + 0.1, trust), source="blazepose", hidden=_off(points, alpha)
+                points,
+                confidence=min(fit + 0.1, trust) if sure else max(min(fit, trust), 0.5),
+                source="blazepose",
+                hidden=hidden,
+                extras=() if sure or hidden else guess.extras,
             )
-        if trust >= POSSIBLE and _stands(points, alpha):
-            guess = fit_skeleton(alpha)
-            if fit > fit_of(guess.points, alpha) - 0.02 or (guess.confidence < 0.5 and fit > 0.6):
-                return complete_body(
-                    points,
-                    confidence=max(min(fit, trust), 0.5),
-                    source="blazepose",
-                    hidden=_off(points, alpha),
-                    extras=() if _off(points, alpha) else guess.extras,
-                )
-    guess = guess or fit_skeleton(alpha)
-    fit = fit_of(guess.points, alpha)
     return complete_body(
         guess.points,
-        confidence=guess.confidence * min(fit / 0.7, 1),
+        confidence=guess.confidence * min(guess_fit / 0.7, 1),
         source="silhouette",
         size=alpha.shape,
         hidden=guess.hidden,
         extras=guess.extras,
     )
+
+
+def _is_mirrored(points: dict[str, NDArray]) -> bool:
+    """Whether the figure is seen from behind."""
+    return bool(sum(points[f"left_{part}"][0] - points[f"right_{part}"][0] for part in ("shoulder", "hip")) < 0)
+
+
+def _other_side(name: str) -> str:
+    if name.startswith("left_"):
+        return "right_" + name.removeprefix("left_")
+    return "left_" + name.removeprefix("right_") if name.startswith("right_") else name
 
 
 def _off(points: dict[str, NDArray], alpha: NDArray) -> tuple[str, ...]:
@@ -140,7 +155,7 @@ def _bones(points: dict[str, NDArray], scale: float) -> list[NDArray]:
         chains.append(np.stack([points[f"{side}_{joint}"] for joint in ("hip", "knee", "ankle")]))
     lines = []
     for chain in chains:
-        for a, b in zip(chain[:-1], chain[1:]):
+        for a, b in itertools.pairwise(chain):
             count = max(int(np.linalg.norm(b - a) * scale / 2), 2)
             lines.append(scale * (a + np.linspace(0, 1, count)[:, None] * (b - a)))
     return lines

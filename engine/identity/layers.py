@@ -1,5 +1,6 @@
 """Arms that lie against the body: where to cut them free."""
 
+import itertools
 from dataclasses import dataclass
 
 import cv2
@@ -68,7 +69,7 @@ def find_cuts(mask: NDArray, dist: NDArray, points: dict[str, NDArray]) -> Cuts:
         for point, radius in zip(line, np.minimum(outer, inner)):
             if radius > 0:
                 size = min(1.06 * radius, 1.6 * usual, 0.28 * length)
-                cv2.circle(area, (int(point[0]), int(point[1])), max(int(round(size)), 1), 1, -1)
+                cv2.circle(area, (int(point[0]), int(point[1])), max(round(size), 1), 1, -1)
         area = _with_rind(area, inside, reach=0.5 * usual)
         labels[(area > 0) & inside & (labels == 0)] = number
         roots[number] = shoulder, max(1.25 * float(min(outer[0], inner[0], 1.6 * usual)), 0.16 * length)
@@ -76,7 +77,7 @@ def find_cuts(mask: NDArray, dist: NDArray, points: dict[str, NDArray]) -> Cuts:
 
 
 def _line(corners: NDArray) -> NDArray:
-    pieces = [a + np.linspace(0, 1, 24, endpoint=False)[:, None] * (b - a) for a, b in zip(corners[:-1], corners[1:])]
+    pieces = [a + np.linspace(0, 1, 24, endpoint=False)[:, None] * (b - a) for a, b in itertools.pairwise(corners)]
     return np.concatenate([*pieces, corners[-1:]])
 
 

@@ -183,7 +183,7 @@ def _contour_points(mask: NDArray, thickness: NDArray, spacing: float) -> NDArra
         step = np.clip(0.75 * _sample(thickness, xy), min(0.3 * spacing, 2.0), 0.8 * spacing)
         length = np.linalg.norm(np.diff(xy, axis=0, append=xy[:1]), axis=1)
         density = np.concatenate([[0], np.cumsum(length / step)])
-        count = max(int(round(density[-1])), 6)
+        count = max(round(density[-1]), 6)
         at = np.interp(np.arange(count) * density[-1] / count, density, np.arange(len(xy) + 1))
         closed = np.concatenate([xy, xy[:1]])
         low = np.minimum(at.astype(int), len(xy) - 1)

@@ -24,6 +24,7 @@ class Part:
 
     @property
     def length(self) -> float:
+        """Length of the path, pixels."""
         return float(np.linalg.norm(np.diff(self.path, axis=0), axis=1).sum()) if len(self.path) > 1 else 0.0
 
 
@@ -237,7 +238,7 @@ def shortest_cut(outline: Outline, notch: NDArray, side: int) -> NDArray:
         notch: (2,) a point at its edge.
         side: -1 to the left of the picture, 1 to the right; the cut may rise 55 and fall 30 degrees.
     """
-    best, best_length = notch + [side * 0.1 * outline.height, 0], np.inf
+    best, best_length = notch + np.array([side * 0.1 * outline.height, 0]), np.inf
     for degrees in range(-55, 31, 5):
         step = np.array([side * np.cos(np.radians(degrees)), np.sin(np.radians(degrees))])
         points = (

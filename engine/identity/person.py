@@ -11,6 +11,9 @@ from engine.types import LANDMARKS, Landmarks
 CUT_PX = 420
 """Longest side at which colours are separated."""
 
+CLEAR_SHARE = 0.57
+"""Share of the network's mask that has to be sure of itself: .69 ... .94 for people, at most .46 for noise and clouds."""
+
 _BONES = (
     ("left_shoulder", "left_elbow"), ("left_elbow", "left_wrist"), ("right_shoulder", "right_elbow"),
     ("right_elbow", "right_wrist"), ("left_shoulder", "left_hip"), ("right_shoulder", "right_hip"),
@@ -46,7 +49,8 @@ def find_person(rgb: NDArray) -> Person | None:
     if landmarks is None or landmarks.score[0] < 0.45:
         return None
     rough = rough_mask(rgb, landmarks)
-    if rough.max() < 128:
+    seen = rough[rough > 20]
+    if rough.max() < 128 or float((seen > 200).mean()) < CLEAR_SHARE:
         return None
     return Person(landmarks, float(landmarks.score[0]), _cut(rgb, rough, landmarks))
 

@@ -137,8 +137,8 @@ def _in_order(path: Path, table: dict) -> tuple[str, ...]:
         ready = [name for name in left if table[name]["parent"] in order]
         if not ready:
             raise InputError(f"{path}: {', '.join(left)} hang on each other in a ring.", "give one of them a parent.")
-        order += ready
-        left = [name for name in left if name not in ready]
+        order.append(ready[0])  # one at a time: the file's own order stays where it can
+        left.remove(ready[0])
     return tuple(order)
 
 

@@ -130,7 +130,7 @@ def _armness(outline: Outline, part: Part, sign: int, trunk_x: float, crotch_y: 
         return 0.0
     if tip_y < root_y and (reach < 0.015 or root_y < 0.24):
         return 0.0  # something upright on the head
-    if tip_y < root_y and root_y < 0.36 and length < 0.24:
+    if tip_y < root_y < 0.36 and length < 0.24:
         return 0.0  # an ear, a bulging eye; raised arms are longer
     score = min(length, 0.45) + 0.3 * max(reach, 0)
     score *= np.exp(-0.5 * ((root_y - 0.42) / 0.14) ** 2)
@@ -230,7 +230,7 @@ def _place_trunk(
     neck = np.array([0.5 * (neck_x + shoulder_x), 0.75 * shoulder_y + 0.25 * neck_y])
     head = np.array([neck_x, neck_y])
     if not neck_seen:
-        head = neck + [0, -0.12 * (neck[1] - outline.top)]
+        head = neck + np.array([0, -0.12 * (neck[1] - outline.top)])
     return {
         "pelvis": np.array([pelvis_x, pelvis_y]),
         "neck": neck,
@@ -340,7 +340,7 @@ def _place_legs(
     if crotch is None:
         _, width = _centre_at(outline, outline.mask, 0.5 * (pelvis[1] + bottom), pelvis[0])
         for sign, side in ((-1.0, "right"), (1.0, "left")):
-            hip = pelvis + [sign * 0.2 * width, 0.0]
+            hip = pelvis + np.array([sign * 0.2 * width, 0.0])
             foot = np.array([hip[0], bottom - 0.5])
             result |= _leg(side, hip, 0.5 * (hip + foot), hip + 0.9 * (foot - hip), foot)
         return result
@@ -349,7 +349,7 @@ def _place_legs(
         gate = 0.5 * (crotch.notch + far)
         if sign * (gate[0] - pelvis[0]) < 0.02 * outline.height:
             gate = np.array([0.5 * (crotch.notch[0] + foot[0]), gate[1]])
-        path = outline.way(gate, foot + [0, -1])
+        path = outline.way(gate, foot + np.array([0, -1]))
         hip = np.array([gate[0], pelvis[1] + 0.02 * outline.height])
         hip[0] = np.clip(sign * (hip[0] - pelvis[0]), 0.02 * outline.height, None) * sign + pelvis[0]
         whole = np.concatenate([hip[None], path])

@@ -1,5 +1,6 @@
 """Skinning weights: which joints carry each point of the silhouette, and how much."""
 
+import itertools
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,6 +19,9 @@ SKIRT_CORE_SHARE = 0.6
 
 LIMB_SHARE = 0.6
 """Radius of the discs along a limb that belong to the limb alone."""
+
+SOFTEN = 0.015
+"""Width of the curves between trunk and limbs beyond the harmonic ones, as share of the figure's height."""
 
 EMERGE_RATIO = 1.6
 """A limb begins where the silhouette around its bone is at most this many times as wide as its outer half."""
@@ -70,8 +74,8 @@ def find_weights(sheet: Sheet, joints: PictureJoints, dist_px: NDArray, xy_px: N
     xy = np.asarray(joints.xy_px if xy_px is None else xy_px, np.float64)
     chains = find_chains(joints)
     pins = _pin_chains(sheet, joints, chains, xy, dist_px)
-    matrix = laplacian(sheet.xy_px, sheet.faces)[0]
-    shares = _harmonic(matrix, pins, len(chains))
+    matrix, area = laplacian(sheet.xy_px, sheet.faces)
+    shares = _soften(matrix, area, _harmonic(matrix, pins, len(chains)), SOFTEN * np.ptp(sheet.xy_px[:, 1]))
     shares = _part_limbs(shares, joints, chains)
     weights = np.zeros((len(sheet.xy_px), len(joints.names)))
     for index, chain in enumerate(chains):
@@ -157,7 +161,7 @@ def _claim(
 def _walk(points: NDArray, step: float = 2.0) -> NDArray:
     """(M, 2) points every `step` pixels along a polyline."""
     pieces = []
-    for a, b in zip(points[:-1], points[1:]):
+    for a, b in itertools.pairwise(points):
         count = max(int(np.linalg.norm(b - a) / step), 1)
         pieces.append(a + np.arange(count)[:, None] / count * (b - a))
     return np.concatenate([*pieces, points[-1:]])
@@ -233,6 +237,14 @@ def _harmonic(matrix, pins: NDArray, count: int) -> NDArray:
     return values / np.maximum(values.sum(1, keepdims=True), 1e-12)
 
 
+def _soften(matrix, area: NDArray, values: NDArray, reach: float) -> NDArray:
+    """One implicit step of diffusion: corners at the pins become curves about `reach` pixels wide."""
+    from scipy.sparse import diags
+    from scipy.sparse.linalg import splu
+
+    return splu((diags(area) + reach**2 * matrix).tocsc()).solve(area[:, None] * values)
+
+
 def _part_limbs(shares: NDArray, joints: PictureJoints, chains: list[Chain]) -> NDArray:
     """Let no vertex belong to two limbs: the stronger keeps the difference, the rest goes back to their parents."""
     limbs = [k for k, chain in enumerate(chains) if k and chain.joints[0] not in _heads(joints)]
@@ -272,7 +284,7 @@ def _project(points: NDArray, line: NDArray) -> NDArray:
     """(N,) position of the nearest point of a polyline: 0 at its start, 1 at its first corner, ..."""
     best = np.full(len(points), np.inf)
     position = np.zeros(len(points))
-    for k, (a, b) in enumerate(zip(line[:-1], line[1:])):
+    for k, (a, b) in enumerate(itertools.pairwise(line)):
         along = np.clip(((points - a) @ (b - a)) / max(((b - a) ** 2).sum(), 1e-9), 0, 1)
         gap = np.linalg.norm(points - a - along[:, None] * (b - a), axis=1)
         closer = gap < best

@@ -6,7 +6,6 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-
 INK_GAP = 60.0
 """How far a line's colour may be from the outline's and still be part of the drawing's lines, RGB units."""
 
@@ -114,7 +113,7 @@ def fill_texture(rgba: NDArray, strokes: Strokes, face: NDArray | None) -> NDArr
     drop = np.zeros(inside.shape, bool)
     if strokes.rgb is not None:
         drop |= _dark_spots(rgba, inside, height)
-        reach = max(int(round(0.45 * strokes.width_px)), 2)
+        reach = max(round(0.45 * strokes.width_px), 2)
         gap = np.linalg.norm(rgba[..., :3].astype(np.float32) - np.float32(strokes.rgb), axis=2)
         ink = strokes.mask & (gap < INK_GAP)  # the strokes of a crayon are the colour of what they fill
         drop |= cv2.dilate(ink.astype(np.uint8), np.ones((2 * reach + 1, 2 * reach + 1))) > 0

@@ -1,0 +1,202 @@
+import time
+
+import cv2
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from engine.errors import InputError
+from engine.geometry import rotvec_to_matrix
+from engine.identity.cutout import cut_out
+from engine.identity.joints import find_joints
+from engine.identity.lift import lift
+from engine.types import Puppet
+
+from .figures import draw_figure, stick_joints, stick_points
+from .test_cutout import read
+
+
+@pytest.fixture(scope="module")
+def puppet() -> Puppet:
+    points = stick_points()
+    return lift(draw_figure(points), stick_joints(points))
+
+
+def edge_faces(faces: np.ndarray) -> np.ndarray:
+    """How many faces each undirected edge has."""
+    edges = np.sort(np.concatenate([faces[:, [0, 1]], faces[:, [1, 2]], faces[:, [2, 0]]]), axis=1)
+    return np.unique(edges, axis=0, return_counts=True)[1]
+
+
+def check_closed(puppet: Puppet) -> None:
+    faces, vertices = puppet.faces, puppet.vertices.astype(float)
+    assert (edge_faces(faces) == 2).all()
+    directed = np.concatenate([faces[:, [0, 1]], faces[:, [1, 2]], faces[:, [2, 0]]])
+    assert len(np.unique(directed, axis=0)) == len(directed)  # neighbours run along an edge in opposite directions
+    corners = vertices[faces]
+    volume = np.einsum("fi,fi->f", corners[:, 0], np.cross(corners[:, 1], corners[:, 2])).sum() / 6
+    assert volume > 0  # outward
+    assert np.isfinite(vertices).all()
+
+
+def check_weights(puppet: Puppet) -> None:
+    assert puppet.weights.min() >= 0
+    np.testing.assert_allclose(puppet.weights.sum(1), 1, atol=1e-5)  # float32 of a few terms
+    sides = [
+        puppet.weights[:, [k for k, name in enumerate(puppet.joint_names) if limb(name) == part]].sum(1)
+        for part in ("left_arm", "right_arm", "left_leg", "right_leg")
+    ]
+    assert (np.stack(sides, 1) > 1e-6).sum(1).max() <= 1  # no point hangs on two limbs
+
+
+def limb(name: str) -> str:
+    side, _, joint = name.partition("_")
+    if joint in ("shoulder", "elbow", "wrist"):
+        return f"{side}_arm"
+    return f"{side}_leg" if joint in ("hip", "knee", "ankle", "foot") else ""
+
+
+def pose(puppet: Puppet, turns: dict[str, tuple[float, float, float]]) -> np.ndarray:
+    """(V, 3): linear blend skinning with rotations about the joints."""
+    count = len(puppet.joint_names)
+    rotation, place = [np.eye(3)] * count, [np.zeros(3)] * count
+    for k, name in enumerate(puppet.joint_names):
+        own, parent = rotvec_to_matrix(np.array(turns.get(name, (0.0, 0.0, 0.0)))), puppet.joint_parents[k]
+        rotation[k] = own if parent < 0 else rotation[parent] @ own
+        offset = puppet.joints[k] - (puppet.joints[parent] if parent >= 0 else 0)
+        place[k] = offset if parent < 0 else place[parent] + rotation[parent] @ offset
+    moved = [(puppet.vertices - puppet.joints[k]) @ rotation[k].T + place[k] for k in range(count)]
+    return np.einsum("vk,kvc->vc", puppet.weights, np.stack(moved))
+
+
+def stretch(puppet: Puppet, posed: np.ndarray) -> float:
+    """99.9th percentile of how much longer (or shorter) an edge got."""
+    edges = np.unique(np.sort(np.concatenate([puppet.faces[:, [0, 1]], puppet.faces[:, [1, 2]]]), axis=1), axis=0)
+    before = np.linalg.norm(puppet.vertices[edges[:, 0]] - puppet.vertices[edges[:, 1]], axis=1)
+    after = np.linalg.norm(posed[edges[:, 0]] - posed[edges[:, 1]], axis=1)
+    return float(np.percentile(after / before, 99.9))
+
+
+def test_frame_of_the_puppet(puppet):
+    assert puppet.vertices[:, 1].min() == 0
+    assert puppet.vertices[:, 1].max() == pytest.approx(1.0, abs=1e-6)
+    at = dict(zip(puppet.joint_names, puppet.joints))
+    assert abs(at["pelvis"][0]) < 1e-6
+    assert at["left_wrist"][0] > 0 > at["right_wrist"][0]
+    assert 3000 <= len(puppet.vertices) <= 8000
+    assert puppet.uv.min() >= 0
+    assert puppet.uv.max() <= 1
+
+
+def test_mesh_is_a_closed_solid(puppet):
+    check_closed(puppet)
+
+
+def test_mesh_covers_the_silhouette(puppet):
+    cutout = draw_figure(stick_points())
+    drawn = np.zeros(puppet.front_rgba.shape[:2], np.uint8)
+    scale = 2**6
+    corners = puppet.uv * np.array(drawn.shape[::-1]) - 0.5
+    for face in puppet.faces[~puppet.is_back]:
+        cv2.fillConvexPoly(drawn, np.round(corners[face] * scale).astype(np.int32), 1, shift=6)
+    assert abs(int(drawn.sum()) / int((cutout[..., 3] >= 128).sum()) - 1) < 0.02  # half a pixel of 1500 along the edge
+
+
+def test_limbs_are_as_thick_as_wide(puppet):
+    at = dict(zip(puppet.joint_names, puppet.joints))
+    middle = 0.5 * (at["left_elbow"] + at["left_wrist"])
+    near = np.linalg.norm(puppet.vertices[:, :2] - middle[:2], axis=1) < 0.03
+    # drawn 20 pixels wide in a figure of 340: half of that
+    assert puppet.vertices[near, 2].max() == pytest.approx(10 / 340, rel=0.25)
+
+
+def test_weights(puppet):
+    check_weights(puppet)
+    at = dict(zip(puppet.joint_names, puppet.joints))
+    chest = np.argmin(np.linalg.norm(puppet.vertices[:, :2] - at["spine2"][:2], axis=1))
+    arms = [k for k, name in enumerate(puppet.joint_names) if limb(name).endswith("arm")]
+    assert puppet.weights[chest, arms].sum() < 0.02
+    top = puppet.weights[puppet.vertices[:, 1] > 0.85]
+    assert top[:, puppet.joint_names.index("head")].min() > 0.99  # one rigid head
+
+
+@pytest.mark.parametrize(
+    "turns",
+    [
+        {"left_shoulder": (0.0, 0.0, 1.2), "right_shoulder": (0.0, 0.0, -1.2)},  # arms up
+        {"left_shoulder": (0.0, 0.0, -1.1), "right_shoulder": (0.0, 0.0, 1.1)},  # arms down
+        {"left_hip": (-1.2, 0.0, 0.0), "left_knee": (1.4, 0.0, 0.0), "spine2": (0.3, 0.3, 0.0)},
+    ],
+)
+def test_bending_does_not_tear(puppet, turns):
+    assert stretch(puppet, pose(puppet, turns)) <= 2.5  # the target of issue 7
+
+
+def test_arm_beside_the_body_is_cut_free():
+    points = stick_points(8.0)
+    puppet = lift(draw_figure(points), stick_joints(points))
+    check_closed(puppet)
+    check_weights(puppet)
+    assert stretch(puppet, pose(puppet, {"left_shoulder": (0.0, 0.0, 1.6)})) <= 2.5
+    moved = np.linalg.norm(pose(puppet, {"left_shoulder": (0.0, 0.0, 1.6)}) - puppet.vertices, axis=1)
+    belly = (np.abs(puppet.vertices[:, 0]) < 0.04) & (np.abs(puppet.vertices[:, 1] - 0.5) < 0.1)
+    assert moved[belly].max() < 0.01
+
+
+def test_hidden_limbs_carry_nothing():
+    points = stick_points()
+    joints = stick_joints(points)
+    hidden = tuple(name for name in joints.names if name.startswith("left_") and limb(name).endswith("arm"))
+    puppet = lift(draw_figure(points), type(joints)(**(vars(joints) | {"hidden": hidden})))
+    columns = [puppet.joint_names.index(name) for name in hidden]
+    assert puppet.weights[:, columns].max() == 0
+
+
+def test_figure_seen_from_behind_faces_forward():
+    points = stick_points()
+    swapped = {
+        name.replace("left", "@").replace("right", "left").replace("@", "right"): xy for name, xy in points.items()
+    }
+    puppet = lift(draw_figure(points), stick_joints(swapped))
+    at = dict(zip(puppet.joint_names, puppet.joints))
+    assert at["left_wrist"][0] > at["right_wrist"][0]
+    check_closed(puppet)
+    front = puppet.faces[~puppet.is_back]
+    assert puppet.vertices[front][..., 2].mean() < 0  # its picture is on its back
+
+
+def test_nothing_to_lift():
+    points = stick_points()
+    with pytest.raises(InputError, match="no character"):
+        lift(np.zeros((100, 100, 4), np.uint8), stick_joints(points))
+
+
+@settings(max_examples=12, deadline=None, derandomize=True)
+@given(
+    arm=st.floats(0, 150),
+    leg=st.floats(0, 30),
+    girth=st.floats(0.5, 1.8),
+    limb_px=st.integers(3, 44),
+    blobs=st.lists(st.tuples(st.integers(40, 320), st.integers(40, 380), st.integers(2, 30)), max_size=4),
+)
+def test_any_silhouette_gives_a_closed_rigged_solid(arm, leg, girth, limb_px, blobs):
+    points = stick_points(arm, leg, girth)
+    cutout = draw_figure(points, girth=girth, limb_px=limb_px)
+    for x, y, radius in blobs:
+        cv2.circle(cutout, (x, y), radius, (10, 20, 30, 255 if (x + y) % 2 else 0), -1)
+    puppet = lift(cutout, stick_joints(points), num_vertices=2500)
+    check_closed(puppet)
+    check_weights(puppet)
+
+
+def test_speed_and_order(sample_data):
+    picture = read(sample_data / "characters" / "moore_man_fullbody.png")  # 913 pixels high
+    best, puppet = np.inf, None
+    for _ in range(2):
+        started = time.process_time()
+        cutout = cut_out(picture)
+        puppet = lift(cutout, find_joints(cutout))
+        best = min(best, time.process_time() - started)
+    assert best <= 10  # 5 s on two cores, counted in processor time so that a busy machine does not matter
+    check_closed(puppet)
