@@ -27,6 +27,19 @@ def sample_data() -> Path:
 
 
 @pytest.fixture(scope="session")
+def reference_data() -> Path:
+    """The folder of reference facts and golden tensors (mimo_release/, moore_animate_anyone/), or skip where absent.
+
+    Looked for in $MIMO_REFERENCE_DATA, then beside the repository in `../shared/reference`.
+    """
+    root = Path(__file__).resolve().parent.parent
+    for folder in (os.environ.get("MIMO_REFERENCE_DATA"), root.parent / "shared" / "reference"):
+        if folder and (Path(folder) / "mimo_release" / "keys.json").is_file():
+            return Path(folder)
+    pytest.skip("reference tensors not found; set MIMO_REFERENCE_DATA to their folder")
+
+
+@pytest.fixture(scope="session")
 def walker() -> "SynthClip":
     """A second of a footballer with a ball, 320x240, panning camera: a clip that knows its own truth."""
     from engine.synth.clip import ClipSpec, make_clip

@@ -1,0 +1,151 @@
+"""The denoising loop: DDIM over a clip of any length, window by window, with classifier-free guidance."""
+
+# Shapes: B batch (always 1), C channels, T frames of the clip, H W latent size, S image tokens.
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+
+import torch
+from diffusers import DDIMScheduler
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from engine.diffusion.attention import ReferenceFeatures, round_bank
+from engine.diffusion.reference_net import ReferenceNet
+from engine.diffusion.unet import DenoisingUNet
+from engine.diffusion.windows import context_windows
+from engine.types import Chunks
+
+
+@dataclass(frozen=True, kw_only=True)
+class SamplingConfig:
+    """How a clip is denoised; the defaults are the release's."""
+
+    num_steps: int = 25
+    """DDIM steps."""
+    guidance_scale: float = 3.5
+    """How far to go from the unconditional prediction past the conditional one; at 1 or below only the latter is made."""
+    window: int = 24
+    """Frames denoised together, at most 32."""
+    overlap: int = 4
+    """Frames that neighbouring windows share."""
+
+
+@dataclass(frozen=True)
+class Conditions:
+    """What a clip is denoised towards. Made once, before the first step."""
+
+    reference: ReferenceFeatures
+    """The reference picture, for one video."""
+    image_tokens_BSC: Tensor
+    """(1, 1, C) projected CLIP image embedding."""
+    pose_BCTHW: Tensor
+    """(1, C, T, H, W) pose features of the whole clip."""
+    scene_BCTHW: Tensor | None
+    """(1, C, T, H, W) latents that are concatenated to the noisy ones; None: the network takes none (Moore)."""
+
+
+@torch.no_grad()
+def look_at_reference(
+    reference_net: ReferenceNet, unet: DenoisingUNet, latents_VCHW: Tensor, image_tokens_BSC: Tensor
+) -> ReferenceFeatures:
+    """Run the reference net once, and project what it kept into the denoiser's keys and values.
+
+    Args:
+        reference_net: may be moved away or deleted afterwards.
+        unet: the denoiser that will read it.
+        latents_VCHW: (1, 4, H, W) latents of the reference picture, scaled.
+        image_tokens_BSC: (1, 1, C).
+
+    Returns:
+        Features that hold for every step, window and frame of the video.
+    """
+    _, bank = reference_net(latents_VCHW, image_tokens_BSC)
+    return unet.project_reference(round_bank(bank, unet.dtype))
+
+
+@torch.no_grad()
+def denoise(
+    unet: DenoisingUNet,
+    scheduler: DDIMScheduler,
+    noise_BCTHW: Tensor,
+    conditions: Conditions,
+    config: SamplingConfig,
+    *,
+    chunks: Chunks | None = None,
+    on_step: Callable[[int, int, Tensor], None] | None = None,
+) -> Tensor:
+    """Turn noise into the latents of a clip.
+
+    Args:
+        unet: the denoiser; the latents live on its device.
+        scheduler: its timesteps are set here.
+        noise_BCTHW: (1, 4, T, H, W) unit Gaussian noise for all frames.
+        conditions: of all frames.
+        config: steps, guidance, windows.
+        chunks: keeps every finished window, so that a killed run goes on where it was with the same result.
+        on_step: told step index, timestep and the latents after the step.
+
+    Returns:
+        (1, 4, T, H, W) latents, same precision as the noise.
+    """
+    latents_BCTHW = noise_BCTHW * scheduler.init_noise_sigma
+    windows = context_windows(latents_BCTHW.shape[2], length=config.window, overlap=config.overlap)
+    scheduler.set_timesteps(config.num_steps, device=latents_BCTHW.device)
+    for step_idx, timestep in enumerate(scheduler.timesteps):
+        total_BCTHW = torch.zeros_like(latents_BCTHW)
+        count_T = latents_BCTHW.new_zeros(latents_BCTHW.shape[2])
+        for window_idx, frames in enumerate(windows):
+            name = f"step{step_idx:03d}-window{window_idx:04d}"
+            predict = partial(predict_v, unet, latents_BCTHW, timestep, conditions, frames, config.guidance_scale)
+            total_BCTHW[:, :, frames] += predict() if chunks is None else _kept(chunks, name, predict).to(total_BCTHW)
+            count_T[frames] += 1
+        v_BCTHW = total_BCTHW / count_T[:, None, None]  # the release forgets to divide at guidance <= 1
+        latents_BCTHW = scheduler.step(v_BCTHW, timestep, latents_BCTHW).prev_sample
+        if on_step is not None:
+            on_step(step_idx, int(timestep), latents_BCTHW)
+    return latents_BCTHW
+
+
+def predict_v(
+    unet: DenoisingUNet,
+    latents_BCTHW: Tensor,
+    timestep: Tensor | int,
+    conditions: Conditions,
+    frames: list[int],
+    guidance_scale: float,
+) -> Tensor:
+    """Predict v for one window, the two halves of guidance one after the other: the same numbers in half the memory.
+
+    Args:
+        unet: the denoiser.
+        latents_BCTHW: noisy latents of the whole clip.
+        timestep: 0 ... 999.
+        conditions: of the whole clip.
+        frames: indices of the window's frames.
+        guidance_scale: see `SamplingConfig`.
+
+    Returns:
+        (1, 4, len(frames), H, W).
+    """
+    sample_BCTHW = latents_BCTHW[:, :, frames]
+    if conditions.scene_BCTHW is not None:
+        sample_BCTHW = torch.cat([sample_BCTHW, conditions.scene_BCTHW[:, :, frames]], dim=1)
+    pose_BCTHW = conditions.pose_BCTHW[:, :, frames]
+    cond = unet(sample_BCTHW, timestep, conditions.image_tokens_BSC, pose_BCTHW, conditions.reference)
+    if guidance_scale <= 1:
+        return cond
+    uncond = unet(sample_BCTHW, timestep, torch.zeros_like(conditions.image_tokens_BSC), pose_BCTHW)
+    return uncond + guidance_scale * (cond - uncond)
+
+
+def _kept(chunks: Chunks, name: str, compute: Callable[[], Tensor]) -> Tensor:
+    """A tensor that is computed once and kept on disk, exactly."""
+    folder = chunks.get(name)
+    if folder is not None:
+        return load_file(folder / "v.safetensors")["v"]
+    value = compute()
+    with chunks.make(name) as folder:
+        save_file({"v": value.contiguous().cpu()}, folder / "v.safetensors")
+    return value

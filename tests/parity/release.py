@@ -1,0 +1,53 @@
+"""Published models with stand-in weights, and the measure they are compared by."""
+
+import importlib.util
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from engine.diffusion.checkpoint import Networks
+
+
+@dataclass(frozen=True)
+class Release:
+    """One published model: its folder of facts, and its networks with stand-in weights."""
+
+    facts: Path
+    networks: Networks
+
+    def tensors(self, name: str) -> dict[str, Tensor]:
+        return load_file(self.facts / f"{name}.safetensors")
+
+    def table(self, name: str) -> dict:
+        return json.loads((self.facts / f"{name}.json").read_text(encoding="utf-8"))
+
+
+def stand_in_weights(reference_data: Path) -> ModuleType:
+    """The reference's own generator of weights from names, imported where it lies."""
+    spec = importlib.util.spec_from_file_location("stand_in_weights", reference_data / "mimo_release" / "weights.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def write_stand_ins(reference_data: Path, folder: Path, *, keys: str, in_channels: int, suffix: str) -> None:
+    """Write the four files of a release, as published but for the numbers."""
+    layout = json.loads((reference_data / "mimo_release" / keys).read_text(encoding="utf-8"))
+    weights = stand_in_weights(reference_data)
+    for name, section in layout["checkpoints"].items():
+        if name == "denoising_unet.pth":
+            section["keys"]["conv_in.weight"]["shape"][1] = in_channels
+        tensors = {key: torch.from_numpy(array) for key, array in weights.deterministic_items(section)}
+        path = folder / Path(name).with_suffix(suffix)
+        torch.save(tensors, path) if suffix == ".pth" else save_file(tensors, path)
+
+
+def distance(got: Tensor, want: Tensor) -> float:
+    """Relative L2, the measure of the reference's README."""
+    assert got.shape == want.shape, f"{tuple(got.shape)} instead of {tuple(want.shape)}"
+    return ((got.double() - want.double()).norm() / want.double().norm()).item()
