@@ -11,6 +11,7 @@ the rest follows its parent on average.
 """
 
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -326,15 +327,17 @@ def _mean_rotation(matrices: NDArray) -> NDArray:
 
 def _axis_aligned(turn: NDArray, within_deg: float) -> NDArray:
     """The nearest turn that maps axes to axes, if it is that near: such rigs lay their frames along the bones."""
-    best, best_trace = turn, 1 + 2 * np.cos(np.radians(within_deg))
-    for first in (s * v for v in np.eye(3) for s in (1, -1)):
-        for second in (s * v for v in np.eye(3) for s in (1, -1)):
-            if first @ second:
-                continue
-            matrix = np.stack([first, second, np.cross(first, second)], axis=1)
-            if (trace := float(np.trace(matrix.T @ turn))) > best_trace:
-                best, best_trace = matrix, trace
-    return best
+    traces = np.einsum("kab,ab->k", _axis_turns(), turn)
+    best = int(np.argmax(traces))
+    return _axis_turns()[best] if traces[best] > 1 + 2 * np.cos(np.radians(within_deg)) else turn
+
+
+@lru_cache(maxsize=1)
+def _axis_turns() -> NDArray:
+    """The 24 rotations that map coordinate axes to coordinate axes, (24, 3, 3)."""
+    axes = [sign * v for v in np.eye(3) for sign in (1, -1)]
+    pairs = [(a, b) for a in axes for b in axes if a @ b == 0]
+    return np.array([np.stack([a, b, np.cross(a, b)], axis=1) for a, b in pairs])
 
 
 def _hinge_turn(source: Source, joint: str, side: str, part: str, follow: NDArray) -> NDArray:

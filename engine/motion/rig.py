@@ -74,6 +74,7 @@ def open_motion(
     time_s: NDArray | None = None,
     shape: NDArray | None = None,
     mapping: Mapping | None = None,
+    place: bool = False,
 ) -> tuple[Motion, MappingTable | None]:
     """Read a motion from a BVH of our own skeleton, or of any humanoid.
 
@@ -83,10 +84,10 @@ def open_motion(
             time.
         shape: (10,) shape of the body, which BVH cannot hold.
         mapping: for another rig: what is known better.
+        place: another rig's motion is moved to start above the origin, facing +z.
 
     Returns:
-        The motion, contacts found anew; and, where it was another rig's, what was found out about it (place and
-        heading are then kept as they are in the file).
+        The motion, contacts found anew; and, where it was another rig's, what was found out about it.
 
     Raises:
         InputError: the file breaks the format, is no humanoid, or its frame count does not fit `time_s`.
@@ -101,7 +102,7 @@ def open_motion(
     if set(bvh.skeleton.names) == set(JOINTS) and mapping is None and _is_ours(bvh):
         motion = _own_motion(bvh)
     else:
-        motion, table = motion_from_bvh(bvh, mapping, name=os.fspath(path), place=False)
+        motion, table = motion_from_bvh(bvh, mapping, name=os.fspath(path), place=place)
     if time_s is not None:
         motion = replace(motion, time_s=np.asarray(time_s, np.float64))
     if shape is not None:
