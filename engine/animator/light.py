@@ -81,28 +81,28 @@ def estimate_light(frames: Iterable[NDArray], masks: Iterable[NDArray | None], p
     )
 
 
-def record(rgb: NDArray, alpha: NDArray, light: Light, frame_idx: int) -> tuple[NDArray, NDArray]:
-    """Give a premultiplied picture the source's blur and grain.
+def record(rgba: NDArray, light: Light, frame_idx: int) -> NDArray:
+    """Give a picture the source's blur and grain.
 
     Args:
-        rgb: (h, w, 3) uint8 premultiplied.
-        alpha: (h, w) uint8.
+        rgba: (h, w, 4) uint8 premultiplied.
         light: whose blur and grain.
         frame_idx: seeds the grain.
 
     Returns:
-        rgb and alpha, new arrays; the same ones when there is nothing to do.
+        (h, w, 4) uint8 premultiplied; the same array when there is nothing to do.
     """
     if light.blur_px > 0.05:
-        rgb = cv2.GaussianBlur(rgb, (0, 0), light.blur_px)
-        alpha = cv2.GaussianBlur(alpha, (0, 0), light.blur_px)
+        rgba = cv2.GaussianBlur(rgba, (0, 0), light.blur_px)
     if light.grain > 0:
         rng = np.random.default_rng(frame_idx)
         tile = rng.normal(0, light.grain, (_TILE_PX, _TILE_PX)).astype(np.float32)
+        alpha = rgba[..., 3]
         reps = -(-alpha.shape[0] // _TILE_PX), -(-alpha.shape[1] // _TILE_PX)
         noise = np.tile(tile, reps)[: alpha.shape[0], : alpha.shape[1]] * (alpha * np.float32(1 / 255))
-        rgb = np.clip(rgb + np.rint(noise).astype(np.int16)[..., None], 0, alpha[..., None]).astype(np.uint8)
-    return rgb, alpha
+        grainy = np.clip(rgba[..., :3] + np.rint(noise).astype(np.int16)[..., None], 0, alpha[..., None])
+        rgba = np.concatenate([grainy.astype(np.uint8), alpha[..., None]], -1)
+    return rgba
 
 
 def _around(frame: NDArray, mask: NDArray | None) -> NDArray:

@@ -50,7 +50,7 @@ class Stroke:
     """Depth between neighbouring pixels from which there is an edge."""
 
 
-def paint(surface: Surface, size: Size, stroke: Stroke | None) -> tuple[NDArray, NDArray]:
+def paint(surface: Surface, size: Size, stroke: Stroke | None) -> NDArray:
     """Paint a mesh.
 
     Args:
@@ -59,7 +59,7 @@ def paint(surface: Surface, size: Size, stroke: Stroke | None) -> tuple[NDArray,
         stroke: how to outline; None for drawings without outlines.
 
     Returns:
-        rgb (h, w, 3) uint8 premultiplied and alpha (h, w) uint8.
+        (h, w, 4) uint8 premultiplied RGBA.
     """
     height, width = size
     samples = 2 * height, 2 * width
@@ -78,29 +78,30 @@ def paint(surface: Surface, size: Size, stroke: Stroke | None) -> tuple[NDArray,
     depth = np.full(size, _FAR_M, np.float32)
     depth[row, column] = values[0].reshape(-1)[: len(row)]
     depth[count < 2] = _FAR_M
-    edge = _edges(depth, stroke.step_m if stroke else 0.04 * float(np.ptp(surface.z_m) + 0.1))
-    row, column = np.nonzero((count > 0) & ((count < 4) | edge))
+    near, far = _edges(depth, stroke.step_m if stroke else 0.04 * float(np.ptp(surface.z_m) + 0.1))
+    row, column = np.nonzero((count > 0) & ((count < 4) | near | far))
     colour[row, column] = _mean_of_samples(winner, row, column, tables[1], surface)
-    channels = colour.view(np.uint8).reshape(height, width, 4)
-    rgb = np.ascontiguousarray(channels[..., :3])
-    if stroke is not None:
-        _outline(rgb, channels[..., 3], depth, count > 0, stroke)
-    alpha = cv2.LUT(count, _ALPHA)
-    partial = np.nonzero((count > 0) & (count < 4))
-    rgb[partial] = (rgb[partial] * alpha[partial][:, None].astype(np.uint16) + 127) // 255
-    return rgb, alpha
+    rgba = colour.view(np.uint8).reshape(height, width, 4)
+    if stroke is not None and near.any():
+        _outline(rgba, depth, near, count > 0, stroke)
+    rgba[..., 3] = cv2.LUT(count, _ALPHA)
+    row, column = np.nonzero((count > 0) & (count < 4))
+    partial = rgba[row, column].astype(np.uint16)
+    rgba[row, column, :3] = (partial[:, :3] * partial[:, 3:] + 127) // 255
+    return rgba
 
 
-def _edges(depth: NDArray, step_m: float) -> NDArray:
-    """(h, w) bool: pixels beside which the depth jumps."""
-    edge = np.zeros(depth.shape, bool)
-    jump = np.abs(depth[:, 1:] - depth[:, :-1]) > step_m
-    edge[:, 1:] |= jump
-    edge[:, :-1] |= jump
-    jump = np.abs(depth[1:] - depth[:-1]) > step_m
-    edge[1:] |= jump
-    edge[:-1] |= jump
-    return edge
+def _edges(depth: NDArray, step_m: float) -> tuple[NDArray, NDArray]:
+    """Pixels beside which the depth jumps, each (h, w) bool: those in front of the jump, and those behind it."""
+    near, far = np.zeros(depth.shape, bool), np.zeros(depth.shape, bool)
+    for before, after in ((np.s_[:, :-1], np.s_[:, 1:]), (np.s_[:-1], np.s_[1:])):
+        step = depth[after] - depth[before]
+        down, up = step > step_m, step < -step_m
+        near[before] |= down
+        far[after] |= down
+        near[after] |= up
+        far[before] |= up
+    return near, far
 
 
 def _attribute_planes(triangles: Triangles, surface: Surface) -> tuple[NDArray, NDArray]:
@@ -161,32 +162,18 @@ def _mean_of_samples(winner: NDArray, row: NDArray, column: NDArray, table: NDAr
     return ((total + num // 2) // np.maximum(num, 1)).astype(np.uint8).view(np.uint32).reshape(-1)
 
 
-def _outline(rgb: NDArray, drawn: NDArray, depth: NDArray, covered: NDArray, stroke: Stroke) -> None:
-    """Draw strokes along depth steps, on the near side, where the drawing does not show its own."""
-    edge = _near_edges(depth, stroke.step_m)
-    if not edge.any():
-        return
+def _outline(rgba: NDArray, depth: NDArray, edge: NDArray, covered: NDArray, stroke: Stroke) -> None:
+    """Draw strokes along edges, on the near side, where the drawing does not show its own (fourth channel)."""
     distance, nearest = cv2.distanceTransformWithLabels(
-        (~edge).astype(np.uint8), cv2.DIST_L2, 5, labelType=cv2.DIST_LABEL_PIXEL
+        (~edge).view(np.uint8), cv2.DIST_L2, 5, labelType=cv2.DIST_LABEL_PIXEL
     )
     pixel = np.flatnonzero((distance < stroke.width_px) & covered)
     # What lies behind the edge is not outlined; pixels less than half covered have no depth and go with the edge.
     edge_depth = depth[edge][np.asarray(nearest, np.int64).reshape(-1)[pixel] - 1]
     own_depth = depth.reshape(-1)[pixel]
     pixel = pixel[(own_depth - edge_depth < stroke.step_m) | (own_depth >= _FAR_M)]
-    strength = np.clip(stroke.width_px - distance.reshape(-1)[pixel], 0, 1) * (1 - drawn.reshape(-1)[pixel] / 255.0)
-    flat = rgb.reshape(-1, 3)  # a view: rgb is contiguous
-    line = np.array(stroke.rgb, np.float32)
-    flat[pixel] = flat[pixel] + (line - flat[pixel]) * strength[:, None] + 0.5
-
-
-def _near_edges(depth: NDArray, step_m: float) -> NDArray:
-    """(h, w) bool: pixels with a neighbour much farther away."""
-    edge = np.zeros(depth.shape, bool)
-    step = depth[:, 1:] - depth[:, :-1]
-    edge[:, :-1] |= step > step_m
-    edge[:, 1:] |= step < -step_m
-    step = depth[1:] - depth[:-1]
-    edge[:-1] |= step > step_m
-    edge[1:] |= step < -step_m
-    return edge
+    flat = rgba.reshape(-1, 4)  # a view: rgba is contiguous
+    colour = flat[pixel].astype(np.float32)
+    strength = np.clip(stroke.width_px - distance.reshape(-1)[pixel], 0, 1) * (1 - colour[:, 3] / 255)
+    colour[:, :3] += (np.array(stroke.rgb, np.float32) - colour[:, :3]) * strength[:, None]
+    flat[pixel] = np.rint(colour).astype(np.uint8)

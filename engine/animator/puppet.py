@@ -96,7 +96,7 @@ class PuppetAnimator:
         pixels_per_height = self._pixels_per_height(K, z)
         stroke = self._stroke(pixels_per_height)
         box = self._box(points, z, 2 + (stroke.width_px if stroke else 0.0))
-        rgb = alpha = None
+        rgba = np.zeros((0, 0, 4), np.uint8)
         if box is not None:
             x0, y0, x1, y1 = box
             front, fill = self._textures.at(pixels_per_height)
@@ -108,9 +108,8 @@ class PuppetAnimator:
                 front=front,
                 fill=fill,
             )
-            rgb, alpha = paint(surface, (y1 - y0, x1 - x0), stroke)
-            rgb, alpha = record(rgb, alpha, self._light, frame_idx)
-        return self._patch(box, rgb, alpha, self._ground_shadow(vertices, K, world_to_cam))
+            rgba = record(paint(surface, (y1 - y0, x1 - x0), stroke), self._light, frame_idx)
+        return _patch(box, rgba, self._ground_shadow(vertices, K, world_to_cam))
 
     def _pixels_per_height(self, K: NDArray, z: NDArray) -> float:
         return float(K[1, 1] * self.posed.height_m / max(float(np.median(z)), 0.05))
@@ -158,27 +157,21 @@ class PuppetAnimator:
         shadow, place = ground_shadow(vertices[:, self._shadow_idx], self.posed.standing_m, self._light.direction)
         return project_ground(np.minimum(shadow * self._shadow, 1), place, K, world_to_cam, self.size)
 
-    def _patch(
-        self,
-        box: tuple[int, int, int, int] | None,
-        rgb: NDArray | None,
-        alpha: NDArray | None,
-        shadow: tuple[int, int, NDArray],
-    ) -> Patch:
-        """Put figure and shadow into one crop."""
-        sx, sy, dark = shadow
-        boxes = [box] if box is not None else []
-        if dark.size:
-            boxes.append((sx, sy, sx + dark.shape[1], sy + dark.shape[0]))
-        if not boxes:
-            return Patch(0, 0, np.zeros((1, 1, 4), np.uint8), np.zeros((1, 1), np.uint8))
-        x0, y0 = min(b[0] for b in boxes), min(b[1] for b in boxes)
-        x1, y1 = max(b[2] for b in boxes), max(b[3] for b in boxes)
-        rgba = np.zeros((y1 - y0, x1 - x0, 4), np.uint8)
-        shade = np.zeros((y1 - y0, x1 - x0), np.uint8)
-        if box is not None and rgb is not None and alpha is not None:
-            window = rgba[box[1] - y0 : box[3] - y0, box[0] - x0 : box[2] - x0]
-            window[..., :3], window[..., 3] = rgb, alpha
-        if dark.size:
-            shade[sy - y0 : sy - y0 + dark.shape[0], sx - x0 : sx - x0 + dark.shape[1]] = dark
-        return Patch(x0, y0, rgba, shade)
+
+def _patch(box: tuple[int, int, int, int] | None, figure: NDArray, shadow: tuple[int, int, NDArray]) -> Patch:
+    """Put figure and shadow into one crop."""
+    sx, sy, dark = shadow
+    boxes = [box] if box is not None else []
+    if dark.size:
+        boxes.append((sx, sy, sx + dark.shape[1], sy + dark.shape[0]))
+    if not boxes:
+        return Patch(0, 0, np.zeros((1, 1, 4), np.uint8), np.zeros((1, 1), np.uint8))
+    x0, y0 = min(b[0] for b in boxes), min(b[1] for b in boxes)
+    x1, y1 = max(b[2] for b in boxes), max(b[3] for b in boxes)
+    rgba = np.zeros((y1 - y0, x1 - x0, 4), np.uint8)
+    shade = np.zeros((y1 - y0, x1 - x0), np.uint8)
+    if box is not None:
+        rgba[box[1] - y0 : box[3] - y0, box[0] - x0 : box[2] - x0] = figure
+    if dark.size:
+        shade[sy - y0 : sy - y0 + dark.shape[0], sx - x0 : sx - x0 + dark.shape[1]] = dark
+    return Patch(x0, y0, rgba, shade)
