@@ -2,8 +2,8 @@
 
 Nothing is measured here but the person: a body of 1.7 m that is h pixels tall stands f * 1.7 / h metres away. The rest
 is a prior: a level ground under the feet that rises to a horizon, a far backdrop above it, the person as a flat board
-with a slight bulge, occluders a little nearer than the person. It orders the layers (backdrop, ground, person, occluder)
-and gives a lift for a parallax effect; it knows nothing of walls, trees or furniture.
+with a slight bulge, occluders a little nearer than the person. It orders the layers (backdrop, ground, person,
+occluder) and gives a lift for a parallax effect; it knows nothing of walls, trees or furniture.
 """
 
 from collections.abc import Iterator
@@ -104,7 +104,7 @@ def _smooth(values: NDArray, weights: NDArray) -> NDArray:
 
 
 def _ground(half: Size, size: Size, foot_row: float, distance_m: float) -> NDArray:
-    """(h,) float32 inverse depth of a level ground, row by row: the person's at its feet, the backdrop at the horizon."""
+    """(h,) float32 inverse depth of a level ground, row by row: the person's at its feet, the backdrop's above."""
     # A camera at eye height sees the ground at distance d this many rows below the horizon: f * eye / d.
     below_px = _FOCAL * max(size) * _EYE_M / distance_m
     horizon = foot_row - below_px

@@ -1,12 +1,13 @@
 """Find a compact thing that moves (a ball) where it is free, and follow it to where it covers the body.
 
-What it looks like is learned from the frames in which it is clear of the person: size, shape, colours. Then every frame
-gets a map of "looks like it, not like the body and not like the plate"; its disc-shaped peaks are candidates, and the
-cheapest path through the candidates of all frames is the track. A thing never seen free of the body is not found.
+What it looks like (size, colours) is learned from the frames in which it is clear of the person, or, if it never is,
+from circles of one size and look that wander over the body. Then every frame gets a map of "looks like it, not like the
+body and not like the plate"; its disc-shaped peaks are candidates, and the cheapest path through the candidates of all
+frames is the track. What never leaves the body and is not round is missed.
 """
 
 import itertools
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import cv2
 import numpy as np
@@ -20,6 +21,8 @@ _MIN_TRACK_SCORE = 0.7
 """Mean over the frames of a track; the football of a real clip has 0.85, chance finds have 0.1 to 0.6."""
 _MIN_SCORE = 0.30
 """Disc minus ring of the likelihood map; a clean disc scores about 0.8, half a disc 0.4."""
+_CIRCLE_BONUS = 0.25
+"""What a whole outline adds to the score; a patterned ball has less of it from its colours."""
 _ABSENT_COST = 0.62
 """Per frame without the thing; a candidate costs 1 - score."""
 _MOVE_COST = 0.05
@@ -67,7 +70,9 @@ class Thing:
     like: NDArray
     """(_BINS**3,) float32, 0 ... 1: how much a colour is the thing's and not the body's."""
     frames: tuple[int, ...]
-    """Where it was seen free."""
+    """Where it was seen free, or as a whole circle."""
+    circles: dict[int, NDArray] = field(default_factory=dict)
+    """Per frame, (K, 2) float: centres of circles of its size and look, small pixels."""
 
 
 @dataclass(frozen=True)
@@ -113,6 +118,88 @@ def find_blobs(view: View, frame_idx: int, threshold: float) -> list[Blob]:
             )
         )
     return blobs
+
+
+def find_circles(view: View, frame_idx: int, body_px: float) -> list[Blob]:
+    """List circles on the person that may be a ball; heads and printed spots are among them.
+
+    Args:
+        view: the frame.
+        frame_idx: its index.
+        body_px: height of the person, small pixels; a ball has 3 to 9 % of that as its radius.
+
+    Source: Hough circles on gradients; cv2's HOUGH_GRADIENT_ALT, which asks how much of the circle is there.
+    """
+    if not view.human.any():
+        return []
+    gray = cv2.cvtColor(view.rgb, cv2.COLOR_RGB2GRAY)
+    found = cv2.HoughCircles(
+        gray,
+        cv2.HOUGH_GRADIENT_ALT,
+        1.5,
+        0.06 * body_px,
+        None,
+        200,
+        0.7,
+        max(4, int(0.03 * body_px)),
+        int(0.09 * body_px),
+    )
+    blobs = []
+    rows, cols = np.mgrid[: gray.shape[0], : gray.shape[1]]
+    for x, y, radius in [] if found is None else found.reshape(-1, found.shape[-1])[:, :3]:
+        disc = np.hypot(cols - x, rows - y) < 0.92 * radius
+        if not disc.any() or (view.human[disc] > 127).mean() < 0.25:
+            continue
+        inside = view.rgb[disc]
+        counts = np.bincount(_bin(inside), minlength=_BINS**3).astype(np.float32)
+        centre = view.x0 + float(x) + 0.5, view.y0 + float(y) + 0.5
+        blobs.append(Blob(frame_idx, *centre, float(np.pi * radius**2), inside.mean(0).astype(np.float32), counts))
+    return blobs
+
+
+def learn_ball(circles: list[Blob], bodies: dict[int, NDArray], hips: NDArray, num_frames: int) -> list[Thing]:
+    """Guess which circles seen on the body are a ball.
+
+    Args:
+        circles: of all frames, see `find_circles`.
+        bodies: per frame with circles, the body's colour histogram (the circle's own colours are taken out).
+        hips: (T, 2) float, small pixels: where the body is.
+        num_frames: of the clip.
+
+    Returns:
+        Up to five guesses: circles of one size and look, in an eighth of the frames, that wander over the body by more
+        than twice their diameter. A head keeps its place on the body.
+    """
+    least = max(8, num_frames // 8)
+    if len(circles) < least:
+        return []
+    circles = circles[:: max(1, len(circles) // 2000)]
+    areas = np.log([circle.area for circle in circles])
+    looks = np.array([_coarse(circle.histogram) for circle in circles])
+    places = np.array([[circle.x, circle.y] for circle in circles]) - hips[[circle.frame_idx for circle in circles]]
+    alike = np.abs(areas[:, None] - areas) < 0.3
+    for idx, look in enumerate(looks):
+        alike[idx] &= np.minimum(look, looks).sum(1) > 0.6
+    things: list[Thing] = []
+    used = np.zeros(len(circles), bool)
+    for best in np.argsort(-alike.sum(1), kind="stable")[:: max(1, len(circles) // 60)]:
+        group = np.flatnonzero(alike[best])
+        if used[group].mean() > 0.5 or len(things) == 5:
+            continue
+        frames = sorted({circles[i].frame_idx for i in group})
+        radius = float(np.sqrt(np.median([circles[i].area for i in group]) / np.pi))
+        spread = np.quantile(places[group], 0.9, axis=0) - np.quantile(places[group], 0.1, axis=0)
+        still = np.linalg.norm(places[group] - np.median(places[group], axis=0), axis=1) < 1.5 * radius
+        if len(frames) >= least and np.hypot(*spread) > 4 * radius and still.mean() < 0.5:
+            own = np.sum([circles[i].histogram for i in group], axis=0)
+            body = np.sum([bodies[idx] for idx in frames], axis=0)
+            rings = {
+                idx: np.array([[circles[i].x, circles[i].y] for i in group if circles[i].frame_idx == idx])
+                for idx in frames
+            }
+            things.append(Thing(radius, _likelihood(own, np.maximum(body - own, 0)), tuple(frames), rings))
+            used[group] = True
+    return things
 
 
 def body_histogram(view: View) -> NDArray:
@@ -162,7 +249,7 @@ def likelihood_map(thing: Thing, rgb: NDArray, away: NDArray, threshold: float) 
     return like * gate
 
 
-def find_candidates(thing: Thing, view: View, threshold: float) -> NDArray:
+def find_candidates(thing: Thing, view: View, frame_idx: int, threshold: float) -> NDArray:
     """(K, 3) float32: x, y (small pixels of the frame) and score of the places where the thing may be."""
     like = likelihood_map(thing, view.rgb, view.away, threshold)
     kernel = disc_kernel(thing.radius)
@@ -173,7 +260,19 @@ def find_candidates(thing: Thing, view: View, threshold: float) -> NDArray:
     ys, xs = ys[order], xs[order]
     fine = [_peak(score, x, y) for x, y in zip(xs, ys)]
     found = [[view.x0 + x + 0.5, view.y0 + y + 0.5, score[j, i]] for (x, y), i, j in zip(fine, xs, ys)]
-    return np.array(found, np.float32).reshape(-1, 3)
+    table = np.array(found, np.float32).reshape(-1, 3)
+    return _add_circles(table, thing, view, score, frame_idx)
+
+
+def _add_circles(table: NDArray, thing: Thing, view: View, score: NDArray, frame_idx: int) -> NDArray:
+    """Believe candidates more that are whole circles, and add the circles that are no peaks."""
+    for x, y in thing.circles.get(frame_idx, ()):
+        near = np.hypot(table[:, 0] - x, table[:, 1] - y) < 0.35 * thing.radius
+        row = int(np.clip(y - view.y0 - 0.5, 0, score.shape[0] - 1))
+        col = int(np.clip(x - view.x0 - 0.5, 0, score.shape[1] - 1))
+        value = max([float(score[row, col]), *table[near, 2].tolist()]) + _CIRCLE_BONUS
+        table = np.vstack([table[~near], np.array([[x, y, min(value, 1.0)]], np.float32)])
+    return table.astype(np.float32)
 
 
 def follow(thing: Thing, candidates: list[NDArray]) -> Path:
@@ -240,6 +339,12 @@ def disc_kernel(radius: float) -> NDArray:
     disc = np.clip(radius + 0.5 - far, 0, 1)
     ring = np.clip(far - radius * 1.12 + 0.5, 0, 1) * np.clip(radius * 1.5 + 0.5 - far, 0, 1)
     return (disc / disc.sum() - 0.6 * ring / ring.sum()).astype(np.float32)
+
+
+def _coarse(histogram: NDArray) -> NDArray:
+    """(64,) float32 that sum to 1: the same counts in four steps per channel."""
+    cube = histogram.reshape((4, _BINS // 4) * 3).sum((1, 3, 5)).ravel()
+    return (cube / max(float(cube.sum()), 1.0)).astype(np.float32)
 
 
 def _likelihood(thing: NDArray, body: NDArray) -> NDArray:

@@ -19,8 +19,8 @@ from engine.layers.plate import Plate, build_plate, surroundings
 from engine.types import BackgroundMotion, Chunks, FrameSource, Landmarks, Progress, Tracks, quiet
 
 CHUNK = 64
-_LONG_SIDE = 480
-"""Things are looked for in pictures whose longer side is at most this."""
+_BODY_PX = 240
+"""Things are looked for in pictures in which the person is about this tall."""
 
 
 def find_occlusion(
@@ -52,33 +52,42 @@ def find_occlusion(
     if plate is None:
         plate = build_plate(clip, human_mask, motion, chunks=chunks)
     total = 2 * clip.num_frames
-    folders = _save_views(clip, human_mask, plate, chunks, lambda done: progress(done, total))
-    found = _track_things(folders, plate, clip.num_frames)
-    scale = _scale(clip.size)
+    step = _step(tracks)
+    folders = _save_views(clip, human_mask, plate, step, chunks, lambda done: progress(done, total))
+    found = _track_things(folders, plate, landmarks.image_px[:, 23:25].mean(1) / step, _body_px(tracks) / step)
     for idx, rgb in enumerate(clip.read()):
         mask = np.zeros(clip.size, np.uint8)
         for thing, path in found:
-            _draw_thing(mask, rgb, plate, idx, thing, path, scale)
+            _draw_thing(mask, rgb, plate, idx, thing, path, 1 / step)
         yield mask
         progress(clip.num_frames + idx + 1, total)
 
 
-def _scale(size: tuple[int, ...]) -> float:
-    """One over a whole number: such pictures are shrunk fast."""
-    return 1.0 / max(1, -(-max(size) // _LONG_SIDE))
+def _step(tracks: Tracks) -> int:
+    """Pixels per small pixel; a whole number, by which pictures are shrunk fast."""
+    return max(1, round(_body_px(tracks) / _BODY_PX))
+
+
+def _body_px(tracks: Tracks) -> float:
+    """Typical height of the person's box, pixels."""
+    seen = tracks.box_px[tracks.score > 0]
+    boxes = seen if len(seen) else tracks.box_px
+    return float(np.median(boxes[:, 3] - boxes[:, 1])) if len(boxes) else float(_BODY_PX)
 
 
 # --- small views -----------------------------------------------------------------------------------------------------
 
 
-def _save_views(clip: FrameSource, mask: FrameSource, plate: Plate, chunks: Chunks, progress) -> list[FilePath]:
+def _save_views(
+    clip: FrameSource, mask: FrameSource, plate: Plate, step: int, chunks: Chunks, progress
+) -> list[FilePath]:
     folders = []
     for start in range(0, clip.num_frames, CHUNK):
         stop = min(start + CHUNK, clip.num_frames)
         name = f"views-{start:06d}-{stop - 1:06d}"
         if chunks.get(name) is None:
             views = [
-                _view(plate, idx, rgb, human)
+                _view(plate, idx, rgb, human, step)
                 for idx, (rgb, human) in enumerate(zip(clip.read(start, stop), mask.read(start, stop)), start)
             ]
             with chunks.make(name) as part:
@@ -90,14 +99,12 @@ def _save_views(clip: FrameSource, mask: FrameSource, plate: Plate, chunks: Chun
     return folders
 
 
-def _view(plate: Plate, idx: int, rgb: NDArray, human: NDArray) -> mo.View:
+def _view(plate: Plate, idx: int, rgb: NDArray, human: NDArray, step: int) -> mo.View:
     """Shrink the surroundings of the person and compare them with the plate."""
-    scale = _scale(human.shape)
     x, y, width, height = cv2.boundingRect(human[::2, ::2])
     if width == 0:
         empty = np.zeros((2, 2), np.uint8)
         return mo.View(0, 0, np.zeros((2, 2, 3), np.uint8), empty, empty)
-    step = round(1 / scale)
     x0, y0, x1, y1 = (value // step for value in surroundings(2 * np.array([x, y, x + width, y + height]), human.shape))
     box = x0 * step, y0 * step, x1 * step, y1 * step
     size = (x1 - x0, y1 - y0)
@@ -138,22 +145,38 @@ def _threshold(plate: Plate, idx: int) -> float:
     return 18 + 4 * plate.noise(idx)
 
 
-def _track_things(folders: list[FilePath], plate: Plate, num_frames: int) -> list[tuple[mo.Thing, mo.Path]]:
+def _track_things(
+    folders: list[FilePath], plate: Plate, hips: NDArray, body_px: float
+) -> list[tuple[mo.Thing, mo.Path]]:
     blobs: list[mo.Blob] = []
+    circles: list[mo.Blob] = []
     bodies = {}
-    for idx, view in enumerate(view for folder in folders for view in _read_views(folder)):
-        new = mo.find_blobs(view, idx, _threshold(plate, idx))
-        if new:
+    for idx, view in enumerate(_all_views(folders)):
+        new, rings = mo.find_blobs(view, idx, _threshold(plate, idx)), mo.find_circles(view, idx, body_px)
+        if new or rings:
             bodies[idx] = mo.body_histogram(view)
         blobs += new
-    things = mo.learn_things(blobs, bodies, num_frames)
+        circles += rings
+    found = _follow(mo.learn_things(blobs, bodies, len(hips)), folders, plate)
+    if found:
+        return found
+    balls = _follow(mo.learn_ball(circles, bodies, hips, len(hips)), folders, plate)
+    # One ball, not five: the guess whose track is the surest.
+    return sorted(balls, key=lambda ball: -float(ball[1].score.sum()))[:1]
+
+
+def _follow(things: list[mo.Thing], folders: list[FilePath], plate: Plate) -> list[tuple[mo.Thing, mo.Path]]:
+    """Track things through all frames and keep those whose track is sure."""
     candidates: list[list[NDArray]] = [[] for _ in things]
-    if things:
-        for idx, view in enumerate(view for folder in folders for view in _read_views(folder)):
-            for table, thing in zip(candidates, things):
-                table.append(mo.find_candidates(thing, view, _threshold(plate, idx)))
+    for idx, view in enumerate(_all_views(folders) if things else ()):
+        for table, thing in zip(candidates, things):
+            table.append(mo.find_candidates(thing, view, idx, _threshold(plate, idx)))
     paths = [mo.bridge(mo.follow(thing, table), thing) for thing, table in zip(things, candidates)]
     return [(thing, path) for thing, path in zip(things, paths) if mo.is_sure(path)]
+
+
+def _all_views(folders: list[FilePath]) -> Iterator[mo.View]:
+    return (view for folder in folders for view in _read_views(folder))
 
 
 # --- full size -------------------------------------------------------------------------------------------------------
@@ -219,13 +242,12 @@ def _disc(size: tuple[int, ...], x: float, y: float, radius: float, blur: NDArra
 
 
 def _solid(like: NDArray, shape: NDArray) -> NDArray:
-    """(h, w) float32: where the thing is seen, without the holes its pattern leaves."""
-    sure = (like > 0.35).astype(np.uint8)
-    size = 2 * max(1, int(np.sqrt(shape.sum()) / 9)) + 1
-    closed = cv2.morphologyEx(sure, cv2.MORPH_CLOSE, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (size, size)))
-    outline, _ = cv2.findContours(closed * (shape > 0.5).astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
-    if not outline:
+    """(h, w) float32: where the thing is seen, without the holes and dents its pattern leaves: a convex outline."""
+    sure = ((like > 0.35) & (shape > 0.5)).astype(np.uint8)
+    sure = cv2.morphologyEx(sure, cv2.MORPH_OPEN, np.ones((3, 3), np.uint8))
+    points = cv2.findNonZero(sure)
+    if points is None:
         return np.zeros(like.shape, np.float32)
     filled = np.zeros(like.shape, np.uint8)
-    cv2.drawContours(filled, [max(outline, key=cv2.contourArea)], -1, 255, cv2.FILLED)
-    return cv2.blur(filled, (3, 3)).astype(np.float32) / 255
+    cv2.fillConvexPoly(filled, cv2.convexHull(points), 255)
+    return cv2.blur(cv2.dilate(filled, np.ones((3, 3), np.uint8)), (3, 3)).astype(np.float32) / 255
