@@ -12,6 +12,7 @@ from engine.raster.triangles import SUBPIXEL, Triangles
 from engine.types import Size
 
 _HALF = SUBPIXEL // 2
+_BLOCK = 1024
 
 
 def cover(triangles: Triangles, size: Size) -> NDArray:
@@ -33,18 +34,19 @@ def cover(triangles: Triangles, size: Size) -> NDArray:
     depth_plane = triangles.planes[:, 0]
     at_corners = _value(depth_plane[:, None], triangles.x / SUBPIXEL, triangles.y / SUBPIXEL)
     order = np.argsort(at_corners.sum(1), kind="stable").astype(np.int32)
-    tri, row, x0, x1 = _runs(triangles, order, height, width)
-    length = x1 - x0
-    total = int(length.sum())
-    if total == 0:
-        return flat.reshape(height, width)
-    offset = row * width + x0 - (np.cumsum(length) - length)
-    pixel = np.arange(total) + np.repeat(offset, length)
-    owner = np.repeat(tri, length)
-    flat[pixel] = owner  # of repeated indices numpy keeps the last
     margin = 1e-9 * np.abs(at_corners).max(initial=0.0)  # far above rounding, far below any difference that matters
     span_of_depth = (at_corners.min(1) - margin, at_corners.max(1) + margin)
-    _settle(flat, pixel, owner, planes=depth_plane, span_of_depth=span_of_depth, width=width)
+    for start in range(0, len(order), _BLOCK):  # what a block touches stays in cache
+        tri, row, x0, x1 = _runs(triangles, order[start : start + _BLOCK], height, width)
+        length = x1 - x0
+        offset = row * width + x0 - (np.cumsum(length) - length)
+        pixel = np.arange(int(length.sum())) + np.repeat(offset, length)
+        owner = np.repeat(tri, length)
+        before = flat[pixel]
+        flat[pixel] = owner  # of repeated indices numpy keeps the last
+        hidden, lost = np.flatnonzero(before >= 0), np.flatnonzero(flat[pixel] != owner)
+        pixel, rival = np.concatenate([pixel[hidden], pixel[lost]]), np.concatenate([before[hidden], owner[lost]])
+        _settle(flat, pixel, rival, planes=depth_plane, span_of_depth=span_of_depth, width=width)
     return flat.reshape(height, width)
 
 
@@ -80,25 +82,23 @@ def _crossing(x: NDArray, y: NDArray, a: int, b: int) -> NDArray:
 def _settle(
     flat: NDArray,
     pixel: NDArray,
-    owner: NDArray,
+    rival: NDArray,
     *,
     planes: NDArray,
     span_of_depth: tuple[NDArray, NDArray],
     width: int,
 ) -> None:
-    """Give pixels to triangles that are nearer than the one written last."""
+    """Give pixels to triangles that are nearer than the one that was written."""
     winner = flat[pixel]
-    lost = np.flatnonzero(winner != owner)
-    owner, winner = owner[lost], winner[lost]
     low, high = span_of_depth
-    close = high[owner] >= low[winner]  # most are farther as a whole
-    pixel, owner, winner = pixel[lost[close]], owner[close], winner[close]
+    close = np.flatnonzero((high[rival] >= low[winner]) & (rival != winner))  # most are farther as a whole
+    pixel, rival, winner = pixel[close], rival[close], winner[close]
     x, y = pixel % width + 0.5, pixel // width + 0.5
-    mine, theirs = (_value(planes[idx], x, y) for idx in (owner, winner))
-    nearer = (mine > theirs) | ((mine == theirs) & (owner < winner))
-    pixel, owner, mine = pixel[nearer], owner[nearer], mine[nearer]
-    order = np.lexsort((-owner, mine))
-    flat[pixel[order]] = owner[order]
+    mine, theirs = (_value(planes[idx], x, y) for idx in (rival, winner))
+    nearer = (mine > theirs) | ((mine == theirs) & (rival < winner))
+    pixel, rival, mine = pixel[nearer], rival[nearer], mine[nearer]
+    order = np.lexsort((-rival, mine))
+    flat[pixel[order]] = rival[order]
 
 
 def _value(plane: NDArray, x: NDArray, y: NDArray) -> NDArray:
