@@ -272,7 +272,7 @@ def _largest(share: NDArray) -> NDArray:
         return share
     areas = stats[1:, cv2.CC_STAT_AREA]
     keep = np.concatenate([[True], areas > max(0.04 * areas.max(), 12)])
-    out = np.where(keep[np.asarray(labels)], share, np.minimum(share, 0.2))
+    out = np.where(np.take(keep, np.asarray(labels, np.int64)), share, np.minimum(share, 0.2))
     count, labels, stats, _ = cv2.connectedComponentsWithStats((out <= 0.5).astype(np.uint8))
     holes = np.concatenate([[False], stats[1:, cv2.CC_STAT_AREA] < 0.004 * areas.max()])
-    return np.where(holes[np.asarray(labels)], 0.9, out)
+    return np.where(np.take(holes, np.asarray(labels, np.int64)), 0.9, out)

@@ -68,12 +68,52 @@ def join(table: Table, num_frames: int) -> list[NDArray]:
             joined.append(entries)
         else:
             joined[best] = np.concatenate([joined[best], entries])
+    joined = _uncross(table, joined)
     least = min(MIN_FRAMES, max(1, num_frames // 4))
     return [
         entries
         for entries in joined
         if (len(entries) >= least or len(entries) >= MIN_SHARE * num_frames) and _is_person(table, entries)
     ]
+
+
+def _uncross(table: Table, groups: list[NDArray]) -> list[NDArray]:
+    """Undo exchanges of two people who met.
+
+    When one walks in front of another, the tracker may go on with the wrong one and find the other later. If the
+    colours before and after fit clearly better crosswise, they are put together crosswise.
+    """
+    groups = [group[np.argsort(table.frame[group], kind="stable")] for group in groups]
+    for b in range(len(groups)):
+        frames = table.frame[groups[b]]
+        for gap in np.flatnonzero(np.diff(frames) > 1)[::-1]:
+            lost, found = int(frames[gap]), int(frames[gap + 1])
+            for a in range(len(groups)):
+                if a != b and _is_crossed(table, groups[a], groups[b], lost, found):
+                    cut_a, cut_b = (int(np.sum(table.frame[groups[k]] <= lost)) for k in (a, b))
+                    one, other = groups[a], groups[b]
+                    groups[a] = np.concatenate([one[:cut_a], other[cut_b:]])
+                    groups[b] = np.concatenate([other[:cut_b], one[cut_a:]])
+                    break
+    return groups
+
+
+def _is_crossed(table: Table, kept: NDArray, lost_one: NDArray, lost: int, found: int) -> bool:
+    """Tell whether `lost_one`, away between two frames, and `kept`, who was there all the time, are exchanged."""
+    looks, last = [], []
+    for entries in (kept, lost_one):
+        frames = table.frame[entries]
+        before, after = entries[frames <= lost][-24:], entries[frames >= found][:24]
+        if len(before) < 5 or len(after) < 5:
+            return False
+        looks.append([table.look[before].mean(0), table.look[after].mean(0)])
+        last.append(table.box[before[-1]])
+    height = max(box[3] - box[1] for box in last)
+    centers = [(box[:2] + box[2:]) / 2 for box in last]
+    if np.hypot(*(centers[0] - centers[1])) > 0.8 * height:
+        return False
+    stay, swap = (sum(1 - float(np.sqrt(looks[k][0] * looks[k ^ x][1]).sum()) for k in (0, 1)) for x in (0, 1))
+    return stay > swap + 0.06
 
 
 def _is_person(table: Table, entries: NDArray) -> bool:

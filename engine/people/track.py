@@ -12,10 +12,10 @@ from engine.people.roi import Roi, at_indices
 
 MAX_PEOPLE = 6
 """People followed at once; the largest ones."""
-SEARCH_EVERY = 16
-"""Frames between two looks for newcomers while someone is followed."""
-SEARCH_WIDE_EVERY = 64
-"""Frames between two looks for small newcomers (on tiles)."""
+SEARCH_EVERY = (6, 12, 60)
+"""Frames between two looks for newcomers while someone is followed: on the whole frame, on tiles, on small tiles."""
+SEARCH_EVERY_ALONE = (1, 2, 8)
+"""The same while nobody is followed."""
 FORGET_AFTER = 72
 """Frames after which a lost person is not waited for any more; at most twice as long as they were seen."""
 MIN_SIDE = 48.0
@@ -34,7 +34,9 @@ class Track:
     roi: Roi
     """Where to look next."""
     box_px: NDArray
-    """(4,) where they were seen last."""
+    """(4,) float32: where they were seen last."""
+    points_px: NDArray
+    """(33, 2) float32: their landmarks there."""
     look: NDArray
     """(72,) float32: colours of the torso, a histogram."""
     missed: int = 0
@@ -75,10 +77,7 @@ class Tracker:
         if cut:
             for track in self._tracks:
                 track.missed = FORGET_AFTER + 1
-        seen: list[Sighting] = []
-        for track in self._tracks:
-            if track.missed == 0:
-                self._follow(track, frame_idx, rgb, seen)
+        seen = self._follow(frame_idx, rgb)
         where = self._where_to_search(frame_idx, rgb, cut)
         if where:
             self._search(where, frame_idx, rgb, seen)
@@ -95,17 +94,26 @@ class Tracker:
         self._thumb = thumb
         return alike < CUT
 
-    def _follow(self, track: Track, frame_idx: int, rgb: NDArray, seen: list[Sighting]) -> None:
-        pose = self._landmarker.find(rgb, track.roi)
-        if pose.score <= MIN_PRESENCE or not is_sound(pose, rgb):
-            return
-        if any(is_same(pose, other.pose) for other in seen):
-            return  # two tracks on one person: the older one keeps them
-        seen.append(self._see(track, frame_idx, rgb, pose))
+    def _follow(self, frame_idx: int, rgb: NDArray) -> list[Sighting]:
+        """Look where everybody should be; where two meet on one body, it is whose it was: who moved less."""
+        found: list[tuple[float, Track, Pose]] = []
+        for track in self._tracks:
+            if track.missed:
+                continue
+            pose = self._landmarker.find(rgb, track.roi)
+            if pose.score > MIN_PRESENCE and is_sound(pose, rgb):
+                moved = float(np.median(np.hypot(*(pose.image_px - track.points_px).T))) / pose.roi.side
+                found.append((moved, track, pose))
+        seen: list[Sighting] = []
+        for _, track, pose in sorted(found, key=lambda entry: (entry[0], entry[1].track_id)):
+            if not any(is_same(pose, other.pose) for other in seen):
+                seen.append(self._see(track, frame_idx, rgb, pose))
+        return sorted(seen, key=lambda sighting: sighting.track_id)
 
     def _see(self, track: Track, frame_idx: int, rgb: NDArray, pose: Pose) -> Sighting:
         track.roi, track.smooth = align_step(None if track.missed else track.smooth, pose)
-        track.box_px, track.missed, track.hits = pose.box_px, 0, track.hits + 1
+        track.box_px, track.points_px = pose.box_px, pose.image_px
+        track.missed, track.hits = 0, track.hits + 1
         look = torso_colors(rgb, pose)
         track.look = look if not track.look.any() else (0.9 * track.look + 0.1 * look).astype(np.float32)
         return Sighting(frame_idx, track.track_id, pose, look)
@@ -115,12 +123,9 @@ class Tracker:
         lost = [track for track in self._tracks if track.missed]
         alone = all(track.missed for track in self._tracks)
         where: list[Tile] = []
-        if alone or cut or frame_idx % SEARCH_EVERY == 0:
-            where += tiles(size, 0)
-        if cut or frame_idx % (2 if alone else SEARCH_EVERY) == 0:
-            where += tiles(size, 1)
-        if cut or frame_idx % (8 if alone else SEARCH_WIDE_EVERY) == 0:
-            where += tiles(size, 2)
+        for level, every in enumerate(SEARCH_EVERY_ALONE if alone else SEARCH_EVERY):
+            if cut or frame_idx % every == 0:
+                where += tiles(size, level)
         for track in lost:
             if track.missed <= 12 or frame_idx % 4 == 0:
                 where += _around(track, rgb)
@@ -141,7 +146,7 @@ class Tracker:
             if track is None:
                 if len(self._tracks) >= MAX_PEOPLE:
                     continue
-                track = Track(self._next_id, roi, pose.box_px, np.zeros(72, np.float32), missed=1)
+                track = Track(self._next_id, roi, pose.box_px, pose.image_px, np.zeros(72, np.float32), missed=1)
                 self._next_id += 1
                 self._tracks.append(track)
             seen.append(self._see(track, frame_idx, rgb, pose))
@@ -170,6 +175,7 @@ class Tracker:
             "state_ids": np.array([[t.track_id, t.missed, t.hits] for t in tracks], np.int64).reshape(-1, 3),
             "state_roi": np.array([track.roi.as_array() for track in tracks], np.float64).reshape(-1, 4),
             "state_box": np.array([track.box_px for track in tracks], np.float32).reshape(-1, 4),
+            "state_points": np.array([track.points_px for track in tracks], np.float32).reshape(-1, 33, 2),
             "state_look": np.array([track.look for track in tracks], np.float32).reshape(-1, 72),
             "state_smooth": np.array([track.smooth for track in tracks], np.float64).reshape(-1, 3, 2, 2),
             "state_thumb": self._thumb,
@@ -178,10 +184,10 @@ class Tracker:
 
     def restore(self, state: dict[str, NDArray]) -> None:
         """Go on from what `state` returned."""
-        rows = zip(*(state[f"state_{name}"] for name in ("ids", "roi", "box", "look", "smooth")))
+        rows = zip(*(state[f"state_{name}"] for name in ("ids", "roi", "box", "points", "look", "smooth")))
         self._tracks = [
-            Track(int(ids[0]), Roi.from_array(roi), box, look, int(ids[1]), int(ids[2]), smooth)
-            for ids, roi, box, look, smooth in rows
+            Track(int(ids[0]), Roi.from_array(roi), box, points, look, int(ids[1]), int(ids[2]), smooth)
+            for ids, roi, box, points, look, smooth in rows
         ]
         self._thumb = state["state_thumb"]
         self._next_id = int(state["state_next"])

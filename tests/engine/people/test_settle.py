@@ -114,3 +114,18 @@ def test_a_thing_read_as_a_person_is_dropped():
     table = made_up(range(30))
     thing = Table(**{**vars(table), "visibility": table.visibility * 0.5, "fill": table.fill * 0.5})
     assert join(thing, 30) == []
+
+
+def test_two_who_met_are_not_exchanged():
+    """One stays where they are, one comes, is lost behind the other, and the tracker goes on with the wrong one."""
+    stays, comes = made_up(range(20)), made_up(range(5, 20), track=1, shift=30, color=40)
+    wrong, found = made_up(range(20, 60), shift=20, color=40), made_up(range(40, 60), track=2)
+    parts = (stays, comes, wrong, found)
+    for part in parts:
+        part.look[:] *= 0.2  # both wear much the same
+        part.look[:, 0] = 0.8
+    table = Table(**{name: np.concatenate([getattr(part, name) for part in parts]) for name in vars(stays)})
+    groups = join(table, 60)
+    assert len(groups) == 2
+    colors = [np.unique(table.look[group][:, 1:].argmax(1) + 1).tolist() for group in groups]
+    assert sorted(colors) == [[3], [40]]
