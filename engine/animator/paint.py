@@ -72,11 +72,8 @@ def paint(surface: Surface, size: Size, stroke: Stroke | None) -> NDArray:
     tables = _attribute_planes(triangles, surface)
     # First every pixel is read at its middle, on the face its first sample sees; then edges are read again, finer.
     row, column = np.nonzero(covered[0])
-    values = _values(tables[0], quads[0][row, column], 2 * column, 2 * row)
-    colour = np.zeros((height, width), np.uint32)
-    colour[row, column] = _texture(values, surface)[: len(row)]
-    depth = np.full(size, _FAR_M, np.float32)
-    depth[row, column] = values[0].reshape(-1)[: len(row)]
+    colour, depth = np.zeros((height, width), np.uint32), np.full(size, _FAR_M, np.float32)
+    colour[row, column], depth[row, column] = _read(tables[0], quads[0][row, column], 2 * column, 2 * row, surface)
     depth[count < 2] = _FAR_M
     near, far = _edges(depth, stroke.step_m if stroke else 0.04 * float(np.ptp(surface.z_m) + 0.1))
     row, column = np.nonzero((count > 0) & ((count < 4) | near | far))
@@ -119,24 +116,24 @@ def _attribute_planes(triangles: Triangles, surface: Surface) -> tuple[NDArray, 
     return middle.astype(np.float32), plane.astype(np.float32)
 
 
-def _values(table: NDArray, faces: NDArray, columns: NDArray, rows: NDArray) -> NDArray:
-    """(1 + A, rows of 256) float32: depth and attributes at samples, padded with zeros."""
-    num = len(faces)
-    values = np.zeros((table.shape[2], -(-max(num, 1) // _ROW) * _ROW), np.float32)
-    for start in range(0, num, _BLOCK):
-        block = slice(start, min(start + _BLOCK, num))
+def _read(table: NDArray, faces: NDArray, columns: NDArray, rows: NDArray, surface: Surface) -> tuple[NDArray, NDArray]:
+    """Colour (P,) uint32, how far the drawing's own outline is there in its fourth byte, and depth (P,) float32."""
+    colour, depth = np.empty(len(faces), np.uint32), np.empty(len(faces), np.float32)
+    values = np.zeros((table.shape[2], _BLOCK), np.float32)
+    for start in range(0, len(faces), _BLOCK):  # a block stays in cache; fresh megabytes cost more than the arithmetic
+        block = slice(start, min(start + _BLOCK, len(faces)))
+        num = block.stop - start
         plane = np.take(table, faces[block], axis=0)
         x, y = columns[block].astype(np.float32), rows[block].astype(np.float32)
         for k in range(table.shape[2]):
-            values[k, block] = plane[:, 0, k] * x + plane[:, 1, k] * y + plane[:, 2, k]
-    return values.reshape(table.shape[2], -1, _ROW)
+            values[k, :num] = plane[:, 0, k] * x + plane[:, 1, k] * y + plane[:, 2, k]
+        depth[block] = values[0, :num]
+        colour[block] = _texture(values[:, : -(-num // _ROW) * _ROW].reshape(len(values), -1, _ROW), surface)[:num]
+    return colour, depth
 
 
 def _texture(values: NDArray, surface: Surface) -> NDArray:
-    """(rows x 256,) uint32: colours, and in the fourth byte how far the drawing's own outline is there.
-
-    Padding is kept, so the caller cuts.
-    """
+    """(rows x 256,) uint32: colours of attributes (1 + A, rows, 256)."""
     u, v, share = values[1] - 0.5, values[2] - 0.5, np.clip(values[3], 0, 1)
     front, fill = (
         cv2.remap(texture, u, v, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
@@ -156,7 +153,7 @@ def _mean_of_samples(winner: NDArray, row: NDArray, column: NDArray, table: NDAr
     faces = winner[rows, columns]
     seen = np.flatnonzero(faces >= 0)
     each = np.zeros(len(faces), np.uint32)
-    each[seen] = _texture(_values(table, faces[seen], columns[seen], rows[seen]), surface)[: len(seen)]
+    each[seen], _ = _read(table, faces[seen], columns[seen], rows[seen], surface)
     total = each.view(np.uint8).reshape(-1, 4, 4).sum(1, dtype=np.uint16)
     num = (faces >= 0).reshape(-1, 4).sum(1).astype(np.uint16)[:, None]
     return ((total + num // 2) // np.maximum(num, 1)).astype(np.uint8).view(np.uint32).reshape(-1)

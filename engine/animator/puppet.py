@@ -65,7 +65,7 @@ class PuppetAnimator:
         self._light, self._shadow = light or Light(), shadow
         self._textures = Textures(puppet)
         self._faces = np.ascontiguousarray(puppet.faces, np.int32)
-        self._drawn_z = self.posed.skin.normals[2]
+        self._drawn_z = self.posed.skin.normals[2] * _side_of_picture(puppet)
         self._front_corner = np.repeat(~puppet.is_back[:, None], 3, 1).astype(np.float32)
         self._shadow_idx = np.arange(0, len(puppet.vertices), 2)
 
@@ -156,6 +156,13 @@ class PuppetAnimator:
             return 0, 0, np.zeros((0, 0), np.uint8)
         shadow, place = ground_shadow(vertices[:, self._shadow_idx], self.posed.standing_m, self._light.direction)
         return project_ground(np.minimum(shadow * self._shadow, 1), place, K, world_to_cam, self.size)
+
+
+def _side_of_picture(puppet: Puppet) -> float:
+    """1 where the picture is on the front of the puppet; -1 where it shows the character from behind."""
+    a, b, c = (puppet.vertices[puppet.faces[~puppet.is_back, k], :2].astype(np.float64) for k in range(3))
+    u, v = b - a, c - a
+    return 1.0 if np.sum(u[:, 0] * v[:, 1] - u[:, 1] * v[:, 0]) >= 0 else -1.0
 
 
 def _patch(box: tuple[int, int, int, int] | None, figure: NDArray, shadow: tuple[int, int, NDArray]) -> Patch:

@@ -60,6 +60,17 @@ def test_a_full_turn_shows_the_back_and_not_the_face(turning):
     assert (back[..., 3] > 0).sum() > 0.9 * (front[..., 3] > 0).sum()
 
 
+def test_a_picture_from_behind_is_seen_from_behind(doll, far_camera):
+    flip = np.array([-1, 1, -1], np.float32)
+    behind = replace(doll, vertices=doll.vertices * flip, joints=doll.joints * flip, joint_names=tuple(
+        name.replace("left", "?").replace("right", "left").replace("?", "right") for name in doll.joint_names
+    ))  # fmt: skip
+    motion = pose(2, pelvis=[(0, 0, 0), (0, np.pi, 0)])
+    animator = PuppetAnimator(behind, motion, far_camera, SIZE, stiff=True)
+    front, back = (is_face(full_frame(animator.render(frame), SIZE)[0]).sum() for frame in (0, 1))
+    assert front == 0 < 100 < back  # the red patch of the doll stands for anything drawn on that side
+
+
 def test_a_quarter_turn_is_thinner(turning):
     widths = [np.ptp(np.nonzero(full_frame(turning.render(f), SIZE)[0][..., 3].any(0))[0]) for f in (0, 2)]
     assert widths[1] < 0.6 * widths[0]
