@@ -47,8 +47,8 @@ TARGETS = {
     "joint_image_percent": (2.0, "most"),
 }
 EXTRAS = ("matte_iou", "background_px", "wall_s")
-_COVERS = 0.2
-"""An occluder covers the body where this share of it lies on the body."""
+_COVERS = 0.02
+"""An occluder covers the body in a frame where it hides this share of it or more."""
 
 Measures = dict[str, float | None]
 
@@ -153,7 +153,7 @@ class _Truth:
         values = []
         for got, want, full in zip(layers, self.occluder, self.full):
             thing = want > 127
-            if thing.any() and (thing & (full > 127)).sum() > _COVERS * thing.sum():
+            if (thing & (full > 127)).sum() > _COVERS * (full > 127).sum():
                 values.append(iou(got, want))
         return float(np.mean(values)) if values else None
 
