@@ -52,7 +52,7 @@ def plan_delivery(out: Path | None, *, lossless: bool, alpha: bool) -> Delivery:
     if suffix not in (None, *_PLAIN):
         hint = ".mp4, or .mkv for a lossless one; with --alpha .mov, .webm, .gif or a folder"
         raise UsageError(f"{out} is not a name for a video.", fix=f"use {hint}.")
-    return Delivery(slots.OUT, {"export": {"suffix": suffix}} if suffix else {}, out)
+    return Delivery(slots.OUT, {"compose": {"suffix": suffix}} if suffix else {}, out)
 
 
 def deliver(project: Project, delivery: Delivery, identity: str, **run) -> None:

@@ -7,16 +7,16 @@ from engine.errors import InputError, UsageError
 from mimo_cli.project import Project, default_folder, find_folder
 from mimo_cli.settings import FILE
 
-_TABLE_OF = {
-    "person": "segment",
-    "point": "segment",
-    "scale": "animate",
-    "width": "import",
-    "height": "import",
-    "fps": "import",
-    "color": "compose",
+_TABLES_OF = {
+    "person": ("segment",),
+    "point": ("segment",),
+    "scale": ("animate",),
+    "width": ("import",),
+    "height": ("import",),
+    "fps": ("import",),
+    "color": ("compose", "compose-lossless"),
 }
-"""Setting to the stage whose it is."""
+"""Setting to the stages whose it is."""
 
 
 def open_project(folder: Path | None, *, verify: bool = False) -> Project:
@@ -78,8 +78,8 @@ def remember(project: Project, **values: Any) -> None:
     """Write settings typed on the command line into project.toml; None leaves them as they are."""
     tables: dict[str, dict[str, Any]] = {}
     for name, value in values.items():
-        if value is not None:
-            tables.setdefault(_TABLE_OF[name], {})[name] = list(value) if isinstance(value, tuple) else value
+        for table in _TABLES_OF[name] if value is not None else ():
+            tables.setdefault(table, {})[name] = list(value) if isinstance(value, tuple) else value
     project.set_params(tables)
 
 

@@ -64,7 +64,6 @@ CANONICAL = picture_slot("identity/{name}/canonical")
 
 HUMAN = video_slot("render/{name}/human", check=_fits_the_clip, check_with=(CLIP,))
 SHADOW = video_slot("render/{name}/shadow", check=_fits_the_clip, check_with=(CLIP,))
-RESULT = video_slot("render/{name}/result", check=_fits_the_clip, check_with=(CLIP,))
 OUT = Slot("out/{name}", (".mp4", ".mov", ".m4v"), result=True)
 OUT_LOSSLESS = Slot("out/{name}.lossless", (".mkv",), result=True)
 OUT_ALPHA = Slot("out/{name}.alpha", (".mov", ".webm", ".mkv", ".gif", FOLDER), result=True)

@@ -2,7 +2,7 @@
 
     video ──ingest──> clip ──segment──> human mask, landmarks ──background──> scene, occlusion, depth
                                              └──fit──> motion, camera            │
-    picture ──cutout──> joints ──lift──> puppet ──animate──> human, shadow ──compose──> result ──export──> out
+    picture ──cutout──> joints ──lift──> puppet ──animate──> human, shadow ──compose──> out
 
 A project of a video walks `VIDEO_STAGES`; a project of a motion file, with nothing filmed, walks `MOTION_STAGES`.
 """
@@ -33,7 +33,6 @@ from mimo_cli.slots import (
     OUT_LOSSLESS,
     PUPPET,
     REFERENCE,
-    RESULT,
     SCENE,
     SHADOW,
     SHAPE,
@@ -159,37 +158,37 @@ COMPOSE = Stage(
     version=1,
     about="put everything together",
     reads=(VIDEO, CLIP, FRAMES, SCENE, OCCLUSION, HUMAN, SHADOW),
-    writes=(RESULT,),
+    writes=(OUT,),
+    params=render.ComposeParams,
     run=render.compose,
 )
-COMPOSE_BACKDROP = Stage(
+COMPOSE_LOSSLESS = Stage(
+    name="compose-lossless",
+    version=1,
+    about="put everything together, without loss",
+    reads=(VIDEO, CLIP, FRAMES, SCENE, OCCLUSION, HUMAN, SHADOW),
+    writes=(OUT_LOSSLESS,),
+    run=render.compose_lossless,
+)
+COMPOSE_ALONE = Stage(
     name="compose",
     version=1,
     about="put everything together",
     reads=(CLIP, FRAMES, HUMAN, SHADOW),
     optional=(BACKDROP,),
-    writes=(RESULT,),
-    params=render.BackdropParams,
-    run=render.compose_backdrop,
-)
-EXPORT = Stage(
-    name="export",
-    version=1,
-    about="write the video",
-    reads=(CLIP, FRAMES, RESULT),
-    optional=(VIDEO, BACKDROP),
     writes=(OUT,),
-    params=render.ExportParams,
-    run=render.export,
+    params=render.ComposeAloneParams,
+    run=render.compose_alone,
 )
-EXPORT_LOSSLESS = Stage(
-    name="export-lossless",
+COMPOSE_ALONE_LOSSLESS = Stage(
+    name="compose-lossless",
     version=1,
-    about="write the lossless video",
-    reads=(CLIP, FRAMES, RESULT),
-    optional=(VIDEO, BACKDROP),
+    about="put everything together, without loss",
+    reads=(CLIP, FRAMES, HUMAN, SHADOW),
+    optional=(BACKDROP,),
     writes=(OUT_LOSSLESS,),
-    run=render.export_lossless,
+    params=render.BackdropParams,
+    run=render.compose_alone_lossless,
 )
 EXPORT_ALPHA = Stage(
     name="export-alpha",
@@ -203,13 +202,12 @@ EXPORT_ALPHA = Stage(
 )
 
 _IDENTITY = (CUT_OUT, FIND_JOINTS, LIFT)
-_EXPORTS = (EXPORT, EXPORT_LOSSLESS, EXPORT_ALPHA)
 VIDEO_STAGES = (
     *(INGEST, *_IDENTITY, SEGMENT, TRACK_BACKGROUND, COMPLETE_SCENE, FIND_OCCLUSION, ESTIMATE_DEPTH, FIT),
-    *(ANIMATE, COMPOSE, *_EXPORTS),
+    *(ANIMATE, COMPOSE, COMPOSE_LOSSLESS, EXPORT_ALPHA),
 )
 """The identity comes early: a picture that is no character is refused before the long work."""
-MOTION_STAGES = (*_IDENTITY, IMPORT, ANIMATE_ALONE, COMPOSE_BACKDROP, *_EXPORTS)
+MOTION_STAGES = (*_IDENTITY, IMPORT, ANIMATE_ALONE, COMPOSE_ALONE, COMPOSE_ALONE_LOSSLESS, EXPORT_ALPHA)
 STAGES = VIDEO_STAGES
 """What a project walks before it has a source."""
 

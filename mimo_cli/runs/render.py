@@ -45,6 +45,18 @@ class AnimateParams:
 
 
 @dataclass(frozen=True, kw_only=True)
+class ComposeParams:
+    """How the result is written."""
+
+    suffix: str = ".mp4"
+    """".mp4", ".m4v" or ".mov": the same streams in another container."""
+
+    def __post_init__(self) -> None:
+        if self.suffix not in PLAIN_SUFFIXES:
+            raise RecipeError(f'compose.suffix is "{self.suffix}".', fix=f"use one of {', '.join(PLAIN_SUFFIXES)}.")
+
+
+@dataclass(frozen=True, kw_only=True)
 class BackdropParams:
     """What stands behind an animation."""
 
@@ -53,15 +65,8 @@ class BackdropParams:
 
 
 @dataclass(frozen=True, kw_only=True)
-class ExportParams:
-    """How the result is written."""
-
-    suffix: str = ".mp4"
-    """".mp4", ".m4v" or ".mov": the same streams in another container."""
-
-    def __post_init__(self) -> None:
-        if self.suffix not in PLAIN_SUFFIXES:
-            raise RecipeError(f'export.suffix is "{self.suffix}".', fix=f"use one of {', '.join(PLAIN_SUFFIXES)}.")
+class ComposeAloneParams(ComposeParams, BackdropParams):
+    """What stands behind an animation, and how the result is written."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -134,73 +139,71 @@ def _light(job: Job, puppet: Puppet) -> "Light":
 
 
 def compose(job: Job) -> None:
-    """Put scene, shadow, character and occlusion over the source, and leave everything else alone."""
-    from engine.compositor import compose as compose_frame
-
-    clip = open_source(job)
-    changed = np.zeros(clip.num_frames, np.int64)
-
-    def frames(start: int, stop: int) -> Iterator[tuple[list[NDArray]]]:
-        layers = [
-            _open(job, slots.SCENE, "rgba", clip.info).read(start, stop),
-            _open(job, slots.OCCLUSION, "gray8", clip.info).read(start, stop),
-            _patches(job, clip.info, start, stop),
-        ]
-        for frame, scene, front, patch in zip(clip.read_frames(start, stop), *layers, strict=True):
-            planes, num_changed = compose_frame(frame, scene_rgba=scene, patch=patch, occlusion=front, info=clip.info)
-            changed[frame.idx] = num_changed
-            yield (planes,)
-
-    write_layers(job, clip.num_frames, clip.size, [(slots.RESULT, clip.info.pix_fmt)], frames)
-    if changed.all():  # a resumed run has not seen the chunks of the first one
-        job.facts["changed"] = round(float(changed.mean() / (clip.size[0] * clip.size[1])), 4)
-        job.note(f"{100 * job.facts['changed']:.1f} % of the pixels changed; all others are the source's own")
+    """Put everything together and write the video to watch and to send: H.264, with the source's sound."""
+    _encode(job, _swapped(job), job.output(slots.OUT, job.params.suffix), "h264")
 
 
-def compose_backdrop(job: Job) -> None:
-    """Put the character before a colour, a picture or a video."""
-    from engine.compositor import compose as compose_frame
-    from engine.video import Frame, rgb_to_planes
-
-    info = tables.read_clip(job.inputs[slots.CLIP])
-    times = tables.read_frames(job.inputs[slots.FRAMES])
-    backdrop = Backdrop(job.inputs.get(slots.BACKDROP), job.params.color, info.size)
-
-    def frames(start: int, stop: int) -> Iterator[tuple[list[NDArray]]]:
-        behind = backdrop.read(times.time_s[start:stop])
-        for idx, (rgb, patch) in enumerate(zip(behind, _patches(job, info, start, stop), strict=True), start=start):
-            frame = Frame(idx, rgb_to_planes(rgb, info), info)
-            yield (compose_frame(frame, scene_rgba=None, patch=patch, occlusion=None, info=info)[0],)
-
-    write_layers(job, info.num_frames, info.size, [(slots.RESULT, info.pix_fmt)], frames)
+def compose_lossless(job: Job) -> None:
+    """Put everything together and write it without loss, with the source's sound."""
+    _encode(job, _swapped(job), job.outputs[slots.OUT_LOSSLESS], "lossless")
 
 
-def export(job: Job) -> None:
-    """Write the video to watch and to send: H.264, with the source's sound."""
-    _encode_result(job, job.output(slots.OUT, job.params.suffix), "h264")
+def compose_alone(job: Job) -> None:
+    """Put the character before a colour, a picture or a video, and write it as H.264."""
+    _encode(job, _before_backdrop(job), job.output(slots.OUT, job.params.suffix), "h264")
 
 
-def export_lossless(job: Job) -> None:
-    """Write the result without loss, with the source's sound."""
-    _encode_result(job, job.outputs[slots.OUT_LOSSLESS], "lossless")
+def compose_alone_lossless(job: Job) -> None:
+    """Put the character before a colour, a picture or a video, and write it without loss."""
+    _encode(job, _before_backdrop(job), job.outputs[slots.OUT_LOSSLESS], "lossless")
 
 
 def export_alpha(job: Job) -> None:
     """Write the character alone, on nothing."""
     info = tables.read_clip(job.inputs[slots.CLIP])
     frames = _counted(job, _open(job, slots.HUMAN, "rgba", info).read(), info.num_frames)
-    _encode(job, frames, info, job.output(slots.OUT_ALPHA, job.params.suffix), "alpha")
+    _encode(job, frames, job.output(slots.OUT_ALPHA, job.params.suffix), "alpha")
 
 
-def _encode_result(job: Job, path: Path, mode: str) -> None:
+def _swapped(job: Job) -> Iterator[list[NDArray]]:
+    """Scene, shadow, character and occlusion over the source; everything else is left alone."""
+    from engine.compositor import compose as compose_frame
+
+    clip = open_source(job)
+    scenes = _open(job, slots.SCENE, "rgba", clip.info).read()
+    fronts = _open(job, slots.OCCLUSION, "gray8", clip.info).read()
+    changed = 0
+    layers = zip(clip.read_frames(), scenes, fronts, _patches(job, clip.info), strict=True)
+    for frame, scene, front, patch in layers:
+        planes, num_changed = compose_frame(frame, scene_rgba=scene, patch=patch, occlusion=front, info=clip.info)
+        changed += num_changed
+        yield planes
+        job.progress(frame.idx + 1, clip.num_frames)
+    job.facts["changed"] = round(changed / (clip.num_frames * clip.size[0] * clip.size[1]), 4)
+    job.note(f"{100 * job.facts['changed']:.1f} % of the pixels changed; all others are the source's own")
+
+
+def _before_backdrop(job: Job) -> Iterator[list[NDArray]]:
+    from engine.compositor import compose as compose_frame
+    from engine.video import Frame
+    from engine.video.color import rgb_to_planes
+
     info = tables.read_clip(job.inputs[slots.CLIP])
-    planes = _open(job, slots.RESULT, info.pix_fmt, info).read()
-    _encode(job, _counted(job, planes, info.num_frames), info, path, mode)
+    times = tables.read_frames(job.inputs[slots.FRAMES])
+    backdrop = Backdrop(job.inputs.get(slots.BACKDROP), job.params.color, info.size)
+    shown, planes = None, []
+    for idx, (rgb, patch) in enumerate(zip(backdrop.read(times.time_s), _patches(job, info), strict=True)):
+        if rgb is not shown:  # a still backdrop is converted once
+            shown, planes = rgb, rgb_to_planes(rgb, info)
+        frame = Frame(idx, planes, info)
+        yield compose_frame(frame, scene_rgba=None, patch=patch, occlusion=None, info=info)[0]
+        job.progress(idx + 1, info.num_frames)
 
 
-def _encode(job: Job, frames: Iterator, info: ClipInfo, path: Path, mode: str) -> None:
+def _encode(job: Job, frames: Iterator, path: Path, mode: str) -> None:
     from engine.video import encode_result
 
+    info = tables.read_clip(job.inputs[slots.CLIP])
     sound = job.inputs.get(slots.VIDEO) or job.inputs.get(slots.BACKDROP)
     times = tables.read_frames(job.inputs[slots.FRAMES])
     notes = encode_result(frames, info, times, path, audio_from=sound, mode=mode)
@@ -220,10 +223,10 @@ def _open(job: Job, slot, kind: str, info: ClipInfo):
     return open_layer(job.inputs[slot], kind=kind, ours=job.ours(slot), num_frames=info.num_frames, size=info.size)
 
 
-def _patches(job: Job, info: ClipInfo, start: int, stop: int) -> Iterator[Patch]:
+def _patches(job: Job, info: ClipInfo) -> Iterator[Patch]:
     """The rendered character and its shadow, cut to where they are."""
-    human = _open(job, slots.HUMAN, "rgba", info).read(start, stop)
-    shadow = _open(job, slots.SHADOW, "gray8", info).read(start, stop)
+    human = _open(job, slots.HUMAN, "rgba", info).read()
+    shadow = _open(job, slots.SHADOW, "gray8", info).read()
     for rgba, dark in zip(human, shadow, strict=True):
         yield _cut(rgba, dark)
 
