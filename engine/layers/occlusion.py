@@ -243,11 +243,11 @@ def _disc(size: tuple[int, ...], x: float, y: float, radius: float, blur: NDArra
 
 def _solid(like: NDArray, shape: NDArray) -> NDArray:
     """(h, w) float32: where the thing is seen, without the holes and dents its pattern leaves: a convex outline."""
-    sure = ((like > 0.35) & (shape > 0.5)).astype(np.uint8)
+    sure = ((like > 0.5) & (shape > 0.5)).astype(np.uint8)
     sure = cv2.morphologyEx(sure, cv2.MORPH_OPEN, np.ones((3, 3), np.uint8))
     points = cv2.findNonZero(sure)
     if points is None:
         return np.zeros(like.shape, np.float32)
     filled = np.zeros(like.shape, np.uint8)
     cv2.fillConvexPoly(filled, cv2.convexHull(points), 255)
-    return cv2.blur(cv2.dilate(filled, np.ones((3, 3), np.uint8)), (3, 3)).astype(np.float32) / 255
+    return np.minimum(1, 1.4 * cv2.blur(filled, (3, 3)).astype(np.float32) / 255)
