@@ -27,6 +27,8 @@ _ANKLE_LIMIT_RAD = np.radians(60.0)
 """Feet bend against the shin less and less up to this: drawn ankles are short and thick, and would tear."""
 _LEAN_IGNORED_RAD = np.radians(4.0)
 """Trunks that lean less than this in their picture are upright: their joints are no better known."""
+_LYING_RAD = np.radians(55.0)
+"""Trunks that lean more than this are built that way (four legs), and stay so."""
 
 LIMBS: tuple[tuple[str, ...], ...] = tuple(
     tuple(f"{side}_{joint}" for joint in chain)
@@ -74,8 +76,8 @@ def drive_rotations(puppet: Puppet, source: Source) -> NDArray:
     for k, (name, driver) in enumerate(zip(puppet.joint_names, puppet.joint_drivers)):
         if name in found:
             out[:, k] = found[name]
-        elif driver in found:  # a free part keeps its angle to the part that drives it
-            out[:, k] = found[driver]
+        elif driver in found:  # a free part keeps its angle to the part that drives it, or takes its place
+            out[:, k] = found[driver] @ (np.eye(3) if driver in puppet.joint_names else _as_limb(puppet, k, source))
         else:
             out[:, k] = source.rotations[:, _IDX[driver]]
     return out
@@ -121,6 +123,20 @@ def _body_rotations(puppet: Puppet, source: Source) -> dict[str, NDArray]:
     return found
 
 
+def _as_limb(puppet: Puppet, k: int, source: Source) -> NDArray:
+    """(3, 3): turn of a free bone from the picture to where the T-pose has the bone that drives it.
+
+    A front leg driven by an arm hangs down when the arm does, however it was drawn.
+    """
+    driver = puppet.joint_drivers[k]
+    children = [c for c, parent in enumerate(puppet.joint_parents) if parent == k]
+    for chain in LIMBS:
+        if driver in chain[:-1] and children:
+            at_rest = source.rest_m[_IDX[chain[chain.index(driver) + 1]]] - source.rest_m[_IDX[driver]]
+            return rotation_between((puppet.joints[children[0]] - puppet.joints[k]).astype(np.float64), at_rest)
+    return np.eye(3)
+
+
 def _limb(found: dict[str, NDArray], chain: tuple[str, ...], picture: dict[str, NDArray], source: Source) -> None:
     """Add the rotations of one arm or leg."""
     swing = source.rotations[:, JOINT_PARENTS[_IDX[chain[0]]]]
@@ -160,6 +176,8 @@ def _upright(picture: dict[str, NDArray], rest_m: NDArray) -> NDArray:
         return np.eye(3)
     turn = matrix_to_rotvec(rotation_between(drawn, wanted))
     angle = np.linalg.norm(turn)
+    if angle > _LYING_RAD:
+        return np.eye(3)
     return rotvec_to_matrix(turn * (max(angle - _LEAN_IGNORED_RAD, 0.0) / max(angle, 1e-9)))
 
 

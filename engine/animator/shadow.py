@@ -8,7 +8,7 @@ from engine.types import Size
 
 _CELLS = 112
 """Cells of the ground grid along its longer side."""
-_LAYERS = ((0.045, 0.022, 0.78), (0.32, 0.075, 0.42))
+_LAYERS = ((0.06, 0.032, 0.85), (0.45, 0.085, 0.55))
 """Fall-off with height, blur (both in heights of the character) and darkness: contact, body."""
 
 

@@ -149,3 +149,32 @@ def test_free_joints_swing_and_come_to_rest(doll):
     assert away[10:25].max() > 0.1
     assert away[-1] < 0.05  # e^-5 of the swing
     assert_allclose(swung[:, JOINTS.index("head")], stiff[:, JOINTS.index("head")], atol=1e-9)
+
+
+def test_an_extra_leg_driven_by_an_arm_hangs_where_the_arm_hangs(doll):
+    keep = [
+        k
+        for k, name in enumerate(doll.joint_names)
+        if not name.startswith(("left_shoulder", "left_elbow", "left_wrist"))
+    ]
+    names = (*(doll.joint_names[k] for k in keep), "paw1", "paw2")
+    parents = (*(keep.index(doll.joint_parents[k]) if doll.joint_parents[k] >= 0 else -1 for k in keep), 0, len(keep))
+    paws = np.array([[0.1, 0.5, 0], [0.1, 0.3, 0]], np.float32)  # drawn hanging
+    beast = replace(
+        doll,
+        joints=np.r_[doll.joints[keep], paws],
+        joint_names=names,
+        joint_parents=parents,
+        joint_drivers=(*(doll.joint_drivers[k] for k in keep), "left_shoulder", "left_elbow"),
+        weights=np.eye(len(names), dtype=np.float32)[np.zeros(len(doll.vertices), int)],
+    )
+    posed = pose_puppet(beast, pose(left_shoulder=(0, 0, -np.pi / 2)), stiff=True)
+    paw = at(posed, "paw2") - at(posed, "paw1")
+    assert paw[1] / np.linalg.norm(paw) < -0.97  # the body's own upper arm is 5 degrees off
+
+
+def test_a_trunk_on_four_legs_stays_level(doll):
+    lying = np.array([[0, -1, 0], [1, 0, 0], [0, 0, 1]], np.float32)
+    level = replace(doll, joints=doll.joints @ lying.T, vertices=doll.vertices @ lying.T)
+    rotations = drive_rotations(level, read_source(pose()))[0]
+    assert_allclose(rotations[level.joint_names.index("spine3")], np.eye(3), atol=1e-6)
