@@ -309,7 +309,8 @@ def _save(path: Path, model, weights: NDArray, points: tuple[NDArray, NDArray, N
     rms_mm = 1e3 * np.sqrt((error[:, :num_vertices] ** 2).sum(-1).mean())
     print(f"rms error of {NUM_COMPONENTS} components: {rms_mm:.2f} mm")
 
-    low, high = mean[:num_vertices].min(0), mean[:num_vertices].max(0)
+    # Rounded, so that the last bit of a sum on another number of threads changes nothing.
+    low, high = np.round(mean[:num_vertices].min(0), 6), np.round(mean[:num_vertices].max(0), 6)
     best = np.argsort(-weights, axis=1, kind="stable")[:, :4]
     kept = np.take_along_axis(weights, best, axis=1)
     rounded = np.round(255 * kept / kept.sum(1, keepdims=True)).astype(np.int64)
