@@ -21,8 +21,11 @@ from engine.identity.lift import lift
 from engine.identity.rig_file import read_joints
 from engine.types import PictureJoints, Puppet
 
-ANNOTATED = ("pelvis", "neck") + tuple(
-    f"{side}_{joint}" for side in ("left", "right") for joint in ("shoulder", "elbow", "wrist", "hip", "knee", "ankle")
+ANNOTATED = (
+    "pelvis",
+    "neck",
+    *(f"{side}_{joint}" for side in ("left", "right") for joint in ("shoulder", "elbow", "wrist")),
+    *(f"{side}_{joint}" for side in ("left", "right") for joint in ("hip", "knee", "ankle")),
 )
 
 POSES = {
@@ -42,9 +45,8 @@ def main() -> None:
     parser.add_argument("data", type=Path)
     folder = parser.parse_args().data / "characters"
     pictures = sorted([*folder.glob("*.png"), *folder.glob("*.jp*g"), *folder.glob("*/texture.png")])
-    print(
-        f"{'picture':34} {'IoU':>5} {'joints':>7} {'from':>10} {'conf':>5} {'verts':>6} {'open':>5} {'stretch':>8} {'s':>5}"
-    )
+    head = ("picture", "IoU", "joints", "from", "conf", "verts", "open", "stretch", "s")
+    print("{:34} {:>5} {:>7} {:>10} {:>5} {:>6} {:>5} {:>8} {:>5}".format(*head))
     for path in pictures:
         picture = read(path)
         started = time.perf_counter()
@@ -62,7 +64,7 @@ def main() -> None:
 
 
 def shown(value: float | None, form: str) -> str:
-    return format(value, form) if value is not None else "-".rjust(int(form.split(".")[0]))
+    return format(value, form) if value is not None else "-".rjust(int(form.split(".", maxsplit=1)[0]))
 
 
 def read(path: Path) -> NDArray:

@@ -12,7 +12,7 @@ CUT_PX = 420
 """Longest side at which colours are separated."""
 
 CLEAR_SHARE = 0.57
-"""Share of the network's mask that has to be sure of itself: .69 ... .94 for people, at most .46 for noise and clouds."""
+"""Share of the network's mask that has to be sure of itself: .69 ... .94 for people, at most .46 for noise."""
 
 _BONES = (
     ("left_shoulder", "left_elbow"), ("left_elbow", "left_wrist"), ("right_shoulder", "right_elbow"),

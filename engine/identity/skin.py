@@ -23,6 +23,9 @@ LIMB_SHARE = 0.6
 SOFTEN = 0.015
 """Width of the curves between trunk and limbs beyond the harmonic ones, as share of the figure's height."""
 
+BEND_SHARE = 0.45
+"""Most of the shorter bone at a joint that may bend, from each side; a fat knee needs it all."""
+
 EMERGE_RATIO = 1.6
 """A limb begins where the silhouette around its bone is at most this many times as wide as its outer half."""
 
@@ -301,28 +304,27 @@ def _along_chain(sheet: Sheet, matrix, joints: PictureJoints, chain: Chain, xy: 
         return weights
     pins = np.full(len(sheet.xy_px), -1)
     depth = np.full(len(sheet.xy_px), np.inf)
-    room = [min(_at(dist_px, xy[[k]])[0], 0.3 * _shortest_bone(joints, xy, k)) for k in carriers]
+    bones = [np.linalg.norm(xy[b] - xy[a]) for a, b in itertools.pairwise(carriers)]
+    room = [0.0]  # around each joint, pixels: what bends; as long as the limb is thick, where the bones allow it
+    for k, joint in enumerate(carriers[1:]):
+        room.append(min(_at(dist_px, xy[[joint]])[0], BEND_SHARE * min(bones[k : k + 2])))
     for column, joint in enumerate(carriers):
         if column + 1 < len(carriers):
             points = _walk(xy[[joint, carriers[column + 1]]])
-            to_end = np.linalg.norm(points - xy[carriers[column + 1]], axis=1)
-            points = points[to_end >= room[column + 1]]
+            clear = np.linalg.norm(points - xy[carriers[column + 1]], axis=1) - room[column + 1]
         else:
-            points = _limb_points(
-                xy, Chain(tuple(k for k in chain.joints if k not in carriers[:-1]), 0), joints, dist_px
-            )
-        if column:
-            points = points[np.linalg.norm(points - xy[joint], axis=1) >= 0.5 * room[column]]
-        _claim(sheet, points, 0.7 * _at(dist_px, points), column, pins, depth)
+            outer = Chain(tuple(k for k in chain.joints if k not in carriers[:-1]), 0)
+            points = _limb_points(xy, outer, joints, dist_px)
+            clear = np.full(len(points), np.inf)
+        if column:  # hands and feet are short and stiff: they bend on the inner side of their joint
+            near = room[column] if column + 1 < len(carriers) else 0.25 * room[column]
+            clear = np.minimum(clear, np.linalg.norm(points - xy[joint], axis=1) - near)
+        good = clear >= 0
+        # a disc on a bone must not reach into the room of its joints
+        radius = np.minimum(0.7 * _at(dist_px, points[good]), clear[good] + 1.5)
+        _claim(sheet, points[good], radius, column, pins, depth)
     if (pins < 0).all():
         weights[:, carriers[0]] = 1
         return weights
     weights[:, carriers] = _harmonic(matrix, pins, len(carriers))
     return weights
-
-
-def _shortest_bone(joints: PictureJoints, xy: NDArray, joint: int) -> float:
-    """Length of the shorter bone that meets at a joint, pixels."""
-    ends = [joints.parents[joint]] + [k for k, parent in enumerate(joints.parents) if parent == joint]
-    lengths = [np.linalg.norm(xy[k] - xy[joint]) for k in ends if k >= 0]
-    return float(min(lengths, default=0.0))

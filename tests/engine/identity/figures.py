@@ -1,5 +1,7 @@
 """Figures with known limbs for the tests of this room."""
 
+import itertools
+
 import cv2
 import numpy as np
 from numpy.typing import NDArray
@@ -36,7 +38,7 @@ def draw_figure(points: dict[str, NDArray], *, girth: float = 1.0, limb_px: int 
     cv2.line(mask, (180, 100), (180, 150), 255, 26)
     for side, sign in (("left", 1), ("right", -1)):
         for chain in (("shoulder", "elbow", "wrist"), ("hip", "knee", "ankle")):
-            for a, b in zip(chain[:-1], chain[1:]):
+            for a, b in itertools.pairwise(chain):
                 cv2.line(mask, at(f"{side}_{a}"), at(f"{side}_{b}"), 255, limb_px)
         x, y = at(f"{side}_ankle")
         cv2.ellipse(mask, (x + sign * 6, y + 8), (18, 10), 0, 0, 360, 255, -1)

@@ -12,8 +12,11 @@ from engine.types import BODY_JOINTS
 from .figures import draw_figure, stick_points
 from .test_cutout import read
 
-ANNOTATED = ("pelvis", "neck") + tuple(
-    f"{side}_{joint}" for side in ("left", "right") for joint in ("shoulder", "elbow", "wrist", "hip", "knee", "ankle")
+ANNOTATED = (
+    "pelvis",
+    "neck",
+    *(f"{side}_{joint}" for side in ("left", "right") for joint in ("shoulder", "elbow", "wrist")),
+    *(f"{side}_{joint}" for side in ("left", "right") for joint in ("hip", "knee", "ankle")),
 )
 
 
