@@ -4,6 +4,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from engine.layers.membrane import extrapolate
+
 _PATCH = 7
 _COARSE_PX = 9_000
 """Hole pixels of the finest level that is searched; finer levels keep the coarse answer and copy finer pixels."""
@@ -98,8 +100,6 @@ def _shrink(rgb: NDArray, hole: NDArray, known: NDArray, size: tuple[int, int]) 
 
 
 def _rough(rgb: NDArray, known: NDArray) -> NDArray:
-    from engine.layers.membrane import extrapolate
-
     return np.clip(extrapolate(rgb.astype(np.float32), (known > 0).astype(np.float32)) + 0.5, 0, 255).astype(np.uint8)
 
 
@@ -112,8 +112,6 @@ def _search(rgb: NDArray, hole: NDArray, known: NDArray) -> NDArray | None:
     Returns:
         (h, w, 2) int32: x, y offset from each hole pixel to its source; 0 elsewhere. None without a whole source patch.
     """
-    from engine.layers.membrane import extrapolate
-
     levels = [(rgb, hole, known)]
     while min(levels[-1][0].shape[:2]) > 4 * _PATCH and _depth(levels[-1][1]) > 1.2 * _PATCH:
         previous = levels[-1]
@@ -187,7 +185,7 @@ def _solve_level(
     if first:
         picture = _vote(picture, gap, field, np.zeros(len(ys), np.float32), trust, ys, xs)
     for turn in range(rounds):
-        cost = search.improve(picture, field, steps=2 if turn == 0 else 1)
+        cost = search.improve(picture, field, steps=2 if turn == 0 else 1, wide=first)
         picture = _vote(picture, gap, field, cost, trust, ys, xs)
     return field * gap[..., None], picture
 
@@ -209,7 +207,7 @@ class _Search:
             offsets[bad] = pick - np.stack([self._xs, self._ys], 1)[bad]
         return offsets
 
-    def improve(self, picture: NDArray, field: NDArray, steps: int) -> NDArray:
+    def improve(self, picture: NDArray, field: NDArray, steps: int, wide: bool) -> NDArray:
         """Lower the cost of `field` in place; returns the cost per hole pixel, (N,) float32."""
         height, width = self._source.shape
         patches = self._gather(picture, self._xs, self._ys)
@@ -222,7 +220,8 @@ class _Search:
                 near_x = np.clip(self._xs + dx * jump, 0, width - 1)
                 self._try(picture, patches, best, cost, field[near_y, near_x])
                 field[self._ys, self._xs] = best
-            radius = max(height, width) / 2
+            # Far jumps belong to the coarsest level: finer ones would break its pieces into crumbs.
+            radius = max(height, width) / 2 if wide else 3.0
             while radius >= 1:
                 jitter = self._rng.uniform(-radius, radius, best.shape)
                 jitter[:, 1] *= 0.5
@@ -287,8 +286,6 @@ def _vote(
 
 def _copy_fine(rgb: NDArray, hole: NDArray, known: NDArray, offsets: NDArray) -> NDArray:
     """Copy full-size pixels by the coarse offsets and level the seams between pieces."""
-    from engine.layers.membrane import extrapolate
-
     height, width = hole.shape
     factor = np.array([width / offsets.shape[1], height / offsets.shape[0]])
     ys, xs = np.nonzero(hole)
@@ -305,23 +302,20 @@ def _copy_fine(rgb: NDArray, hole: NDArray, known: NDArray, offsets: NDArray) ->
     if lost.any():
         have = ((known > 0) | ((hole > 0) & (lost == 0))).astype(np.uint8)
         result = np.where(lost[..., None] > 0, _rough(result, have), result)
-    return _level(result, rgb, hole, known, extrapolate)
+    return _level(result, rgb, hole, known)
 
 
-def _level(filled: NDArray, rgb: NDArray, hole: NDArray, known: NDArray, extrapolate) -> NDArray:
-    """Take the step in colour at the hole's rim out of the fill (a membrane through the rim's differences)."""
-    inner = cv2.GaussianBlur(filled.astype(np.float32), (0, 0), 6)
-    have = ((known > 0) & (hole == 0)).astype(np.float32)
-    rim = cv2.dilate(hole, np.ones((13, 13), np.uint8)) * have
-    near = cv2.GaussianBlur(hole.astype(np.float32), (0, 0), 6)
-    mine = cv2.GaussianBlur(filled.astype(np.float32) * hole[..., None], (0, 0), 6) / np.maximum(near, 1e-3)[..., None]
-    outside = cv2.GaussianBlur(have, (0, 0), 6)
-    theirs = (
-        cv2.GaussianBlur(rgb.astype(np.float32) * have[..., None], (0, 0), 6) / np.maximum(outside, 1e-3)[..., None]
-    )
-    del inner
-    step = np.clip(theirs - mine, -24, 24)
-    ring = ((near > 0.3) & (outside > 0.3) & (hole > 0)).astype(np.float32) if not rim.all() else rim
-    lift = extrapolate(step * ring[..., None] / np.maximum(ring, 1e-6)[..., None], ring)
+def _level(filled: NDArray, rgb: NDArray, hole: NDArray, known: NDArray) -> NDArray:
+    """Take a small step in colour at the hole's rim out of the fill; it fades inwards, so that no tint is spread."""
+    mask, have = hole.astype(np.float32), ((known > 0) & (hole == 0)).astype(np.float32)
+    near, outside = cv2.GaussianBlur(mask, (0, 0), 6), cv2.GaussianBlur(have, (0, 0), 6)
+    mine = cv2.GaussianBlur(filled * mask[..., None], (0, 0), 6) / np.maximum(near, 1e-3)[..., None]
+    theirs = cv2.GaussianBlur(rgb * have[..., None], (0, 0), 6) / np.maximum(outside, 1e-3)[..., None]
+    # A large step is structure (a window beside a tree), not a seam.
+    step = theirs - mine
+    step = np.where(np.abs(step).max(2, keepdims=True) < 30, step, 0)
+    ring = ((near > 0.3) & (outside > 0.3) & (hole > 0)).astype(np.float32)
+    depth = cv2.distanceTransform((hole > 0).astype(np.uint8), cv2.DIST_L2, 3)
+    lift = extrapolate(step.astype(np.float32), ring) * np.exp(-depth / 12)[..., None]
     levelled = np.clip(filled + lift + 0.5, 0, 255).astype(np.uint8)
     return np.where(hole[..., None] > 0, levelled, rgb)
