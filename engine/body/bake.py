@@ -328,7 +328,7 @@ def _save(path: Path, model, weights: NDArray, points: tuple[NDArray, NDArray, N
         joints=mean[num_vertices : num_vertices + len(JOINTS)].astype(np.float32),
         landmarks=mean[num_vertices + len(JOINTS) :].astype(np.float32),
         landmark_joints=np.array([_landmark_joint(name) for name in LANDMARKS], np.uint8),
-        shape_vertices=basis[:, :num_vertices].astype(np.float16),
+        shape_vertices=basis[:, :num_vertices].astype(np.float16) + np.float16(0),  # no -0.0 that was a rounding error
         shape_joints=basis[:, num_vertices : num_vertices + len(JOINTS)].astype(np.float32),
         shape_landmarks=basis[:, num_vertices + len(JOINTS) :].astype(np.float32),
     )
