@@ -156,6 +156,6 @@ def join_heads(x_NALD: Tensor) -> Tensor:
 
 
 def rows_of(x_VALD: Tensor, num_rows: int) -> Tensor:
-    """Show each video's reference to all its frames: (V, A, L, D) to (num_rows, A, L, D), frames of a video adjacent."""
+    """Show each video's reference to all its frames: (V, A, L, D) to (num_rows, A, L, D), a video's frames adjacent."""
     num_videos = len(x_VALD)
     return x_VALD[:, None].expand(-1, num_rows // num_videos, -1, -1, -1).flatten(0, 1)

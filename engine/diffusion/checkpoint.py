@@ -85,7 +85,7 @@ def load_stable_diffusion(
 
     Args:
         unet: SD 1.5's UNet in diffusers' layout (`unet/diffusion_pytorch_model.safetensors`).
-        motion_module: AnimateDiff v2 (`mm_sd_v15_v2.ckpt`, or diffusers' motion adapter): 32 positions, with a mid block.
+        motion_module: AnimateDiff v2, with a mid block (`mm_sd_v15_v2.ckpt`, or diffusers' motion adapter).
         in_channels: of the denoiser; the added ones start at zero, so that they change nothing at first.
         dtype: precision of the networks.
 

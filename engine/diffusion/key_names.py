@@ -1,8 +1,8 @@
 """How the releases name the tensors of the network, and how our modules do.
 
-The 2D part has the same names everywhere (diffusers' `UNet2DConditionModel`). Motion modules are named after AnimateDiff
-in the releases (`motion_modules.0.temporal_transformer.transformer_blocks.0.attention_blocks.1.to_q.weight`) and after
-diffusers in ours (`motion_modules.0.transformer_blocks.0.attn2.to_q.weight`).
+The 2D part has the same names everywhere (diffusers' `UNet2DConditionModel`). Motion modules are named after
+AnimateDiff in the releases (`motion_modules.0.temporal_transformer.transformer_blocks.0.attention_blocks.1.to_q.bias`)
+and after diffusers in ours (`motion_modules.0.transformer_blocks.0.attn2.to_q.bias`).
 """
 
 import re

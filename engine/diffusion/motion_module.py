@@ -78,6 +78,6 @@ def replace_motion_modules(unet: nn.Module, *, num_heads: int, max_frames: int) 
 
 
 def fresh_positions(channels: int, num_frames: int) -> Tensor:
-    """The position table of a module that was never loaded: (1, num_frames, channels) float32, sines at even columns."""
+    """The position table of an untrained module: (1, num_frames, channels) float32, sines at even columns."""
     with torch.no_grad():
         return SinusoidalPositionalEmbedding(channels, max_seq_length=num_frames).pe

@@ -5,7 +5,8 @@ frame; the unconditional half first reads the reference and is then computed aga
 single image token runs in full; both halves of guidance are one batch. Benchmarks compare with this.
 """
 
-# Shapes: N rows (halves x frames), V videos, L positions, S image tokens, C channels, B batch, T frames, H W latent size.
+# Shapes: N rows (halves x frames), V videos, L positions, S image tokens, C channels, A heads, D channels of a head,
+#         B batch, T frames, H W latent size.
 
 import torch
 from diffusers.models.attention_processor import Attention

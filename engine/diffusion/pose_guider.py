@@ -2,6 +2,8 @@
 
 # Shapes: B batch, T frames, N = B*T rows, C channels, H W picture size in, an eighth of it out.
 
+from itertools import pairwise
+
 from diffusers import ConfigMixin, ModelMixin
 from diffusers.configuration_utils import register_to_config
 from torch import Tensor, nn
@@ -18,7 +20,7 @@ class PoseGuider(ModelMixin, ConfigMixin):
         super().__init__()
         self.conv_in = nn.Conv2d(3, channels[0], 3, padding=1)
         self.blocks = nn.ModuleList()
-        for narrow, wide in zip(channels[:-1], channels[1:], strict=True):
+        for narrow, wide in pairwise(channels):
             self.blocks.append(nn.Conv2d(narrow, narrow, 3, padding=1))
             self.blocks.append(nn.Conv2d(narrow, wide, 3, padding=1, stride=2))
         self.conv_out = nn.Conv2d(channels[-1], out_channels, 3, padding=1)

@@ -25,7 +25,7 @@ class SamplingConfig:
     num_steps: int = 25
     """DDIM steps."""
     guidance_scale: float = 3.5
-    """How far to go from the unconditional prediction past the conditional one; at 1 or below only the latter is made."""
+    """How far to go from the unconditional prediction past the conditional one; at most 1: only the latter is made."""
     window: int = 24
     """Frames denoised together, at most 32."""
     overlap: int = 4

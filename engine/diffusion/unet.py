@@ -61,7 +61,7 @@ class DenoisingUNet(UNetMotionModel):
         """Predict v for one window of frames.
 
         Args:
-            sample_BCTHW: noisy latents, then scene latents, on the channel axis; at most `motion_max_seq_length` frames.
+            sample_BCTHW: noisy latents, then scene latents, on the channel axis; at most 32 frames.
             timestep: 0 ... 999, one for all or (B,).
             image_tokens_BSC: projected CLIP image embedding, one token (zeros: unconditional).
             pose_BCTHW: pose features, `block_out_channels[0]` channels; batch B or 1.

@@ -10,9 +10,9 @@ def context_windows(num_frames: int, *, length: int = 24, overlap: int = 4) -> l
         overlap: frames that two neighbouring windows share.
 
     Returns:
-        One window of all frames for a clip of at most `length`; else windows of exactly `length` frames that begin every
-        `length - overlap` frames, the last ones going on with the first frames again (a closed loop, as the release has
-        it). Every frame is in at least one window.
+        One window of all frames for a clip of at most `length`; else windows of exactly `length` frames that begin
+        every `length - overlap` frames, the last ones going on with the first frames again (a closed loop, as the
+        release has it). Every frame is in at least one window.
     """
     assert num_frames >= 1
     assert 0 <= overlap < length

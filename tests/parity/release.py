@@ -51,3 +51,15 @@ def distance(got: Tensor, want: Tensor) -> float:
     """Relative L2, the measure of the reference's README."""
     assert got.shape == want.shape, f"{tuple(got.shape)} instead of {tuple(want.shape)}"
     return ((got.double() - want.double()).norm() / want.double().norm()).item()
+
+
+def watch(network):
+    """Keep the output of every sub-module of a network from now on, by name."""
+    outputs = {}
+
+    def keep(name, module, output):
+        outputs[name] = (output[0] if isinstance(output, tuple) else output).detach()
+
+    for name, module in network.named_modules():
+        module.register_forward_hook(lambda module, _, output, name=name: keep(name, module, output))
+    return outputs

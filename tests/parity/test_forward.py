@@ -6,7 +6,7 @@ at most 2.5e-6; 1e-5 is what the reference's README suggests for single modules 
 
 import pytest
 import torch
-from parity.release import distance
+from parity.release import distance, watch
 
 from engine.diffusion.attention import ReferenceFeatures, round_bank
 from engine.diffusion.motion_module import fresh_positions
@@ -37,18 +37,6 @@ def features(mimo, reference) -> ReferenceFeatures:
     _, bank, _ = reference
     rounded = round_bank({block: x[1:] for block, x in bank.items()}, torch.float32)
     return mimo.networks.denoising_unet.project_reference(rounded)
-
-
-def watch(network):
-    """Keep the output of every sub-module of a network from now on, by name."""
-    outputs = {}
-
-    def keep(name, module, output):
-        outputs[name] = (output[0] if isinstance(output, tuple) else output).detach()
-
-    for name, module in network.named_modules():
-        module.register_forward_hook(lambda module, _, output, name=name: keep(name, module, output))
-    return outputs
 
 
 def pose_pixels(golden):

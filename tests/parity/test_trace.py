@@ -1,0 +1,63 @@
+"""Statistics of every sub-module of the tiny networks, under the release's own names."""
+
+import pytest
+import torch
+from parity.release import watch
+from torch import Tensor
+
+from engine.diffusion.attention import round_bank
+from engine.diffusion.key_names import from_release
+
+# Single values of forwards that differ by up to 2.5e-6 relative (the reference's README) differ by more where large
+# numbers cancel; the traces themselves have 9 digits. A ten-thousandth of a tensor's own magnitude is room for that.
+OF_MAGNITUDE = 1e-4
+
+
+@pytest.fixture(scope="module")
+def outputs(mimo) -> dict[str, dict[str, Tensor]]:
+    golden = mimo.tensors("tiny_forward")
+    networks = mimo.networks
+    seen = {name: watch(network) for name, network in vars(networks).items()}
+    tokens = torch.cat([torch.zeros_like(golden["in.clip_embed"]), golden["in.clip_embed"]])
+    sample = torch.cat([golden["in.latents"], golden["in.bk_latents"]], dim=1).repeat(2, 1, 1, 1, 1)
+    with torch.no_grad():
+        pose = networks.pose_guider(golden["in.pose_u8"].permute(3, 0, 1, 2)[None] / 255)
+        _, bank = networks.reference_net(golden["in.ref_latents"].repeat(2, 1, 1, 1), tokens)
+        reference = networks.denoising_unet.project_reference(
+            round_bank({block: x[1:] for block, x in bank.items()}, torch.float32)
+        )
+        networks.denoising_unet(sample, golden["in.timestep"], tokens, pose, reference, 1)
+    return seen
+
+
+@pytest.mark.parametrize("network, num_names", [("pose_guider", 8), ("reference_net", 324), ("denoising_unet", 536)])
+def test_every_submodule(mimo, outputs, network, num_names):
+    compared = 0
+    for name, want in mimo.table("tiny_trace")[network.replace("_net", "_unet")].items():
+        if name.endswith(".attn1") and network == "denoising_unet":
+            continue  # the release's first pass, whose unconditional half it throws away; "attn1#2" is the second
+        ours = outputs[network][from_release(f"{name.removesuffix('#2')}.").removesuffix(".")]
+        got = in_layout(ours[: want["shape"][0]] if name.endswith("#2") else ours, want["shape"])
+        scale = want["absmax"]
+        assert abs(got.mean().item() - want["mean"]) < OF_MAGNITUDE * scale, name
+        assert abs(got.std(correction=0).item() - want["std"]) < OF_MAGNITUDE * scale, name
+        assert abs(got.abs().max().item() - want["absmax"]) < OF_MAGNITUDE * scale, name
+        first = torch.tensor(want["first"], dtype=torch.float64)
+        assert torch.allclose(got.flatten()[:6], first, rtol=0, atol=OF_MAGNITUDE * scale), name
+        compared += 1
+    assert compared == num_names
+
+
+def in_layout(tensor: Tensor, shape: list[int]) -> Tensor:
+    """Our layout to the release's: rows to frames, positions over time to frames over positions, broadcast tokens."""
+    tensor = tensor.double()
+    if len(shape) == 2:
+        return tensor[:: len(tensor) // shape[0]]  # the time embedding is the same for all frames
+    if len(shape) == 5:
+        return tensor.unflatten(0, (shape[0], shape[2])).transpose(1, 2)
+    if len(shape) == 3 and tensor.shape[1] == 1:
+        return tensor.expand(shape)
+    if list(tensor.shape) != shape:
+        batch, frames = 2, 4
+        return tensor.unflatten(0, (batch, -1)).transpose(1, 2).reshape(batch * frames, *shape[1:])
+    return tensor
