@@ -1,8 +1,8 @@
 """The occlusion layer: what is in front of the person.
 
-Two kinds of things are looked for, and little else is believed, because a piece of the old person pasted over the new
-character is worse than a thing that is missed: a compact thing that moves (`moving_object`), and a part of the place
-that shows where the body should be (`static_occluder`).
+One kind of thing is looked for, a compact one that moves (`moving_object`), and little is believed, because a piece of
+the old person pasted over the new character is worse than a thing that is missed. What stands still in front of the
+body (a pole, a trunk, a caption) is not found here: paint it into `layers/occlusion.mask` by hand.
 """
 
 from collections.abc import Iterator
@@ -40,8 +40,8 @@ def find_occlusion(
         clip: (H, W, 3) uint8 RGB frames.
         human_mask: (H, W) uint8, 0 ... 255; may hold the thing or not.
         motion: of the background.
-        landmarks: of the person; tell where the body is although something hides it.
-        tracks: the person's box.
+        landmarks: of the person; a ball wanders against its hips, a head does not.
+        tracks: the person's box; its typical height is the unit of all sizes here.
         chunks: where small views of the frames, and the plate, are kept.
         progress: called with frames done and frames in all, over two passes.
         plate: the plate, where the caller has built it already.
