@@ -72,7 +72,7 @@ def find_cuts(mask: NDArray, dist: NDArray, points: dict[str, NDArray]) -> Cuts:
                 cv2.circle(area, (int(point[0]), int(point[1])), max(round(size), 1), 1, -1)
         area = _with_rind(area, inside, reach=0.5 * usual)
         labels[(area > 0) & inside & (labels == 0)] = number
-        roots[number] = shoulder, max(1.25 * float(min(outer[0], inner[0], 1.6 * usual)), 0.16 * length)
+        roots[number] = shoulder, float(max(1.25 * float(min(outer[0], inner[0], 1.6 * usual)), 0.16 * length))
     return Cuts(labels, roots)
 
 

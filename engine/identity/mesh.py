@@ -120,13 +120,13 @@ def inflate(sheet: Sheet) -> NDArray:
 
     Source: square root of the solution of Poisson's equation, -laplace(h) = 4 inside, h = 0 at the rim.
     """
-    from scipy.sparse.linalg import spsolve
+    from scipy.sparse.linalg import splu
 
     matrix, area = laplacian(sheet.xy_px, sheet.faces)
     free = np.flatnonzero(~sheet.on_rim)
     height = np.zeros(len(sheet.xy_px))
     if len(free):
-        height[free] = spsolve(matrix[free][:, free].tocsc(), 4 * area[free])
+        height[free] = splu(matrix[free][:, free].tocsc()).solve(4 * area[free])
     return np.sqrt(np.maximum(height, 0))
 
 
@@ -229,11 +229,11 @@ def _inner_points(dist: NDArray, thickness: NDArray, spacing: float) -> NDArray:
 
 def _thin_out(points: NDArray, radius: NDArray) -> NDArray:
     """Indices of points, first come first kept, none within `radius` (N,) of one kept before."""
-    from scipy.spatial import cKDTree
+    from scipy.spatial import KDTree
 
     if not len(points):
         return np.zeros(0, np.int64)
-    tree = cKDTree(points)
+    tree = KDTree(points)
     dropped = np.zeros(len(points), bool)
     kept = []
     for i, near in enumerate(tree.query_ball_point(points, radius)):
@@ -249,11 +249,11 @@ def _first_of_close(points: NDArray, radius: float) -> NDArray:
 
 
 def _far_from(points: NDArray, others: NDArray, radius: NDArray) -> NDArray:
-    from scipy.spatial import cKDTree
+    from scipy.spatial import KDTree
 
     if not len(points):
         return np.zeros(0, bool)
-    return cKDTree(others).query(points)[0] > radius
+    return KDTree(others).query(points)[0] > radius
 
 
 def _is_inside(inside: NDArray, points: NDArray, faces: NDArray) -> NDArray:
@@ -261,7 +261,7 @@ def _is_inside(inside: NDArray, points: NDArray, faces: NDArray) -> NDArray:
     corners = points[faces]
     shares = np.array([[1, 1, 1], [4, 1, 1], [1, 4, 1], [1, 1, 4], [2, 2, 0.5], [0.5, 2, 2], [2, 0.5, 2]], float)
     shares /= shares.sum(1, keepdims=True)
-    hits = sum(_sample(inside, np.einsum("k,fkc->fc", share, corners)) for share in shares)
+    hits = np.sum([_sample(inside, np.einsum("k,fkc->fc", share, corners)) for share in shares], axis=0)
     return hits >= 5
 
 

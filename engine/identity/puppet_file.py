@@ -26,7 +26,7 @@ def save_puppet(puppet: Puppet, path: Path) -> None:
         "stroke_px": np.array(puppet.stroke_px, np.float64),
     }
     with Path(path).open("wb") as file:
-        np.savez_compressed(file, **arrays)
+        np.savez_compressed(file, allow_pickle=False, **arrays)
 
 
 def load_puppet(path: Path) -> Puppet:

@@ -107,14 +107,14 @@ def _check_entry(path: Path, name: str, entry: object, names: tuple[str, ...]) -
         raise InputError(f"{path}: joints.{name} is {entry!r}.", "write it as { xy = [x, y], parent = ... }.")
     _check_keys(path, entry, _KEYS, f"joints.{name}.")
     xy = entry.get("xy")
-    numbers = isinstance(xy, list) and len(xy) == 2
-    if not numbers or not all(isinstance(v, int | float) and np.isfinite(v) for v in xy):
+    pair = xy if isinstance(xy, list) and len(xy) == 2 else ["", ""]
+    if not all(isinstance(v, int | float) and np.isfinite(v) for v in pair):
         raise InputError(f"{path}: joints.{name}.xy is {xy!r}.", "use two numbers, e.g. xy = [120.0, 84.5].")
     parent = entry.get("parent")
     if name == "pelvis" and parent is not None:
         raise InputError(f"{path}: pelvis has the parent {parent!r}.", "it is the root: remove its parent.")
     if name != "pelvis" and parent not in names:
-        raise InputError(f"{path}: joints.{name}.parent is {parent!r}.", _nearest(parent, names))
+        raise InputError(f"{path}: joints.{name}.parent is {parent!r}.", _nearest(str(parent), names))
     if name not in JOINTS and "driver" not in entry:
         raise InputError(
             f"{path}: joints.{name} has no driver, and the body has no {name}.",

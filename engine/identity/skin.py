@@ -140,12 +140,12 @@ def _claim(
     allowed: NDArray | None = None,
 ) -> None:
     """Give the allowed vertices inside discs to a chain, unless they lie deeper in another chain's disc."""
-    from scipy.spatial import cKDTree
+    from scipy.spatial import KDTree
 
     good = radius > 0.3
     if not good.any():
         return
-    tree = cKDTree(sheet.xy_px)
+    tree = KDTree(sheet.xy_px)
     for centre, r in zip(centres[good], radius[good]):
         near = np.array(tree.query_ball_point(centre, r), np.int64)
         if not len(near):  # thinner than a triangle: the nearest vertex, if it is really there

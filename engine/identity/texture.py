@@ -75,11 +75,11 @@ def find_strokes(rgba: NDArray) -> Strokes:
         return Strokes(mask, None, 0.0)
     ink = rgba[..., :3][dark]
     darkest = ink[ink.sum(1) <= np.percentile(ink.sum(1), 35)]  # not the pixels a thin line shares with paper
-    rgb = tuple(int(value) for value in np.median(darkest, axis=0))
+    red, green, blue = (int(value) for value in np.median(darkest, axis=0))
     dist = cv2.distanceTransform(mask.astype(np.uint8), cv2.DIST_L2, 5)
     ridge = (dist >= cv2.dilate(dist, np.ones((3, 3)))) & (dist > 0.5)
     width = float(2 * np.median(dist[ridge])) if ridge.any() else 1.0
-    return Strokes(mask, rgb, width)
+    return Strokes(mask, (red, green, blue), width)
 
 
 def _is_outlined(grey: NDArray, inside: NDArray, height: int) -> bool:
@@ -114,7 +114,7 @@ def fill_texture(rgba: NDArray, strokes: Strokes, face: NDArray | None) -> NDArr
     if strokes.rgb is not None:
         drop |= _dark_spots(rgba, inside, height)
         reach = max(round(0.45 * strokes.width_px), 2)
-        gap = np.linalg.norm(rgba[..., :3].astype(np.float32) - np.float32(strokes.rgb), axis=2)
+        gap = np.linalg.norm(rgba[..., :3].astype(np.float32) - np.array(strokes.rgb, np.float32), axis=2)
         ink = strokes.mask & (gap < INK_GAP)  # the strokes of a crayon are the colour of what they fill
         drop |= cv2.dilate(ink.astype(np.uint8), np.ones((2 * reach + 1, 2 * reach + 1))) > 0
     rim_px = max(0.008 * height, 0.6 * strokes.width_px, 1.5)
