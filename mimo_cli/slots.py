@@ -46,6 +46,8 @@ TRACKS = data_slot("layers/tracks", ".csv", check=check_columns("frame_idx", "x0
 LANDMARKS = data_slot("layers/landmarks", ".csv", check=check_columns("frame_idx", "score", "nose.x_px"))
 HUMAN_MASK = _layer("layers/human.mask")
 BACKGROUND = data_slot("layers/background", ".csv", check=check_columns("frame_idx", "h00", "inliers"))
+PLATE = Slot("layers/plate", (FOLDER,))
+"""The place without the person, as mosaics of some dozens of frames each."""
 SCENE = _layer("layers/scene")
 OCCLUSION = _layer("layers/occlusion.mask")
 DEPTH = _layer("layers/depth")

@@ -31,6 +31,7 @@ from mimo_cli.slots import (
     OUT,
     OUT_ALPHA,
     OUT_LOSSLESS,
+    PLATE,
     PUPPET,
     REFERENCE,
     SCENE,
@@ -61,16 +62,16 @@ SEGMENT = Stage(
 TRACK_BACKGROUND = Stage(
     name="background",
     version=1,
-    about="follow the camera",
+    about="follow the camera and gather the background",
     reads=(VIDEO, CLIP, HUMAN_MASK),
-    writes=(BACKGROUND,),
+    writes=(BACKGROUND, PLATE),
     run=layers.background,
 )
 COMPLETE_SCENE = Stage(
     name="scene",
     version=1,
     about="fill in the scene behind the person",
-    reads=(VIDEO, CLIP, HUMAN_MASK, BACKGROUND),
+    reads=(VIDEO, CLIP, HUMAN_MASK, BACKGROUND, PLATE),
     writes=(SCENE,),
     run=layers.scene,
 )
@@ -78,7 +79,7 @@ FIND_OCCLUSION = Stage(
     name="occlusion",
     version=1,
     about="find what passes in front",
-    reads=(VIDEO, CLIP, HUMAN_MASK, BACKGROUND, TRACKS, LANDMARKS),
+    reads=(VIDEO, CLIP, HUMAN_MASK, BACKGROUND, PLATE, TRACKS, LANDMARKS),
     writes=(OCCLUSION,),
     run=layers.occlusion,
 )

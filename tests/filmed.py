@@ -9,7 +9,7 @@ from pathlib import Path
 import av
 import numpy as np
 
-from engine.synth import ClipSpec, SynthClip, make_clip
+from engine.synth.clip import ClipSpec, SynthClip, make_clip
 
 ROOT = Path(__file__).resolve().parents[1]
 CAT = ROOT / "examples" / "cat.png"

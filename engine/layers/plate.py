@@ -8,6 +8,7 @@ window saw is inpainted once and handed on.
 
 import itertools
 import json
+import shutil
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -76,6 +77,11 @@ class Plate:
         self.size = size
         self._open: dict[int, PlateWindow] = {}
         self.is_static = bool((motion.to_first == np.eye(3)).all())
+
+    @property
+    def folders(self) -> list[Path]:
+        """Where the windows are, in order."""
+        return self._folders
 
     def noise(self, frame_idx: int) -> float:
         """Standard deviation of the source's grain around a frame, levels of 0 ... 255."""
@@ -190,6 +196,24 @@ def build_plate(
         filled.append(folder)
         progress(2 * len(windows) + idx + 1, total)
     return Plate([_read_head(folder) for folder in filled], filled, motion, clip.size)
+
+
+def save_plate(plate: Plate, folder: Path) -> None:
+    """Copy the windows of a plate into a folder, for `open_plate`."""
+    for source in plate.folders:
+        shutil.copytree(source, folder / source.name)
+
+
+def open_plate(folder: Path, motion: BackgroundMotion, size: Size) -> Plate:
+    """Open a saved plate.
+
+    Args:
+        folder: of `save_plate`.
+        motion: of the background, the one it was built with.
+        size: (height, width) of the clip, pixels.
+    """
+    folders = sorted(path for path in folder.iterdir() if path.is_dir())
+    return Plate([_read_head(path) for path in folders], folders, motion, size)
 
 
 def warp_window(

@@ -3,14 +3,18 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import islice
+from typing import TYPE_CHECKING
 
 from numpy.typing import NDArray
 
-from engine.types import FrameSource
+from engine.types import BackgroundMotion, FrameSource
 from mimo_cli import slots, tables
 from mimo_cli.artifacts import Slot
 from mimo_cli.runs.source import open_source
 from mimo_cli.stage import Job
+
+if TYPE_CHECKING:
+    from engine.layers.plate import Plate
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,21 +49,23 @@ def segment(job: Job) -> None:
 
 
 def background(job: Job) -> None:
-    """Follow the still part of the picture."""
+    """Follow the still part of the picture, and gather it from the frames that show it."""
     from engine.layers.background_motion import track_background
+    from engine.layers.plate import build_plate, save_plate
 
-    clip = open_source(job)
-    motion = track_background(clip, _mask(job), chunks=job.chunks, progress=job.progress)
+    clip, mask = open_source(job), _mask(job)
+    motion = track_background(clip, mask, chunks=job.chunks, progress=_part(job, 0, 0.5, clip.num_frames))
     tables.write_background(motion, job.outputs[slots.BACKGROUND])
+    plate = build_plate(clip, mask, motion, chunks=job.chunks, progress=_part(job, 0.5, 1, clip.num_frames))
+    save_plate(plate, job.output(slots.PLATE, "/"))
 
 
 def scene(job: Job) -> None:
     """Fill in what the person hides."""
     from engine.layers.scene import complete_scene
 
-    clip = open_source(job)
-    motion = tables.read_background(job.inputs[slots.BACKGROUND], clip.num_frames)
-    frames = complete_scene(clip, _mask(job), motion, chunks=job.chunks, progress=job.progress)
+    clip, (motion, plate) = open_source(job), _background(job)
+    frames = complete_scene(clip, _mask(job), motion, chunks=job.chunks, progress=job.progress, plate=plate)
     _write(job, slots.SCENE, "rgba", clip, frames)
 
 
@@ -67,17 +73,26 @@ def occlusion(job: Job) -> None:
     """Find what is in front of the person."""
     from engine.layers.occlusion import find_occlusion
 
-    clip = open_source(job)
+    clip, (motion, plate) = open_source(job), _background(job)
     frames = find_occlusion(
         clip,
         _mask(job),
-        tables.read_background(job.inputs[slots.BACKGROUND], clip.num_frames),
+        motion,
         tables.read_landmarks(job.inputs[slots.LANDMARKS], clip.num_frames),
         tables.read_tracks(job.inputs[slots.TRACKS], clip.num_frames),
         chunks=job.chunks,
         progress=job.progress,
+        plate=plate,
     )
     _write(job, slots.OCCLUSION, "gray8", clip, frames)
+
+
+def _background(job: Job) -> "tuple[BackgroundMotion, Plate]":
+    from engine.layers.plate import open_plate
+
+    info = tables.read_clip(job.inputs[slots.CLIP])
+    motion = tables.read_background(job.inputs[slots.BACKGROUND], info.num_frames)
+    return motion, open_plate(job.inputs[slots.PLATE], motion, info.size)
 
 
 def depth(job: Job) -> None:

@@ -32,7 +32,7 @@ class AnimateParams:
 
     scale: float = 1.0
     """Height of the character over the height of the person replaced."""
-    shadow: float = 0.5
+    shadow: float = 0.7
     """Strength of the contact shadow, 0 ... 1."""
     match_light: bool = True
     """Bring brightness and cast of the character to those of the scene."""
@@ -206,7 +206,8 @@ def _encode(job: Job, frames: Iterator, path: Path, mode: str) -> None:
     info = tables.read_clip(job.inputs[slots.CLIP])
     sound = job.inputs.get(slots.VIDEO) or job.inputs.get(slots.BACKDROP)
     times = tables.read_frames(job.inputs[slots.FRAMES])
-    notes = encode_result(frames, info, times, path, audio_from=sound, mode=mode)
+    final = path if path.suffix in (*PLAIN_SUFFIXES, *ALPHA_SUFFIXES) else path.with_name("frames")
+    notes = encode_result(frames, info, times, path, audio_from=sound, mode=mode, final_path=final)
     for note in notes:
         job.note(note)
 

@@ -90,7 +90,7 @@ def test_nothing_runs_twice(swapped):
     assert records(folder) == before
     assert "done in" not in stderr
     stdout, _ = mimo("status", "game.mimo", "--json", cwd=folder)
-    assert stdout.count("up to date") + stdout.count("up_to_date") >= 10
+    assert stdout.count('"state": "fresh"') >= 10
 
 
 def test_a_second_character_redoes_only_what_is_its_own(swapped):
