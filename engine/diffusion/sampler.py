@@ -48,7 +48,12 @@ class Conditions:
 
 @torch.no_grad()
 def look_at_reference(
-    reference_net: ReferenceNet, unet: DenoisingUNet, latents_VCHW: Tensor, image_tokens_BSC: Tensor
+    reference_net: ReferenceNet,
+    unet: DenoisingUNet,
+    latents_VCHW: Tensor,
+    image_tokens_BSC: Tensor,
+    *,
+    project: bool = True,
 ) -> ReferenceFeatures:
     """Run the reference net once, and project what it kept into the denoiser's keys and values.
 
@@ -57,12 +62,14 @@ def look_at_reference(
         unet: the denoiser that will read it.
         latents_VCHW: (1, 4, H, W) latents of the reference picture, scaled.
         image_tokens_BSC: (1, 1, C).
+        project: False leaves that to every step, for a denoiser whose weights are elsewhere at the moment (offload).
 
     Returns:
         Features that hold for every step, window and frame of the video.
     """
     _, bank = reference_net(latents_VCHW, image_tokens_BSC)
-    return unet.project_reference(round_bank(bank, unet.dtype))
+    features = round_bank(bank, unet.dtype)
+    return unet.project_reference(features) if project else features
 
 
 @torch.no_grad()
@@ -74,7 +81,7 @@ def denoise(
     config: SamplingConfig,
     *,
     chunks: Chunks | None = None,
-    on_step: Callable[[int, int, Tensor], None] | None = None,
+    on_step: Callable[[int, int, Tensor], Tensor | None] | None = None,
 ) -> Tensor:
     """Turn noise into the latents of a clip.
 
@@ -85,7 +92,7 @@ def denoise(
         conditions: of all frames.
         config: steps, guidance, windows.
         chunks: keeps every finished window, so that a killed run goes on where it was with the same result.
-        on_step: told step index, timestep and the latents after the step.
+        on_step: given step index, timestep and the latents after the step; what it returns, if anything, replaces them.
 
     Returns:
         (1, 4, T, H, W) latents, same precision as the noise.
@@ -103,8 +110,8 @@ def denoise(
             count_T[frames] += 1
         v_BCTHW = total_BCTHW / count_T[:, None, None]  # the release forgets to divide at guidance <= 1
         latents_BCTHW = scheduler.step(v_BCTHW, timestep, latents_BCTHW).prev_sample
-        if on_step is not None:
-            on_step(step_idx, int(timestep), latents_BCTHW)
+        if on_step is not None and (changed := on_step(step_idx, int(timestep), latents_BCTHW)) is not None:
+            latents_BCTHW = changed
     return latents_BCTHW
 
 

@@ -1,0 +1,66 @@
+"""One forward at SD 1.5 size (latents 16x12, 4 frames), one network after the other: at most 7 GB, minutes.
+
+Tolerance as for the tiny networks: a second implementation was within 2.5e-6, 1e-5 is suggested.
+"""
+
+import gc
+import json
+
+import pytest
+import torch
+from parity.release import distance, stand_in_weights
+from safetensors.torch import load_file
+
+from engine.diffusion.attention import round_bank
+from engine.diffusion.checkpoint import build_network, denoising_config, pose_config, unet_config
+from engine.diffusion.key_names import from_release
+from engine.diffusion.pose_guider import PoseGuider
+from engine.diffusion.reference_net import ReferenceNet
+from engine.diffusion.unet import DenoisingUNet
+
+FORWARD = 1e-5
+
+
+@pytest.fixture(scope="module")
+def build(reference_data):
+    layout = json.loads((reference_data / "mimo_release" / "keys.json").read_text(encoding="utf-8"))["checkpoints"]
+    weights = stand_in_weights(reference_data)
+
+    def build(network, config_of, *names):
+        tensors = {
+            from_release(key): torch.from_numpy(array)
+            for name in names
+            for key, array in weights.deterministic_items(layout[f"{name}.pth"])
+        }
+        return build_network(network, config_of, tensors, source=" + ".join(names), dtype=torch.float32)
+
+    return build
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(3600)
+@torch.no_grad()
+def test_full_size_forward(reference_data, build):
+    golden = load_file(reference_data / "mimo_release" / "full_forward.safetensors")
+    stats = json.loads((reference_data / "mimo_release" / "full_trace.json").read_text(encoding="utf-8"))["stats"]
+    tokens = torch.cat([torch.zeros_like(golden["in.clip_embed"]), golden["in.clip_embed"]])
+
+    pose = build(PoseGuider, pose_config, "pose_guider")(golden["in.pose_u8"].permute(3, 0, 1, 2)[None] / 255)
+    assert distance(pose[:, ::16], golden["pose.out[:,::16]"]) < FORWARD
+
+    reference_net = build(ReferenceNet, unet_config, "reference_unet")
+    out, bank = reference_net(golden["in.ref_latents"].repeat(2, 1, 1, 1), tokens)
+    del reference_net
+    gc.collect()
+    assert distance(out[:, ::16], golden["ref.out[:,::16]"]) < FORWARD
+    for block, x_VLC in bank.items():
+        assert distance(x_VLC[:, :4, :16], golden[f"bank.{block}[:,:4,:16]"]) < FORWARD, block
+        assert abs(x_VLC.std(correction=0).item() - stats[f"bank.{block}"]["std"]) < 1e-5  # banks are normalised: std 1
+
+    unet = build(DenoisingUNet, denoising_config, "motion_module", "denoising_unet")
+    sample = torch.cat([golden["in.latents"], golden["in.bk_latents"]], dim=1).repeat(2, 1, 1, 1, 1)
+    features = round_bank({block: x_VLC[1:] for block, x_VLC in bank.items()}, torch.float32)
+    fast = unet.project_reference(features)
+    got = unet(sample, golden["in.timestep"], tokens, pose, fast, num_unconditional=1)
+    print("full size, relative L2:", distance(got, golden["den.out"]))
+    assert distance(got, golden["den.out"]) < FORWARD
