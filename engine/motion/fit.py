@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 BLOCK = 1024
 """Frames optimised at once; long clips are cut, each block sees `MARGIN` frames of its neighbours."""
 MARGIN = 48
-SHAPE_FRAMES = 256
+SHAPE_FRAMES = 64
 """Frames (evenly spread) that decide the shape of the body."""
 _L = {name: idx for idx, name in enumerate(LANDMARKS)}
 _FEET = tuple((_L[f"{side}_heel"], _L[f"{side}_foot_index"]) for side in ("left", "right"))

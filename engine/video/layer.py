@@ -1,7 +1,9 @@
 """Layers on disk: lossless video files indexed by frame number (FFV1 level 3 in Matroska, RFC 9043)."""
 
 import os
+from collections import deque
 from collections.abc import Generator, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from fractions import Fraction
 from pathlib import Path
@@ -34,6 +36,10 @@ LOW, HIGH = 5, 250
 """In masks that are not ours, <= LOW is 0 and >= HIGH is 255: what editors make of 0 and 255."""
 
 
+MAX_PENDING = 3
+"""Frames that wait for the encoder at most: computing and encoding overlap, memory does not grow."""
+
+
 class LayerWriter:
     """Write frames to a lossless file; equal frames give equal bytes, whatever the number of threads.
 
@@ -58,15 +64,26 @@ class LayerWriter:
             f"file:{path}", "w", format="matroska", options={"fflags": "+bitexact"}
         )
         self._stream = add_ffv1_stream(self._container, size, pix_fmt, Fraction(1, LAYER_RATE), threads)
+        self._worker = ThreadPoolExecutor(1, thread_name_prefix="layer")
+        self._pending: deque[Future[None]] = deque()
 
     def write(self, frame: NDArray | list[NDArray]) -> None:
-        """Append one frame."""
+        """Append one frame. It is copied, and encoded in a thread while the caller makes the next one.
+
+        Raises:
+            OSError: the disk refused this frame or one of the `MAX_PENDING` before it.
+        """
         assert self._container is not None, "the layer is closed"
         picture = self._pack(frame)
         picture.pts = self.num_frames
         picture.time_base = Fraction(1, LAYER_RATE)
-        self._container.mux(self._stream.encode(picture))
+        while len(self._pending) >= MAX_PENDING:
+            self._pending.popleft().result()
+        self._pending.append(self._worker.submit(self._encode, self._container, picture))
         self.num_frames += 1
+
+    def _encode(self, container: OutputContainer, picture: "av.VideoFrame | None") -> None:
+        container.mux(self._stream.encode(picture))
 
     def close(self) -> None:
         """Write what the encoder still holds, and the end of the file. Safe to call twice."""
@@ -74,8 +91,11 @@ class LayerWriter:
         if container is None:
             return
         try:
-            container.mux(self._stream.encode(None))
+            while self._pending:
+                self._pending.popleft().result()
+            self._encode(container, None)
         finally:
+            self._worker.shutdown()
             container.close()
 
     def __enter__(self) -> "LayerWriter":
@@ -88,6 +108,7 @@ class LayerWriter:
             self.close()
             return
         container, self._container = self._container, None  # half a file: close it, and let the first error speak
+        self._worker.shutdown(cancel_futures=True)
         if container is not None:
             with suppress(OSError, ValueError):
                 container.close()
