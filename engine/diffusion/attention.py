@@ -9,11 +9,22 @@ the same name in the denoiser reads it as additional keys and values. Hu et al. 
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from typing import Protocol
 
 import torch
-from diffusers.models.attention_processor import Attention
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn.functional import scaled_dot_product_attention
+
+
+class AttentionLayer(Protocol):
+    """What we use of diffusers' `Attention`: it calls a processor with itself."""
+
+    heads: int
+    to_q: nn.Module
+    to_k: nn.Module
+    to_v: nn.Module
+    to_out: nn.ModuleList
+
 
 Bank = dict[str, Tensor]
 """Transformer block ("mid_block.attentions.0.transformer_blocks.0") to the (V, L, C) input of its self-attention."""
@@ -43,7 +54,7 @@ def round_bank(bank: Bank, dtype: torch.dtype) -> ReferenceFeatures:
     return ReferenceFeatures({block: x_VLC.half().to(dtype) for block, x_VLC in bank.items()})
 
 
-def project_features(features: ReferenceFeatures, attentions: Mapping[str, Attention]) -> ReferenceFeatures:
+def project_features(features: ReferenceFeatures, attentions: Mapping[str, AttentionLayer]) -> ReferenceFeatures:
     """Compute the bank's keys and values once, instead of in every step and for every frame.
 
     Args:
@@ -68,7 +79,7 @@ class WriterAttention:
 
     def __call__(
         self,
-        attn: Attention,
+        attn: AttentionLayer,
         x_NLC: Tensor,
         encoder_hidden_states: None = None,
         attention_mask: None = None,
@@ -93,7 +104,7 @@ class ReaderAttention:
 
     def __call__(
         self,
-        attn: Attention,
+        attn: AttentionLayer,
         x_NLC: Tensor,
         encoder_hidden_states: None = None,
         attention_mask: None = None,
@@ -115,7 +126,7 @@ class ReaderAttention:
             y_NALD = torch.cat([y_plain, y_NALD])
         return attn.to_out[0](join_heads(y_NALD))
 
-    def _reference_keys_values(self, reference: ReferenceFeatures, attn: Attention) -> tuple[Tensor, Tensor]:
+    def _reference_keys_values(self, reference: ReferenceFeatures, attn: AttentionLayer) -> tuple[Tensor, Tensor]:
         if reference.keys_values is not None:
             return reference.keys_values[self.block]
         x_VLC = reference.bank[self.block]
@@ -127,7 +138,7 @@ class ImageTokenAttention:
 
     def __call__(
         self,
-        attn: Attention,
+        attn: AttentionLayer,
         x_NLC: Tensor,
         encoder_hidden_states: Tensor,
         attention_mask: None = None,
@@ -145,7 +156,7 @@ class ImageTokenAttention:
         return attn.to_out[0](join_heads(scaled_dot_product_attention(q_NALD, k_NASD, v_NASD)))
 
 
-def split_heads(x_NLC: Tensor, attn: Attention) -> Tensor:
+def split_heads(x_NLC: Tensor, attn: AttentionLayer) -> Tensor:
     """(N, L, C) to (N, A, L, D)."""
     return x_NLC.unflatten(-1, (attn.heads, -1)).transpose(1, 2)
 

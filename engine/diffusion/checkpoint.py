@@ -104,11 +104,13 @@ def load_stable_diffusion(
     narrow = image["conv_in.weight"]
     pad = narrow.new_zeros(narrow.shape[0], in_channels - narrow.shape[1], *narrow.shape[2:])
     denoising = motion | image | {"conv_in.weight": torch.cat([narrow, pad], dim=1)}
+    pose_guider = PoseGuider(narrow.shape[0])
+    nn.Module.to(pose_guider, dtype)
     looking = {key: tensor for key, tensor in image.items() if not key.startswith(OUTPUT_LAYERS)}
     return Networks(
         build_network(DenoisingUNet, denoising_config, denoising, source=f"{unet} + {motion_module}", dtype=dtype),
         build_network(ReferenceNet, unet_config, looking, source=str(unet), dtype=dtype),
-        PoseGuider(narrow.shape[0]).to(dtype).eval(),
+        pose_guider.eval(),
     )
 
 

@@ -47,8 +47,7 @@ def body_box(pose_rgb: NDArray, *, clean: bool = True) -> Box:
     """
     mask = (cv2.cvtColor(pose_rgb, cv2.COLOR_RGB2GRAY) > GREY).astype(np.uint8)
     if clean:
-        mask = cv2.morphologyEx(mask, cv2.MORPH_CLOSE, np.ones((CLOSE_PX, CLOSE_PX), np.uint8))
-        mask = cv2.morphologyEx(mask, cv2.MORPH_OPEN, np.ones((OPEN_PX, OPEN_PX), np.uint8))
+        mask = clean_mask(mask)
     ys, xs = np.nonzero(mask)
     if len(xs) == 0:
         return EMPTY
@@ -57,6 +56,12 @@ def body_box(pose_rgb: NDArray, *, clean: bool = True) -> Box:
     grow_x, grow_y = int(MARGIN_X * (x1 - x0)), int(MARGIN_Y * (y1 - y0))
     x0, x1, y0, y1 = max(x0 - grow_x, 0), min(x1 + grow_x, w), max(y0 - grow_y, 0), min(y1 + grow_y, h)
     return x0, x1 + (x1 - x0) % 2, y0, y1 + (y1 - y0) % 2
+
+
+def clean_mask(mask: NDArray) -> NDArray:
+    """Fill gaps of up to 5 pixels, then drop what is thinner than 2: (H, W) uint8 both ways."""
+    mask = cv2.morphologyEx(mask, cv2.MORPH_CLOSE, np.ones((CLOSE_PX, CLOSE_PX), np.uint8))
+    return cv2.morphologyEx(mask, cv2.MORPH_OPEN, np.ones((OPEN_PX, OPEN_PX), np.uint8))
 
 
 def square_box(box: Box, size: Size) -> Box:

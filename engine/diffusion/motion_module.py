@@ -7,7 +7,6 @@ over all frames and has one table.
 
 # Shapes: B batch, T frames, N = B*T rows, C channels, H W latent size, P = B*H*W positions.
 
-import torch
 from diffusers.models.attention import FeedForward
 from diffusers.models.attention_processor import Attention
 from diffusers.models.embeddings import SinusoidalPositionalEmbedding
@@ -79,5 +78,4 @@ def replace_motion_modules(unet: nn.Module, *, num_heads: int, max_frames: int) 
 
 def fresh_positions(channels: int, num_frames: int) -> Tensor:
     """The position table of an untrained module: (1, num_frames, channels) float32, sines at even columns."""
-    with torch.no_grad():
-        return SinusoidalPositionalEmbedding(channels, max_seq_length=num_frames).pe
+    return SinusoidalPositionalEmbedding(channels, max_seq_length=num_frames).get_buffer("pe")

@@ -8,11 +8,15 @@ from functools import partial
 
 import numpy as np
 import torch
-from diffusers import AutoencoderKL, DDIMScheduler, DiffusionPipeline, ModelMixin
-from diffusers.utils import BaseOutput
+from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
+from diffusers.models.modeling_utils import ModelMixin
+from diffusers.pipelines.pipeline_utils import DiffusionPipeline
+from diffusers.schedulers.scheduling_ddim import DDIMScheduler
+from diffusers.utils.outputs import BaseOutput
 from numpy.typing import NDArray
 from torch import Tensor
-from transformers import CLIPVisionModelWithProjection, PreTrainedModel
+from transformers.modeling_utils import PreTrainedModel
+from transformers.models.clip.modeling_clip import CLIPVisionModelWithProjection
 
 from engine.diffusion.pose_guider import PoseGuider
 from engine.diffusion.prepare import clip_pixels, pose_pixels, vae_pixels

@@ -9,11 +9,10 @@ single image token runs in full; both halves of guidance are one batch. Benchmar
 #         B batch, T frames, H W latent size.
 
 import torch
-from diffusers.models.attention_processor import Attention
 from torch import Tensor
 from torch.nn.functional import scaled_dot_product_attention
 
-from engine.diffusion.attention import ReferenceFeatures, join_heads, split_heads
+from engine.diffusion.attention import AttentionLayer, ReferenceFeatures, join_heads, split_heads
 from engine.diffusion.sampler import Conditions
 from engine.diffusion.unet import DenoisingUNet
 
@@ -26,7 +25,7 @@ class PlainReaderAttention:
 
     def __call__(
         self,
-        attn: Attention,
+        attn: AttentionLayer,
         x_NLC: Tensor,
         encoder_hidden_states: None = None,
         attention_mask: None = None,
@@ -49,7 +48,7 @@ class PlainTokenAttention:
 
     def __call__(
         self,
-        attn: Attention,
+        attn: AttentionLayer,
         x_NLC: Tensor,
         encoder_hidden_states: Tensor,
         attention_mask: None = None,
@@ -61,7 +60,7 @@ class PlainTokenAttention:
         return attend(attn, x_NLC, encoder_hidden_states)
 
 
-def attend(attn: Attention, x_NLC: Tensor, context_NSC: Tensor) -> Tensor:
+def attend(attn: AttentionLayer, x_NLC: Tensor, context_NSC: Tensor) -> Tensor:
     """Queries from one sequence, keys and values from another; returns (N, L, C)."""
     q_NALD = split_heads(attn.to_q(x_NLC), attn)
     k_NASD, v_NASD = split_heads(attn.to_k(context_NSC), attn), split_heads(attn.to_v(context_NSC), attn)
@@ -70,7 +69,7 @@ def attend(attn: Attention, x_NLC: Tensor, context_NSC: Tensor) -> Tensor:
 
 def use_plain_attention(unet: DenoisingUNet) -> None:
     """Give a denoiser the attention of this file, in place."""
-    processors = {}
+    processors: dict = {}
     for name, processor in unet.attn_processors.items():
         block, attention, _ = name.rsplit(".", 2)
         if ".motion_modules." in name:

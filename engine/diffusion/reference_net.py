@@ -2,12 +2,13 @@
 
 # Shapes: V videos, C channels, H W latent size, S image tokens, E time embedding, L = H*W positions.
 
-from diffusers import ModelMixin, UNet2DConditionModel
 from diffusers.configuration_utils import register_to_config
+from diffusers.models.modeling_utils import ModelMixin
+from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
 from torch import Tensor, as_tensor, nn
 
 from engine.diffusion.attention import Bank, ImageTokenAttention, WriterAttention
-from engine.diffusion.unet import attends
+from engine.diffusion.unet import attends, take_skips
 
 __all__ = ["ModelMixin", "ReferenceNet"]  # diffusers looks for ModelMixin beside a class that it loads by name
 
@@ -67,8 +68,7 @@ class ReferenceNet(UNet2DConditionModel):
 
         doubles = all(side % 2**self.num_upsamplers == 0 for side in latents_VCHW.shape[2:])
         for block in self.up_blocks:
-            block_skips = tuple(skips[-len(block.resnets) :])
-            del skips[-len(block.resnets) :]
+            block_skips = take_skips(skips, block)
             size = None if doubles or not skips else skips[-1].shape[2:]  # odd latents: nearest to the next skip's size
             x_VCHW = block(
                 x_VCHW,

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import partial
 
 import torch
-from diffusers import DDIMScheduler
+from diffusers.schedulers.scheduling_ddim import DDIMScheduler
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
@@ -109,7 +109,7 @@ def denoise(
             total_BCTHW[:, :, frames] += predict() if chunks is None else _kept(chunks, name, predict).to(total_BCTHW)
             count_T[frames] += 1
         v_BCTHW = total_BCTHW / count_T[:, None, None]  # the release forgets to divide at guidance <= 1
-        latents_BCTHW = scheduler.step(v_BCTHW, timestep, latents_BCTHW).prev_sample
+        latents_BCTHW = scheduler.step(v_BCTHW, int(timestep), latents_BCTHW, return_dict=False)[0]
         if on_step is not None and (changed := on_step(step_idx, int(timestep), latents_BCTHW)) is not None:
             latents_BCTHW = changed
     return latents_BCTHW

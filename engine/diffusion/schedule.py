@@ -2,7 +2,7 @@
 
 from typing import Literal
 
-from diffusers import DDIMScheduler
+from diffusers.schedulers.scheduling_ddim import DDIMScheduler
 
 BetaSchedule = Literal["scaled_linear", "linear"]
 

@@ -2,9 +2,13 @@
 
 # Shapes: B batch, T frames, N = B*T rows, C channels, H W latent size, S image tokens, E time embedding.
 
-from diffusers import ModelMixin, UNetMotionModel
+from typing import Any
+
 from diffusers.configuration_utils import register_to_config
+from diffusers.models.modeling_utils import ModelMixin
+from diffusers.models.unets.unet_motion_model import UNetMotionModel
 from torch import Tensor, as_tensor
+from torch.nn.functional import silu
 
 from engine.diffusion.attention import ImageTokenAttention, ReaderAttention, ReferenceFeatures, project_features
 from engine.diffusion.motion_module import replace_motion_modules
@@ -42,12 +46,11 @@ class DenoisingUNet(UNetMotionModel):
             motion_max_seq_length=motion_max_seq_length,
         )
         replace_motion_modules(self, num_heads=num_attention_heads, max_frames=motion_max_seq_length)
-        self.set_attn_processor(
-            {
-                name: _processor(name.removesuffix(".processor")) if ".motion_modules." not in name else processor
-                for name, processor in self.attn_processors.items()
-            }
-        )
+        processors: dict[str, Any] = dict(self.attn_processors)
+        for name in processors:
+            if ".motion_modules." not in name:
+                processors[name] = _processor(name.removesuffix(".processor"))
+        self.set_attn_processor(processors)
 
     def forward(
         self,
@@ -93,8 +96,7 @@ class DenoisingUNet(UNetMotionModel):
 
         doubles = all(side % 2**self.num_upsamplers == 0 for side in (h, w))
         for block in self.up_blocks:
-            block_skips = tuple(skips[-len(block.resnets) :])
-            del skips[-len(block.resnets) :]
+            block_skips = take_skips(skips, block)
             size = None if doubles or not skips else skips[-1].shape[2:]  # odd latents: nearest to the next skip's size
             x_NCHW = block(
                 x_NCHW,
@@ -105,13 +107,20 @@ class DenoisingUNet(UNetMotionModel):
                 **(attend if attends(block) else {}),
             )
 
-        x_NCHW = self.conv_out(self.conv_act(self.conv_norm_out(x_NCHW)))
+        x_NCHW = self.conv_out(silu(self.conv_norm_out(x_NCHW)))  # type: ignore[misc]
         return x_NCHW.unflatten(0, (b, t)).transpose(1, 2)
 
     def project_reference(self, features: ReferenceFeatures) -> ReferenceFeatures:
         """Compute the keys and values of a bank once per video; the weights must not change afterwards."""
-        blocks = {name: self.get_submodule(f"{name}.attn1") for name in features.bank}
+        blocks: dict[str, Any] = {name: self.get_submodule(f"{name}.attn1") for name in features.bank}
         return project_features(features, blocks)
+
+
+def take_skips(skips: list[Tensor], block: Any) -> tuple[Tensor, ...]:
+    """Take what an up block will read off the end of the list: one skip for each of its resnets."""
+    taken = skips[-len(block.resnets) :]
+    del skips[-len(block.resnets) :]
+    return tuple(taken)
 
 
 def attends(block: object) -> bool:
