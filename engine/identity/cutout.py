@@ -10,6 +10,7 @@ from engine.errors import InputError
 from engine.identity.backdrop import figure_on_backdrop, find_backdrop
 from engine.identity.edge import refine_edge, soft_edge
 from engine.identity.person import find_person
+from engine.types import Size
 
 LOOK_PX = 1400
 """Longest side at which a picture is searched."""
@@ -32,6 +33,8 @@ class Cutout:
     a usual size, so that joints and masks drawn over the picture fit the cutout."""
     kind: str
     """"alpha", "mask", "drawing" or "person": what the figure was told from."""
+    source_size: Size
+    """(height, width) of the picture, pixels."""
 
 
 def cut_out(rgba: NDArray, mask: NDArray | None = None) -> NDArray:
@@ -157,7 +160,7 @@ def _frame(rgba: NDArray, alpha: NDArray, scale: float, kind: str) -> Cutout:
         edge = (soft > 0) & (soft < 250)
         result[edge, :3] = bleed(_inset(result))[edge, :3]
     result[soft == 0] = 0
-    return Cutout(np.ascontiguousarray(result), from_source, kind)
+    return Cutout(np.ascontiguousarray(result), from_source, kind, (rgba.shape[0], rgba.shape[1]))
 
 
 def _ink_edge(rgba: NDArray) -> NDArray:

@@ -59,7 +59,8 @@ def lift(cutout: NDArray, joints: PictureJoints, *, num_vertices: int = 6400) ->
     vertices, faces, is_back, source = close_solid(sheet, half, -half)
     strokes = find_strokes(picture)
     head = _carried_by(sheet, weights, joints, "head", dist.shape)
-    fill = fill_texture(picture, strokes, _face_area(mask[2:-2, 2:-2], joints, head, xy, dist))
+    face, on_neck = _face_area(mask[2:-2, 2:-2], joints, head, xy, dist)
+    fill = fill_texture(picture, strokes, face, on_neck)
     scale = 1.0 / max(np.ptp(sheet.xy_px[:, 1]), 1e-6)
     ground = sheet.xy_px[:, 1].max()
     flip = -1.0 if faces_away(joints) else 1.0
@@ -187,19 +188,22 @@ def _bounds(mask: NDArray) -> tuple[int, int, int, int]:
     return int(rows[0]), int(rows[-1]) + 1, int(cols[0]), int(cols[-1]) + 1
 
 
-def _face_area(mask: NDArray, joints: PictureJoints, head: NDArray, xy: NDArray, dist: NDArray) -> NDArray | None:
-    """(H, W) bool: where the face is; None without a head or when seen from behind.
+def _face_area(
+    mask: NDArray, joints: PictureJoints, head: NDArray, xy: NDArray, dist: NDArray
+) -> tuple[NDArray | None, NDArray | None]:
+    """Two (H, W) bool: where the face is, None without a head or when seen from behind; and the head where it is on a
+    neck, else None.
 
     On a neck that is all of the head below its crown, so that hair comes down at the back. A head that is one with the
     body loses its middle.
     """
     if "head" not in joints.names or faces_away(joints):
-        return None
+        return None, None
     near_head = _above_head(joints, xy, mask.shape) & (mask >= 128) & head
     if not near_head.any():
-        return None
+        return None, None
     if _neck_ratio(joints, xy, dist) > 0.8:
-        return near_head & (dist > 0.22 * dist[near_head].max())
+        return near_head & (dist > 0.22 * dist[near_head].max()), None
     k = joints.names.index("head")
     up = xy[k] - xy[joints.parents[k]]
     ys, xs = np.nonzero(near_head)
@@ -207,4 +211,4 @@ def _face_area(mask: NDArray, joints: PictureJoints, head: NDArray, xy: NDArray,
     face = np.zeros(mask.shape, bool)
     low = height < CROWN_SHARE * np.percentile(height, 98)
     face[ys[low], xs[low]] = True
-    return face
+    return face, near_head

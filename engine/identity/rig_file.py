@@ -3,6 +3,7 @@
 import difflib
 import re
 import tomllib
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,7 @@ from numpy.typing import NDArray
 
 from engine.errors import InputError
 from engine.identity.skeleton import BODY_PARENTS, complete_body
-from engine.types import BODY_JOINTS, JOINTS, PictureJoints
+from engine.types import BODY_JOINTS, JOINTS, PictureJoints, Size
 
 _HEADER = """\
 # Joints of the character, in pixels of the cutout (x to the right, y down, from the top-left corner).
@@ -61,6 +62,28 @@ def read_joints(path: Path) -> PictureJoints:
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"{path} cannot be read: {error}.", "give a joints.toml or a char_cfg.yaml.") from error
     return _read_char_cfg(path, text) if path.suffix.lower() in (".yaml", ".yml") else _read_toml(path, text)
+
+
+def picture_size(path: Path) -> Size | None:
+    """(height, width), pixels, of the picture that a `char_cfg.yaml` was made for; None for other files.
+
+    A `joints.toml` is in pixels of the cutout and needs none.
+    """
+    path = Path(path)
+    if path.suffix.lower() not in (".yaml", ".yml"):
+        return None
+    return _char_cfg_size(path.read_text(encoding="utf-8"))
+
+
+def move_joints(joints: PictureJoints, matrix: NDArray) -> PictureJoints:
+    """A skeleton in other pixels: those that (3, 3) `matrix` turns its own into."""
+    xy = joints.xy_px.astype(np.float64) @ matrix[:2, :2].T + matrix[:2, 2]
+    return replace(joints, xy_px=xy.astype(np.float32))
+
+
+def _char_cfg_size(text: str) -> Size | None:
+    found = {key: int(value) for key, value in re.findall(r"^(height|width):\s*(\d+)\s*$", text, re.MULTILINE)}
+    return (found["height"], found["width"]) if len(found) == 2 else None
 
 
 def _read_toml(path: Path, text: str) -> PictureJoints:
@@ -144,7 +167,6 @@ def _in_order(path: Path, table: dict) -> tuple[str, ...]:
 
 def _read_char_cfg(path: Path, text: str) -> PictureJoints:
     entries = _char_cfg_entries(text)
-    size = {key: int(value) for key, value in re.findall(r"^(height|width):\s*(\d+)\s*$", text, re.MULTILINE)}
     points: dict[str, NDArray] = {}
     for entry in entries:
         if entry["name"] in _CHAR_CFG_NAMES and len(entry["loc"]) == 2:
@@ -155,8 +177,7 @@ def _read_char_cfg(path: Path, text: str) -> PictureJoints:
     nose = next((np.array(entry["loc"]) for entry in entries if entry["name"] == "neck"), None)
     if nose is not None and len(nose) == 2:
         points["head"] = points["neck"] + 0.45 * (nose - points["neck"])
-    picture = (size["height"], size["width"]) if len(size) == 2 else None
-    return complete_body(points, confidence=1.0, source="given", size=picture)
+    return complete_body(points, confidence=1.0, source="given", size=_char_cfg_size(text))
 
 
 def _char_cfg_entries(text: str) -> list[dict]:

@@ -6,6 +6,12 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+ACROSS = 1e-3
+"""Strength of a film across the edge of a part of its own: enough to fill a part that keeps no colour."""
+
+COLOURED = 60
+"""Greatest less least channel from which a dark spot in another colour than the outline's is a pattern, not a mark."""
+
 INK_GAP = 60.0
 """How far a line's colour may be from the outline's and still be part of the drawing's lines, RGB units."""
 
@@ -95,13 +101,15 @@ def _is_outlined(grey: NDArray, inside: NDArray, height: int) -> bool:
     return level(0.03, 0.07) - edge > 14
 
 
-def fill_texture(rgba: NDArray, strokes: Strokes, face: NDArray | None) -> NDArray:
+def fill_texture(rgba: NDArray, strokes: Strokes, face: NDArray | None, head: NDArray | None = None) -> NDArray:
     """The figure without strokes, outline and face.
 
     Args:
         rgba: (H, W, 4) uint8 straight.
         strokes: of the same picture.
         face: (H, W) bool, what must not be seen from behind; None for no face.
+        head: (H, W) bool, part that is filled with its own colours alone: hair comes down the back of a head, the shirt
+            does not come up; None where there is no such part.
 
     Returns:
         (H, W, 4) uint8, alpha 255.
@@ -112,9 +120,12 @@ def fill_texture(rgba: NDArray, strokes: Strokes, face: NDArray | None) -> NDArr
     height = int(np.ptp(np.nonzero(inside.any(1))[0])) + 1 if inside.any() else 1
     drop = np.zeros(inside.shape, bool)
     if strokes.rgb is not None:
-        drop |= _dark_spots(rgba, inside, height)
         reach = max(round(0.45 * strokes.width_px), 2)
         gap = np.linalg.norm(rgba[..., :3].astype(np.float32) - np.array(strokes.rgb, np.float32), axis=2)
+        coloured = (np.ptp(rgba[..., :3], axis=2) > COLOURED) & (
+            gap >= INK_GAP
+        )  # stripes, patches: part of the clothes
+        drop |= _dark_spots(rgba, inside, height) & ~coloured
         ink = strokes.mask & (gap < INK_GAP)  # the strokes of a crayon are the colour of what they fill
         drop |= cv2.dilate(ink.astype(np.uint8), np.ones((2 * reach + 1, 2 * reach + 1))) > 0
     rim_px = max(0.008 * height, 0.6 * strokes.width_px, 1.5)
@@ -125,7 +136,7 @@ def fill_texture(rgba: NDArray, strokes: Strokes, face: NDArray | None) -> NDArr
     keep = inside & ~drop
     if keep.sum() < 16:
         keep = inside
-    colours = membrane(rgba[..., :3], keep, inside)
+    colours = membrane(rgba[..., :3], keep, inside, part=head)
     filled = np.dstack([colours, np.where(inside, 255, 0).astype(np.uint8)])
     return bleed(filled)
 
@@ -142,13 +153,16 @@ def _dark_spots(rgba: NDArray, inside: NDArray, height: int) -> NDArray:
     return cv2.resize(spots, grey.shape[::-1], interpolation=cv2.INTER_NEAREST).astype(bool) & inside
 
 
-def membrane(rgb: NDArray, keep: NDArray, inside: NDArray, *, max_px: int = 220) -> NDArray:
+def membrane(
+    rgb: NDArray, keep: NDArray, inside: NDArray, *, part: NDArray | None = None, max_px: int = 220
+) -> NDArray:
     """Fill in pixels like a soap film held by those that stay.
 
     Args:
         rgb: (H, W, 3) uint8.
         keep: (H, W) bool, pixels that stay.
         inside: (H, W) bool, where the film is; it does not pass outside.
+        part: (H, W) bool, a part with a film of its own, cut free from the rest; None for one film.
         max_px: longest side at which the film is solved; what it fills is smooth.
 
     Returns:
@@ -165,7 +179,11 @@ def membrane(rgb: NDArray, keep: NDArray, inside: NDArray, *, max_px: int = 220)
     known = hold > 0.3
     film = (cv2.resize(inside.astype(np.float32), size, interpolation=cv2.INTER_AREA) > 0.02) | known
     small = np.where(known[..., None], colour, 0)
-    matrix, free = _film_matrix(film, known)
+    alone = np.zeros_like(film)
+    if part is not None:
+        share = cv2.resize((part & inside).astype(np.float32), size, interpolation=cv2.INTER_AREA)
+        alone = share > 0.5 * cv2.resize(inside.astype(np.float32), size, interpolation=cv2.INTER_AREA)
+    matrix, free = _film_matrix(film, known, alone)
     if len(free):
         index = np.flatnonzero(film)
         values = small.reshape(-1, 3)[index]
@@ -182,20 +200,22 @@ def membrane(rgb: NDArray, keep: NDArray, inside: NDArray, *, max_px: int = 220)
     return np.clip(blend * rgb + (1 - blend) * big + 0.5, 0, 255).astype(np.uint8)
 
 
-def _film_matrix(film: NDArray, known: NDArray):
-    """Graph Laplacian of the film's pixels, and the indices (into the film's pixels) that are free."""
+def _film_matrix(film: NDArray, known: NDArray, alone: NDArray):
+    """Graph Laplacian of the film's pixels, all but cut along the edge of `alone`, and the indices (into the film's
+    pixels) that are free."""
     from scipy.sparse import coo_matrix, diags
 
     number = np.full(film.shape, -1)
     number[film] = np.arange(film.sum())
-    pairs = []
-    for a, b in ((number[:, :-1], number[:, 1:]), (number[:-1], number[1:])):
+    pairs, strengths = [], []
+    for before, after in ((np.s_[:, :-1], np.s_[:, 1:]), (np.s_[:-1], np.s_[1:])):
+        a, b = number[before], number[after]
         both = (a >= 0) & (b >= 0)
         pairs.append(np.stack([a[both], b[both]], 1))
+        strengths.append(np.where(alone[before] == alone[after], 1.0, ACROSS)[both])
     links = np.concatenate(pairs)
     count = int(film.sum())
-    ones = np.ones(len(links))
-    half = coo_matrix((ones, (links[:, 0], links[:, 1])), shape=(count, count))
+    half = coo_matrix((np.concatenate(strengths), (links[:, 0], links[:, 1])), shape=(count, count))
     weights = (half + half.T).tocsr()
     # a pixel with no neighbour would be singular
     matrix = diags(np.asarray(weights.sum(1)).ravel() + 1e-6) - weights

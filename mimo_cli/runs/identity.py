@@ -1,18 +1,32 @@
 """encode-id: a picture becomes a cutout, joints and a solid figure."""
 
-import numpy as np
+from typing import TYPE_CHECKING
 
+import numpy as np
+from numpy.typing import NDArray
+
+from engine.errors import InputError
+from engine.types import PictureJoints
 from mimo_cli import slots
 from mimo_cli.stage import Job
+
+if TYPE_CHECKING:
+    from engine.identity import Cutout
 
 
 def cutout(job: Job) -> None:
     """Cut the character out of its picture."""
-    from engine.identity import cut_out
-    from engine.video import read_image, write_png
+    from engine.video import write_png
+
+    write_png(job.outputs[slots.CUTOUT], _place(job).rgba)
+
+
+def _place(job: Job) -> "Cutout":
+    from engine.identity import place_cutout
+    from engine.video import read_image
 
     mask = read_image(job.inputs[slots.MASK])[..., 0] if slots.MASK in job.inputs else None
-    write_png(job.outputs[slots.CUTOUT], cut_out(read_image(job.inputs[slots.REFERENCE]), mask))
+    return place_cutout(read_image(job.inputs[slots.REFERENCE]), mask)
 
 
 def joints(job: Job) -> None:
@@ -31,9 +45,30 @@ def lift(job: Job) -> None:
     """Make a solid, textured, rigged figure of the cutout."""
     from engine.animator.canonical import canonical_pictures
     from engine.identity import lift as lift_figure
-    from engine.identity import read_joints, save_puppet
+    from engine.identity import save_puppet
     from engine.video import read_image, write_png
 
-    puppet = lift_figure(read_image(job.inputs[slots.CUTOUT]), read_joints(job.inputs[slots.JOINTS]))
+    cutout = read_image(job.inputs[slots.CUTOUT])
+    puppet = lift_figure(cutout, _joints_of(job, cutout))
     save_puppet(puppet, job.outputs[slots.PUPPET])
     write_png(job.outputs[slots.CANONICAL], np.concatenate(canonical_pictures(puppet), axis=1))
+
+
+def _joints_of(job: Job, cutout: NDArray) -> PictureJoints:
+    """The joints in pixels of the cutout. A char_cfg.yaml counts pixels of the picture it was made for, which the
+    cutout may have cropped and resized."""
+    from engine.identity import read_joints
+    from engine.identity.rig_file import move_joints, picture_size
+
+    path = job.inputs[slots.JOINTS]
+    joints, size = read_joints(path), picture_size(path)
+    if size is None or size == cutout.shape[:2]:
+        return joints
+    place = _place(job) if slots.REFERENCE in job.inputs else None
+    if place is None or place.rgba.shape != cutout.shape or place.source_size != size:
+        raise InputError(
+            f"{path} is for a picture of {size[1]}x{size[0]} pixels; that is neither the character's picture nor its "
+            f"cutout of {cutout.shape[1]}x{cutout.shape[0]}.",
+            "give the joints of this picture, or delete them and mimo finds its own.",
+        )
+    return move_joints(joints, place.from_source)
