@@ -133,20 +133,13 @@ def find_circles(view: View, frame_idx: int, body_px: float) -> list[Blob]:
     if not view.human.any():
         return []
     gray = cv2.cvtColor(view.rgb, cv2.COLOR_RGB2GRAY)
-    found = cv2.HoughCircles(
-        gray,
-        cv2.HOUGH_GRADIENT_ALT,
-        1.5,
-        0.06 * body_px,
-        None,
-        200,
-        0.7,
-        max(4, int(0.03 * body_px)),
-        int(0.09 * body_px),
-    )
+    # Twice as large, three times as many circles of a dozen pixels are found.
+    wide = cv2.resize(gray, None, fx=2, fy=2, interpolation=cv2.INTER_CUBIC)
+    least, most = max(8, int(0.06 * body_px)), int(0.18 * body_px)
+    found = cv2.HoughCircles(wide, cv2.HOUGH_GRADIENT_ALT, 1.5, 0.12 * body_px, None, 200, 0.7, least, most)
     blobs = []
     rows, cols = np.mgrid[: gray.shape[0], : gray.shape[1]]
-    for x, y, radius in [] if found is None else found.reshape(-1, found.shape[-1])[:, :3]:
+    for x, y, radius in [] if found is None else found.reshape(-1, found.shape[-1])[:, :3] / 2:
         disc = np.hypot(cols - x, rows - y) < 0.92 * radius
         if not disc.any() or (view.human[disc] > 127).mean() < 0.25:
             continue

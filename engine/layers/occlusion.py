@@ -149,17 +149,22 @@ def _track_things(
     folders: list[FilePath], plate: Plate, hips: NDArray, body_px: float
 ) -> list[tuple[mo.Thing, mo.Path]]:
     blobs: list[mo.Blob] = []
-    circles: list[mo.Blob] = []
     bodies = {}
     for idx, view in enumerate(_all_views(folders)):
-        new, rings = mo.find_blobs(view, idx, _threshold(plate, idx)), mo.find_circles(view, idx, body_px)
-        if new or rings:
+        new = mo.find_blobs(view, idx, _threshold(plate, idx))
+        if new:
             bodies[idx] = mo.body_histogram(view)
         blobs += new
-        circles += rings
     found = _follow(mo.learn_things(blobs, bodies, len(hips)), folders, plate)
     if found:
         return found
+    circles: list[mo.Blob] = []
+    bodies = {}
+    for idx, view in enumerate(_all_views(folders)):
+        rings = mo.find_circles(view, idx, body_px)
+        if rings:
+            bodies[idx] = mo.body_histogram(view)
+        circles += rings
     balls = _follow(mo.learn_ball(circles, bodies, hips, len(hips)), folders, plate)
     # One ball, not five: the guess whose track is the surest.
     return sorted(balls, key=lambda ball: -float(ball[1].score.sum()))[:1]
