@@ -32,8 +32,9 @@ class Console:
         self.project: Path | None = None
         """The open project: where a crash is logged."""
         self._bar: Progress | None = None
-        self._task: TaskID | None = None
-        self._started_s = self._told_s = 0.0
+        self._tasks: dict[str, TaskID] = {}
+        self._started_s: dict[str, float] = {}
+        self._told_s: dict[str, float] = {}
 
     # ------------------------------------------------------------------------------------------ plain words
 
@@ -102,12 +103,18 @@ class Console:
     def started(self, stage_id: str, about: str) -> None:
         """Begin the bar of a stage, or print a line where stderr is no terminal."""
         self.event("start", stage=stage_id)
-        self._started_s = self._told_s = time.monotonic()
+        self._started_s[stage_id] = self._told_s[stage_id] = time.monotonic()
         if self.quiet:
             return
         if not sys.stderr.isatty():
             self._line(f"{stage_id}: {about} ...")
             return
+        if self._bar is None:
+            self._bar = self._new_bar()
+            self._bar.start()
+        self._tasks[stage_id] = self._bar.add_task(f"{stage_id}: {about}", total=None)
+
+    def _new_bar(self) -> "Progress":
         from rich.progress import (
             BarColumn,
             Progress,
@@ -121,20 +128,18 @@ class Console:
             TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeElapsedColumn(),
             TextColumn("left"), TimeRemainingColumn(),
         )  # fmt: skip
-        self._bar = bar = Progress(*columns, console=_rich(), transient=True, refresh_per_second=5)
-        self._task = bar.add_task(f"{stage_id}: {about}", total=None)
-        bar.start()
+        return Progress(*columns, console=_rich(), transient=True, refresh_per_second=5)
 
     def progressed(self, stage_id: str, done: int, total: int) -> None:
         """Move the bar; where there is none print a line every ten seconds."""
-        if self._bar is not None and self._task is not None:
-            self._bar.update(self._task, completed=done, total=total)
+        if self._bar is not None and stage_id in self._tasks:
+            self._bar.update(self._tasks[stage_id], completed=done, total=total)
             return
         now_s = time.monotonic()
-        if now_s - self._told_s < (_JSON_EVERY_S if self.as_json else _PLAIN_EVERY_S):
+        if now_s - self._told_s[stage_id] < (_JSON_EVERY_S if self.as_json else _PLAIN_EVERY_S):
             return
-        self._told_s = now_s
-        took_s = now_s - self._started_s
+        self._told_s[stage_id] = now_s
+        took_s = now_s - self._started_s[stage_id]
         left_s = took_s * (total - done) / done if done else None
         if self.as_json:
             self.event("progress", stage=stage_id, done=done, total=total, left_s=left_s and round(left_s, 1))
@@ -149,7 +154,7 @@ class Console:
 
     def finished(self, stage_id: str, took_s: float) -> None:
         """End the bar of a stage."""
-        self.stop()
+        self._end(stage_id)
         self.event("done", stage=stage_id, took_s=round(took_s, 2))
         self.say(f"{stage_id}: done in {_clock(took_s)}")
 
@@ -160,14 +165,22 @@ class Console:
 
     def failed(self, stage_id: str) -> None:
         """End the bar of a stage that broke off."""
-        self.stop()
+        self._end(stage_id)
         self.event("failed", stage=stage_id)
 
     def stop(self) -> None:
-        """Take the bar off the screen."""
+        """Take the bars off the screen."""
+        self._tasks.clear()
         if self._bar is not None:
             self._bar.stop()
-            self._bar = self._task = None
+            self._bar = None
+
+    def _end(self, stage_id: str) -> None:
+        task = self._tasks.pop(stage_id, None)
+        if self._bar is not None and task is not None:
+            self._bar.remove_task(task)
+        if not self._tasks:
+            self.stop()
 
     # ------------------------------------------------------------------------------------------ inside
 

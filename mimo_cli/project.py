@@ -186,6 +186,7 @@ class Project:
         overrides: Overrides | None = None,
         redo: Collection[str] = (),
         dry_run: bool = False,
+        workers: int = 1,
     ) -> dict[Slot, Path]:
         """Make some slots, running what has to run; print the plan only, if `dry_run`.
 
@@ -195,6 +196,7 @@ class Project:
             overrides: values from the command line.
             redo: stages to run as if their key had changed.
             dry_run: print the plan, write nothing.
+            workers: stages that may run side by side.
 
         Returns:
             Each goal, as given, to its file; empty after a dry run.
@@ -206,7 +208,7 @@ class Project:
         if dry_run:
             listener.planned(planner.plan(bound.values()), dry_run=True)
             return {}
-        made = run(planner, bound.values(), listener)
+        made = run(planner, bound.values(), listener, workers=workers)
         return {goal: made[slot] for goal, slot in bound.items()}
 
     def status(self) -> list[Step]:

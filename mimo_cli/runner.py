@@ -1,9 +1,12 @@
-"""The runner: does what the plan says, one stage after the other, and looks again before each."""
+"""The runner: does what the plan says, in its order, and looks again before each stage."""
 
 import os
 import sys
+import threading
 import time
 from collections.abc import Iterable
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -46,13 +49,14 @@ class Listener(Protocol):
         """A stage ended in an error, which is on its way up."""
 
 
-def run(planner: Planner, goals: Iterable[Slot], listener: Listener) -> dict[Slot, Path]:
+def run(planner: Planner, goals: Iterable[Slot], listener: Listener, *, workers: int = 1) -> dict[Slot, Path]:
     """Make some slots, running what has to run.
 
     Args:
         planner: of this store and these settings.
         goals: bound slots.
-        listener: hears what happens.
+        listener: hears what happens; its `progressed` and `noted` from other threads when there are several workers.
+        workers: stages that may run side by side, where neither reads what the other writes.
 
     Returns:
         Each goal to its file.
@@ -70,15 +74,7 @@ def run(planner: Planner, goals: Iterable[Slot], listener: Listener) -> dict[Slo
         listener.planned(steps)
         for warning in dict.fromkeys(warning for step in steps for warning in step.warnings):
             listener.warned(warning)
-        for planned in steps:
-            if planned.action == "yours":
-                continue
-            step = planner.decide(planned.stage, {})
-            if step.action == "run":
-                planner.check_doors(step.stage, {})
-                _run_stage(planner, step, listener)
-            elif planned.action == "run":
-                listener.skipped(step.stage.id)
+        _run_steps(planner, [step for step in steps if step.action != "yours"], listener, workers)
         results = {}
         for goal in goals:
             found = planner.find(goal)
@@ -87,33 +83,115 @@ def run(planner: Planner, goals: Iterable[Slot], listener: Listener) -> dict[Slo
     return results
 
 
-def _run_stage(planner: Planner, step: Step, listener: Listener) -> None:
+@dataclass
+class _Running:
+    """A stage at work. Only its own computing happens in another thread; the project is this thread's alone."""
+
+    step: Step
+    job: Job
+    work: Path
+    params: Any
+    started_s: float
+    future: Future[None]
+
+
+def _run_steps(planner: Planner, steps: list[Step], listener: Listener, workers: int) -> None:
+    """Run planned steps, each once all that it reads from is committed."""
+    waiting, running, stop = list(steps), list[_Running](), threading.Event()
+    pool = ThreadPoolExecutor(workers) if workers > 1 else None
+    try:
+        while waiting or running:
+            for planned in _ready(waiting, running)[: workers - len(running)]:
+                waiting.remove(planned)
+                step = planner.decide(planned.stage, {})
+                if step.action == "run":
+                    planner.check_doors(step.stage, {})
+                    running.append(_start(planner, step, listener, pool, stop))
+                elif planned.action == "run":
+                    listener.skipped(step.stage.id)
+            if running:
+                wait([one.future for one in running], return_when=FIRST_COMPLETED)
+            for one in [one for one in running if one.future.done()]:
+                _finish(planner, one, listener)
+                running.remove(one)
+    except BaseException:
+        stop.set()  # the others end at their next sign of progress; what they finished stays for the next run
+        for one in running:
+            listener.failed(one.step.stage.id)
+        raise
+    finally:
+        if pool is not None:
+            pool.shutdown()
+
+
+def _ready(waiting: list[Step], running: list[_Running]) -> list[Step]:
+    """The steps that read from no step still to be finished, in the order of the plan."""
+    unfinished = [*waiting, *(one.step for one in running)]
+    ready = []
+    for step in waiting:
+        stage = step.stage
+        reads = {stage.at(slot).stem for slot in (*stage.reads, *stage.optional)}
+        before = (other.stage for other in unfinished if other is not step)
+        if not any(reads & {writer.at(slot).stem for slot in writer.writes} for writer in before):
+            ready.append(step)
+    return ready
+
+
+class _Stopped(BaseException):
+    """Another stage failed, or the person pressed Ctrl-C."""
+
+
+def _start(
+    planner: Planner, step: Step, listener: Listener, pool: ThreadPoolExecutor | None, stop: threading.Event
+) -> _Running:
     stage, store = step.stage, planner.store
-    assert step.key is not None and step.inputs is not None
+    assert step.key is not None
     params = planner.params(stage)
     inputs, ours = _inputs(planner, stage)
     started_s = time.monotonic()
     listener.started(stage.id, stage.about)
-    job = None
+
+    def progress(done: int, total: int) -> None:
+        if stop.is_set():
+            raise _Stopped
+        listener.progressed(stage.id, done, total)
+
     try:
         with disk.plain_errors(store.root):
             work = store.begin(stage.id, step.key, again="--redo" in step.reasons)
             job = Job(
-                stage, params, inputs, ours, work,
-                progress=lambda done, total: listener.progressed(stage.id, done, total),
+                stage,
+                params,
+                inputs,
+                ours,
+                work,
+                progress=progress,
                 on_note=lambda text: listener.noted(stage.id, text),
-            )  # fmt: skip
-        _work(job, stage, store, work)
-        outputs = job.collect()
-        took_s = time.monotonic() - started_s
-        with disk.plain_errors(store.root):
-            store.prepare(work, _record(step, job, params, planner, took_s), outputs)
-            kept = store.commit(work)
+            )
+        future: Future[None]
+        if pool is not None:
+            future = pool.submit(_work, job, stage, store, work)
+        else:
+            _work(job, stage, store, work)
+            future = Future()
+            future.set_result(None)
     except BaseException:
         listener.failed(stage.id)
         raise
+    return _Running(step, job, work, params, started_s, future)
+
+
+def _finish(planner: Planner, one: _Running, listener: Listener) -> None:
+    """Commit what a stage made."""
+    store, stage = planner.store, one.step.stage
+    one.future.result()
+    outputs = one.job.collect()
+    took_s = time.monotonic() - one.started_s
+    with disk.plain_errors(store.root):
+        store.prepare(one.work, _record(one.step, one.job, one.params, planner, took_s), outputs)
+        kept = store.commit(one.work)
     for stem in kept:
-        if step.warnings == ():
+        if one.step.warnings == ():
             listener.noted(stage.id, f"{stem} is yours and stays")
     listener.finished(stage.id, took_s)
 

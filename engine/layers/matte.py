@@ -6,6 +6,7 @@ picture by guided filters (He et al. 2013), and brought back to full size by the
 """
 
 from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,6 +22,8 @@ from engine.types import Chunks, FrameSource, Progress, Size, quiet
 
 CHUNK = 32
 """Frames of one finished piece of work."""
+PENDING = 4
+"""Frames in memory at most that wait to be finished."""
 WORK_PX = 288
 """Longer side of the small copy, pixels; the network's own mask has 256 for the same part."""
 MARGIN = 0.15
@@ -85,19 +88,25 @@ def _mask_chunk(
     clip: FrameSource, person: Person, span: tuple[int, int], memory: Memory | None, part: Path, progress: Progress
 ) -> None:
     start, stop = span
-    crops, places = {}, np.zeros((stop - start, 2), np.int64)
+    finishing: dict[str, Future[NDArray]] = {}
+    places = np.zeros((stop - start, 2), np.int64)
     rough = person.rough_masks(start, stop)
-    for frame_idx, rgb in enumerate(clip.read(start, stop), start):
-        found = next(rough)
-        if found is None:
-            memory = None  # what was before is of no use when they come back
-            continue
-        points, seen = person.landmarks.image_px[frame_idx], person.landmarks.visibility[frame_idx]
-        mask, x0, y0, memory = refine(np.ascontiguousarray(rgb[..., :3]), *found, points, seen, memory)
-        crops[f"mask_{frame_idx - start}"], places[frame_idx - start] = mask, (x0, y0)
-        progress(frame_idx + 1, clip.num_frames)
+    with ThreadPoolExecutor(1) as pool:  # what is known small is finished at full size while the next frame begins
+        for frame_idx, rgb in enumerate(clip.read(start, stop), start):
+            found = next(rough)
+            if found is None:
+                memory = None  # what was before is of no use when they come back
+                continue
+            points, seen = person.landmarks.image_px[frame_idx], person.landmarks.visibility[frame_idx]
+            known = believe(np.ascontiguousarray(rgb[..., :3]), *found, points, seen, memory)
+            memory, places[frame_idx - start] = known.memory, (known.x0, known.y0)
+            finishing[f"mask_{frame_idx - start}"] = future = pool.submit(known.finish)
+            if len(finishing) % PENDING == 0:
+                future.result()
+            progress(frame_idx + 1, clip.num_frames)
+        crops = {name: future.result() for name, future in finishing.items()}
     state = {} if memory is None else {f"state_{name}": value for name, value in vars(memory).items()}
-    np.savez_compressed(part / "matte.npz", places=places, **crops, **state)  # pyright: ignore[reportArgumentType]
+    np.savez(part / "matte.npz", places=places, **crops, **state)  # pyright: ignore[reportArgumentType]
 
 
 def _remember(folder: Path | None) -> Memory | None:
@@ -120,10 +129,29 @@ def _read_chunk(folder: Path, num: int, size: Size) -> Iterator[NDArray]:
             yield out
 
 
-def refine(
+@dataclass(frozen=True)
+class Belief:
+    """What is known of one frame at working size."""
+
+    full: NDArray
+    """(h, w, 3) uint8: the part of the picture around the person."""
+    x0: int
+    y0: int
+    """Its left and top edge, pixels."""
+    small: NDArray
+    """The same, reduced."""
+    memory: Memory
+    """What the next frame may use."""
+
+    def finish(self) -> NDArray:
+        """The mask of the part, (h, w) uint8."""
+        return _full_size(self.full, self.small, self.memory.belief)
+
+
+def believe(
     rgb: NDArray, roi: Roi, rough: NDArray, points_px: NDArray, visibility: NDArray, memory: Memory | None
-) -> tuple[NDArray, int, int, Memory]:
-    """Make the mask of one frame.
+) -> Belief:
+    """Tell person from background in one frame, at working size.
 
     Args:
         rgb: (H, W, 3) uint8.
@@ -134,7 +162,7 @@ def refine(
         memory: of the frame before, or None.
 
     Returns:
-        The mask (h, w) uint8 of a part of the picture, its left and top edge in pixels, and what to remember.
+        Belief: `finish` makes the mask of it.
     """
     x0, y0, x1, y1 = _part(rgb.shape[:2], roi, rough, points_px)
     full = rgb[y0:y1, x0:x1]
@@ -151,8 +179,7 @@ def refine(
     bones = _bones(points_px, visibility, affine, gray.shape)
     prior = prior + 1.5 * bones
     belief, colors = _settle(small, prior, None if memory is None else memory.colors)
-    mask = _full_size(full, small, belief)
-    return mask, x0, y0, Memory(gray, belief, affine, colors)
+    return Belief(full, x0, y0, small, Memory(gray, belief, affine, colors))
 
 
 def _part(size: Size, roi: Roi, rough: NDArray, points_px: NDArray) -> tuple[int, int, int, int]:

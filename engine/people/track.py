@@ -12,7 +12,7 @@ from engine.people.roi import Roi, at_indices
 
 MAX_PEOPLE = 6
 """People followed at once; the largest ones."""
-SEARCH_EVERY = (6, 12, 60)
+SEARCH_EVERY = (12, 24, 96)
 """Frames between two looks for newcomers while someone is followed: on the whole frame, on tiles, on small tiles."""
 SEARCH_EVERY_ALONE = (1, 2, 8)
 """The same while nobody is followed."""

@@ -26,6 +26,7 @@ def decompose(
     Writes layers/ of the project: human.mask, scene, occlusion.mask, depth. Paint over any of them and go on.
     """
     from mimo_cli import console, slots
+    from mimo_cli.delivery import WORKERS
     from mimo_cli.opening import open_video_project, remember
     from mimo_cli.settings import FILE
 
@@ -35,5 +36,5 @@ def decompose(
         opened = open_video_project(video, project or folder, verify=verify)
     remember(opened, person=person, point=parse_point(point))
     goals = (slots.HUMAN_MASK, slots.SCENE, slots.OCCLUSION, slots.DEPTH)
-    for path in opened.run(goals, redo=redo or (), dry_run=dry_run).values():
+    for path in opened.run(goals, redo=redo or (), dry_run=dry_run, workers=WORKERS).values():
         console.current().result(path)
