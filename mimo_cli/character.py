@@ -49,6 +49,22 @@ def add_character(project: Project, given: str | None, *, name: str | None = Non
     return name
 
 
+def check_character(given: str | None) -> None:
+    """Refuse a picture that cannot be read, by its own name, before a project is made or a file copied for it.
+
+    Raises:
+        InputError: the picture is broken, too large, or none.
+    """
+    if given is None or not Path(given).exists():
+        return  # perhaps the name of an identity; `add_character` knows
+    from engine.video import read_image
+
+    picture, mask, _ = _files(Path(given), [])
+    for file in (picture, mask):
+        if file is not None:
+            read_image(file)
+
+
 def add_sample(project: Project) -> str:
     """Bring the built-in character into a project and return its name."""
     console.current().say("no character was named: taking the built-in cat (--character PICTURE takes another)")

@@ -177,6 +177,11 @@ def _explain_number(error: OSError, folder: Path, missing_bytes: int | None) -> 
             fix=f"free {need} there (mimo clean drops what can be made again), then type the same command: "
             "finished work is kept.",
         )
+    if error.errno == errno.EROFS and not folder.exists():
+        return InputError(
+            f"{folder} cannot be made: {folder.resolve().parent} is on a read-only disk.",
+            fix=f"name a place mimo may write to: --project /somewhere/else/{folder.name}",
+        )
     if error.errno == errno.EROFS:
         return InputError(
             f"{folder} is on a read-only disk.", fix="copy it to a disk mimo may write to and use the copy."

@@ -56,12 +56,13 @@ def animate(
 
     Without --character it is the one the project has, or the built-in cat.
     """
-    from mimo_cli.character import add_character, add_sample
+    from mimo_cli.character import add_character, add_sample, check_character
     from mimo_cli.delivery import deliver, plan_delivery
     from mimo_cli.opening import open_motion_project, parse_size, remember
 
     delivery = plan_delivery(out, lossless=lossless, alpha=alpha)
     width, height = parse_size(size)
+    check_character(character)
     opened = open_motion_project(motion, scene, project, verify=verify)
     remember(opened, scale=scale, width=width, height=height, fps=fps)
     if character is None and not opened.identities():

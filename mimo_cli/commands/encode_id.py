@@ -25,9 +25,10 @@ def encode_id(
     and go on.
     """
     from mimo_cli import console, slots
-    from mimo_cli.character import add_character
+    from mimo_cli.character import add_character, check_character
     from mimo_cli.opening import open_project
 
+    check_character(character)
     opened = open_project(project, verify=verify)
     identity = add_character(opened, character, name=name, joints=joints)
     goals = (slots.CUTOUT, slots.JOINTS, slots.CANONICAL)

@@ -52,11 +52,12 @@ def swap(
     Everything made on the way lies in the project folder; a second character in the same video takes a fraction of
     the time.
     """
-    from mimo_cli.character import add_character
+    from mimo_cli.character import add_character, check_character
     from mimo_cli.delivery import deliver, plan_delivery
     from mimo_cli.opening import open_video_project, remember
 
     delivery = plan_delivery(out, lossless=lossless, alpha=alpha)
+    check_character(character)
     opened = open_video_project(video, project, verify=verify)
     remember(opened, person=person, point=parse_point(point), scale=scale)
     identity = add_character(opened, character, name=name, joints=joints)

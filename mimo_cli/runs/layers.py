@@ -41,11 +41,11 @@ def segment(job: Job) -> None:
     masks = human_mask(clip, person, chunks=job.chunks, progress=_part(job, 0.45, 1, num_frames))
     _write(job, slots.HUMAN_MASK, "gray8", clip, masks)
     unseen = int((person.tracks.score <= 0).sum())
-    job.facts.update(people=len(people), person=chosen, frames_without_the_person=unseen)
+    job.facts.update(people=len(people), person=chosen + 1, frames_without_the_person=unseen)
     if len(people) > 1:
-        job.note(f"{len(people)} people; took number {chosen} (--person N or --point X,Y takes another)")
+        job.note(f"{len(people)} people; took number {chosen + 1} (--person N or --point X,Y takes another)")
     if unseen:
-        job.note(f"the person is not seen in {unseen} of {num_frames} frames; those are bridged")
+        job.note(f"the person is not seen in {unseen} of {num_frames} frames; but for short gaps nothing is put there")
 
 
 def background(job: Job) -> None:

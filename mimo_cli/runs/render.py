@@ -14,6 +14,7 @@ from mimo_cli import slots, tables
 from mimo_cli.runs.backdrop import Backdrop
 from mimo_cli.runs.chunked import write_layers
 from mimo_cli.runs.motion import read_body
+from mimo_cli.runs.presence import find_presence
 from mimo_cli.runs.source import open_source
 from mimo_cli.stage import Job
 
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
     from engine.animator.puppet import PuppetAnimator
 
 NUM_LIGHT_FRAMES = 7
+NOTHING = Patch(0, 0, np.zeros((1, 1, 4), np.uint8), np.zeros((1, 1), np.uint8))
+"""Nobody: one clear pixel, since an empty array is none to OpenCV."""
 PLAIN_SUFFIXES = (".mp4", ".m4v", ".mov")
 ALPHA_SUFFIXES = (".mov", ".webm", ".mkv", ".gif", "/")
 
@@ -95,9 +98,9 @@ def animate(job: Job) -> None:
     camera = tables.read_camera(job.inputs[slots.CAMERA], info.num_frames)
     posed = pose_puppet(puppet, motion, scale=job.params.scale, travel="person")
     light = _light(job, puppet) if job.params.match_light else None
-    _render(
-        job, info, PuppetAnimator(puppet, motion, camera, info.size, light=light, shadow=job.params.shadow, posed=posed)
-    )
+    shadow = job.params.shadow
+    animator = PuppetAnimator(puppet, motion, camera, info.size, light=light, shadow=shadow, posed=posed)
+    _render(job, info, animator, find_presence(job, info))
 
 
 def animate_alone(job: Job) -> None:
@@ -118,10 +121,10 @@ def animate_alone(job: Job) -> None:
     _render(job, info, PuppetAnimator(puppet, motion, camera, info.size, shadow=job.params.shadow, posed=posed))
 
 
-def _render(job: Job, info: ClipInfo, animator: "PuppetAnimator") -> None:
+def _render(job: Job, info: ClipInfo, animator: "PuppetAnimator", present: NDArray | None = None) -> None:
     def frames(start: int, stop: int) -> Iterator[tuple[NDArray, NDArray]]:
-        for patch in animator.render_range(start, stop):
-            yield _full_frame(patch, info.size)
+        for idx, patch in enumerate(animator.render_range(start, stop), start):
+            yield _full_frame(patch if present is None or present[idx] else NOTHING, info.size)
 
     write_layers(job, info.num_frames, info.size, [(slots.HUMAN, "rgba"), (slots.SHADOW, "gray8")], frames)
 
@@ -236,6 +239,8 @@ def _cut(rgba: NDArray, shadow: NDArray) -> Patch:
     import cv2
 
     x, y, width, height = cv2.boundingRect(np.maximum(rgba[..., 3], shadow))
+    if width == 0:
+        return NOTHING
     part = rgba[y : y + height, x : x + width]
     alpha = part[..., 3:].astype(np.uint16)
     premultiplied = np.concatenate([(part[..., :3] * alpha + 127) // 255, alpha], axis=-1).astype(np.uint8)
