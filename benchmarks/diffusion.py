@@ -87,7 +87,7 @@ def measure(formulation: str, args: argparse.Namespace, answer) -> None:
         del reference_net  # has done its work
         unet = fill(DenoisingUNet, size, device, dtype).to(memory_format=torch.channels_last)
         reference, predict = unet.project_reference(round_bank(bank, dtype)), predict_v
-    conditions = Conditions(reference, tokens, pose, scene)
+    conditions = Conditions(reference, tokens, lambda frames: pose[:, :, frames], scene)
     frames = list(range(args.frames))
     with FlopCounterMode(display=False) as counter:
         v = predict(unet, latents, TIMESTEP, conditions, frames, 3.5)  # also warms up

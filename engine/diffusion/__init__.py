@@ -1,4 +1,4 @@
-"""The diffusion room: the MIMO network, its checkpoints and its sampling loop.
+"""The diffusion room: the MIMO network, its checkpoints, its sampling loop, and the pictures on their way in and out.
 
-Import its modules by name and late: all but `windows`, `clips` and `prepare` begin with torch or diffusers.
+Import its modules by name and late: those of the network begin with torch or diffusers.
 """

@@ -85,7 +85,7 @@ class MimoPipeline(DiffusionPipeline):
 
         Args:
             reference_rgb: (S, S, 3) uint8, the figure on white in a square (`prepare.prepare_reference`).
-            pose_rgb: T frames (S, S, 3) uint8 of the drawn body on black.
+            pose_rgb: T frames (S, S, 3) uint8 of the drawn body on black; may read them when asked.
             scene_rgb: T frames (S, S, 3) uint8 without the person; None for a network without scene latents (Moore).
             size: (height, width) of the generated video, multiples of 8.
             num_inference_steps: see `SamplingConfig`; so are guidance_scale, window and overlap.
@@ -112,8 +112,7 @@ class MimoPipeline(DiffusionPipeline):
         reference = look_at_reference(
             self.reference_net, self.denoising_unet, reference_VCHW, image_tokens_BSC, project=not offloaded
         )
-        # 2. Pose and scene of all frames.
-        pose_BCTHW = torch.cat([self._guide(pose_pixels(rgb, size)) for rgb in pose_rgb], dim=2)
+        # 2. Scene of all frames; pose features are 12 MB a frame at 784x784 and made window by window.
         scene_BCTHW = None if scene_rgb is None else self.encode(vae_pixels(rgb, size) for rgb in scene_rgb)
         # 3. Noise, on the CPU: a seed gives the same on every machine.
         if latents is None:
@@ -124,7 +123,7 @@ class MimoPipeline(DiffusionPipeline):
             self.denoising_unet,
             self.scheduler,
             latents.to(self._execution_device, self.denoising_unet.dtype),
-            Conditions(reference, image_tokens_BSC, pose_BCTHW, scene_BCTHW),
+            Conditions(reference, image_tokens_BSC, partial(self.guide, pose_rgb, size), scene_BCTHW),
             SamplingConfig(
                 num_steps=num_inference_steps, guidance_scale=guidance_scale, window=window, overlap=overlap
             ),
@@ -148,15 +147,16 @@ class MimoPipeline(DiffusionPipeline):
         latents = [self.vae.encode(self._tensor(one[None], self.vae)).latent_dist.mean for one in pixels]
         return (torch.stack(latents, dim=2) * LATENT_SCALE).to(self.denoising_unet.dtype)
 
+    def guide(self, pose_rgb: Sequence[NDArray], size: Size, frames: Sequence[int]) -> Tensor:
+        """Pose pictures to features, one at a time: those of `frames`, (1, C, len(frames), H/8, W/8)."""
+        pixels = (self._tensor(pose_pixels(pose_rgb[frame], size)[None, :, None], self.pose_guider) for frame in frames)
+        return torch.cat([self.pose_guider(one) for one in pixels], dim=2).to(self.denoising_unet.dtype)
+
     def decode(self, latents_BCTHW: Tensor) -> Iterator[NDArray]:
         """Latents to pictures, one at a time: (1, 4, T, H/8, W/8) to T times (H, W, 3) float32, 0 ... 1."""
         for latents_BCHW in latents_BCTHW.unbind(dim=2):
             rgb_BCHW = self.vae.decode((latents_BCHW / LATENT_SCALE).to(self.vae.dtype)).sample
             yield (rgb_BCHW / 2 + 0.5).clamp(0, 1)[0].permute(1, 2, 0).float().cpu().numpy()
-
-    def _guide(self, pixels: NDArray) -> Tensor:
-        frame_BCTHW = self._tensor(pixels[None, :, None], self.pose_guider)
-        return self.pose_guider(frame_BCTHW).to(self.denoising_unet.dtype)
 
     def _tensor(self, array: NDArray, network: ModelMixin | PreTrainedModel) -> Tensor:
         return torch.from_numpy(array).to(self._execution_device, network.dtype)

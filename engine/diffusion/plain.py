@@ -92,7 +92,7 @@ def plain_predict_v(
     if conditions.scene_BCTHW is not None:
         sample_BCTHW = torch.cat([sample_BCTHW, conditions.scene_BCTHW[:, :, frames]], dim=1)
     tokens_BSC = torch.cat([torch.zeros_like(conditions.image_tokens_BSC), conditions.image_tokens_BSC])
-    pose_BCTHW = conditions.pose_BCTHW[:, :, frames].repeat(2, 1, 1, 1, 1)
+    pose_BCTHW = conditions.pose_of(frames).repeat(2, 1, 1, 1, 1)
     both = unet(
         sample_BCTHW.repeat(2, 1, 1, 1, 1), timestep, tokens_BSC, pose_BCTHW, conditions.reference, num_unconditional=1
     )

@@ -40,8 +40,8 @@ class Conditions:
     """The reference picture, for one video."""
     image_tokens_BSC: Tensor
     """(1, 1, C) projected CLIP image embedding."""
-    pose_BCTHW: Tensor
-    """(1, C, T, H, W) pose features of the whole clip."""
+    pose_of: Callable[[list[int]], Tensor]
+    """Frame indices to their pose features, (1, C, len, H, W): of a long clip, too large to be held for all frames."""
     scene_BCTHW: Tensor | None
     """(1, C, T, H, W) latents that are concatenated to the noisy ones; None: the network takes none (Moore)."""
 
@@ -139,7 +139,7 @@ def predict_v(
     sample_BCTHW = latents_BCTHW[:, :, frames]
     if conditions.scene_BCTHW is not None:
         sample_BCTHW = torch.cat([sample_BCTHW, conditions.scene_BCTHW[:, :, frames]], dim=1)
-    pose_BCTHW = conditions.pose_BCTHW[:, :, frames]
+    pose_BCTHW = conditions.pose_of(frames)
     cond = unet(sample_BCTHW, timestep, conditions.image_tokens_BSC, pose_BCTHW, conditions.reference)
     if guidance_scale <= 1:
         return cond
