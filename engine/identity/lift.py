@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine.errors import InputError
+from engine.identity.bridges import cut_bridges
 from engine.identity.layers import find_cuts
 from engine.identity.mesh import Sheet, close_solid, inflate, laplacian, triangulate
 from engine.identity.skeleton import faces_away
@@ -55,6 +56,9 @@ def lift(cutout: NDArray, joints: PictureJoints, *, num_vertices: int = 6400) ->
     sheet = replace(sheet, xy_px=sheet.xy_px - 2.0)
     dist = _distance(np.where(cuts.blocked(), 0, solid).astype(np.uint8))[2:-2, 2:-2]
     weights = find_weights(sheet, joints, dist, xy)
+    slitted = cut_bridges(sheet, joints, weights, xy)
+    if slitted is not sheet:
+        sheet, weights = slitted, find_weights(slitted, joints, dist, xy)
     half = half_depth(sheet, joints, weights, _neck_ratio(joints, xy, dist))
     vertices, faces, is_back, source = close_solid(sheet, half, -half)
     strokes = find_strokes(picture)

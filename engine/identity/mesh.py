@@ -67,7 +67,7 @@ def triangulate(mask: NDArray, cuts: Cuts | None = None, *, num_vertices: int = 
     faces = _largest_piece(faces, len(points))
     points, faces = _orient(points, faces)
     part, cut = _cut_edges(points, faces, cuts)
-    points, faces = _split_fans(points, faces, cut)
+    points, faces, _ = split_fans(points, faces, cut)
     points, faces = _compact(points, faces)
     of_vertex = np.zeros(len(points), np.int64)
     for k in range(3):
@@ -287,11 +287,11 @@ def _largest_piece(faces: NDArray, count: int) -> NDArray:
     """Faces of the largest piece that hangs together by edges."""
     from scipy.sparse.csgraph import connected_components
 
-    label = connected_components(_face_links(faces, count), directed=False)[1]
+    label = connected_components(face_links(faces, count), directed=False)[1]
     return faces[label == np.bincount(label).argmax()]
 
 
-def _face_links(faces: NDArray, count: int):
+def face_links(faces: NDArray, count: int):
     """(F, F) sparse: which faces share an edge."""
     from scipy.sparse import csr_matrix
 
@@ -326,7 +326,7 @@ def _cut_edges(points: NDArray, faces: NDArray, cuts: Cuts | None) -> tuple[NDAr
     from scipy.sparse.csgraph import connected_components
 
     part = _sample(cuts.labels, points[faces].mean(1)).astype(int)
-    links = _face_links(faces, len(points)).tocoo()
+    links = face_links(faces, len(points)).tocoo()
     i, j = links.row, links.col
     edges = np.array([sorted(set(faces[a].tolist()) & set(faces[b].tolist())) for a, b in zip(i, j)])
     middle = points[edges].mean(1)
@@ -349,8 +349,9 @@ def _cut_edges(points: NDArray, faces: NDArray, cuts: Cuts | None) -> tuple[NDAr
     return part, {(int(a), int(b)) for a, b in edges[is_cut]}
 
 
-def _split_fans(points: NDArray, faces: NDArray, cut: set[tuple[int, int]]) -> tuple[NDArray, NDArray]:
-    """Give every fan of faces its own copy of a vertex where several fans touch, or where cuts part them."""
+def split_fans(points: NDArray, faces: NDArray, cut: set[tuple[int, int]]) -> tuple[NDArray, NDArray, NDArray]:
+    """Give every fan of faces its own copy of a vertex where several fans touch, or where cuts part them; the last
+    result is the vertex that each is a copy of."""
     rim = rim_edges(faces)
     starts = np.bincount(rim[:, 0], minlength=len(points))
     several = set(np.flatnonzero(starts > 1).tolist()) | {vertex for edge in cut for vertex in edge}
@@ -359,10 +360,11 @@ def _split_fans(points: NDArray, faces: NDArray, cut: set[tuple[int, int]]) -> t
         around = np.flatnonzero((original == vertex).any(1))
         for fan in _fans(original[around], vertex, cut)[1:]:
             new = len(points) + len(extra)
-            extra.append(points[vertex])
+            extra.append(vertex)
             rows = around[fan]
             faces[rows] = np.where(original[rows] == vertex, new, faces[rows])
-    return (np.concatenate([points, np.array(extra)]) if extra else points), faces
+    source = np.concatenate([np.arange(len(points)), np.array(extra, np.int64)])
+    return points[source], faces, source
 
 
 def _fans(faces: NDArray, vertex: int, cut: set[tuple[int, int]]) -> list[list[int]]:
