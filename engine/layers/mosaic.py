@@ -16,6 +16,8 @@ BAND_BYTES = 100_000_000
 """Warped samples held at once; a mosaic is combined band by band."""
 _MAX_FLOW_PX = 6.0
 """Local alignment corrects at most this much; more is a thing that moves."""
+_NOISE_FLOW_PX = 0.4
+"""Flow between two noisy pictures of one place is up to 0.3 pixels."""
 _STATIC_TOLERANCE, _MOVING_TOLERANCE = 10, 24
 """Levels from the median up to which a sample agrees with it; more where alignment is not perfect."""
 _GRID = 8
@@ -82,7 +84,7 @@ class Stack:
         samples = [(self._samples[idx], to_frame[idx]) for idx in range(low, high) if idx in self._samples]
         samples = level(samples, size)
         flows = [None] * len(samples) if self._is_static else align(samples, size)
-        rgb, visible, noise = combine_samples(samples, flows, size)
+        rgb, visible, noise = combine_samples(samples, flows, size, is_static=self._is_static)
         return rgb, visible, needed, noise
 
     def close(self) -> None:
@@ -212,6 +214,7 @@ def align(samples: list[tuple[_Sample, NDArray]], size: Size) -> list[NDArray | 
 
     Returns:
         Per sample (h/2, w/2, 2) float32: mosaic pixels to add before the matrix is applied; smooth, at most 6 pixels.
+        All None where the shifts are no more than what noise makes: then a homography alone is sharper.
 
     Source: dense inverse search flow, Kroeger et al. 2016.
     """
@@ -220,13 +223,15 @@ def align(samples: list[tuple[_Sample, NDArray]], size: Size) -> list[NDArray | 
     warped = [warp_picture(sample.rgb, sample.visible, matrix @ half, small) for sample, matrix in samples]
     middle = cv2.cvtColor(masked_median([a for a, _ in warped], [b for _, b in warped]), cv2.COLOR_RGB2GRAY)
     dis = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_FAST)
-    flows = []
+    flows: list[NDArray | None] = []
     for rgb, visible in warped:
         gray = cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY)
         gray = np.where(visible > 0, gray, middle)
         flow = 2 * dis.calc(middle, gray, None)
         flows.append(smooth_flow(flow, visible))
-    return flows
+    sizes = [float(np.quantile(np.abs(flow), 0.95)) for flow in flows if flow is not None]
+    is_noise = bool(sizes) and float(np.median(sizes)) < _NOISE_FLOW_PX
+    return [None] * len(flows) if is_noise else flows
 
 
 def smooth_flow(flow: NDArray, visible: NDArray) -> NDArray:
@@ -246,7 +251,7 @@ def smooth_flow(flow: NDArray, visible: NDArray) -> NDArray:
 
 
 def combine_samples(
-    samples: list[tuple[_Sample, NDArray]], flows: list[NDArray | None], size: Size
+    samples: list[tuple[_Sample, NDArray]], flows: list[NDArray | None], size: Size, *, is_static: bool
 ) -> tuple[NDArray, NDArray, float]:
     """Median of what is visible, then the mean of the samples that agree with it: robust, and less grainy than any one.
 
@@ -262,7 +267,6 @@ def combine_samples(
         warped = [_warp_band(sample, matrix, flow, top, bottom, size) for (sample, matrix), flow in zip(samples, flows)]
         pictures, masks = [a for a, _ in warped], [b for _, b in warped]
         middle = masked_median(pictures, masks)
-        is_static = flows[0] is None
         mean, agree = _agreeing_mean(pictures, masks, middle, _STATIC_TOLERANCE if is_static else _MOVING_TOLERANCE)
         # A thing that passed once, seen through a gap of the person in one frame of many, is no scene.
         inside = sum((mask > 0).astype(np.uint8) for mask in _inside(samples, top, bottom, size))

@@ -15,6 +15,8 @@ from engine.types import BackgroundMotion, Chunks, FrameSource, Progress, quiet
 _STEP = 4
 """Pixels per node of everything but the colours themselves."""
 _TILE = 512
+_GRAIN = 0.5
+"""Share of the source's grain that is put on the plate: enough that it does not look painted."""
 
 
 def complete_scene(
@@ -75,7 +77,7 @@ def complete_frame(plate: Plate, idx: int, rgb: NDArray, human: NDArray, grain: 
     alpha = cv2.max(enlarge(small_alpha, hidden.shape)[part], hidden[part])
     alpha = cv2.bitwise_and(alpha, cv2.compare(state[part], 0, cv2.CMP_GT))
     lift = enlarge(lift, hidden.shape)[part]
-    lift += (noise * _take_grain(grain, idx, alpha.shape))[..., None]
+    lift += (_GRAIN * noise * _take_grain(grain, idx, alpha.shape))[..., None]
     colour = cv2.add(cv2.multiply(scene[part], (*gain.tolist(), 1.0), dtype=cv2.CV_32F), lift, dtype=cv2.CV_8U)
     colour = cv2.bitwise_and(colour, cv2.cvtColor(cv2.compare(alpha, 0, cv2.CMP_GT), cv2.COLOR_GRAY2RGB))
     where = result[y0 + b : y0 + b + alpha.shape[0], x0 + a : x0 + a + alpha.shape[1]]
