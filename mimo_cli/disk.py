@@ -177,14 +177,12 @@ def _explain_number(error: OSError, folder: Path, missing_bytes: int | None) -> 
             fix=f"free {need} there (mimo clean drops what can be made again), then type the same command: "
             "finished work is kept.",
         )
-    if error.errno == errno.EROFS and not folder.exists():
-        return InputError(
-            f"{folder} cannot be made: {folder.resolve().parent} is on a read-only disk.",
-            fix=f"name a place mimo may write to: --project /somewhere/else/{folder.name}",
-        )
     if error.errno == errno.EROFS:
+        there = folder.exists()
+        elsewhere = f"name a place mimo may write to: --project /somewhere/else/{folder.name}"
         return InputError(
-            f"{folder} is on a read-only disk.", fix="copy it to a disk mimo may write to and use the copy."
+            f"{folder} is on a read-only disk." if there else f"{folder} cannot be made: the disk is read-only.",
+            fix="copy it to a disk mimo may write to and use the copy." if there else elsewhere,
         )
     if error.errno in _DENIED and error.filename is not None and Path(os.fsdecode(error.filename)).exists():
         path = os.fsdecode(error.filename)

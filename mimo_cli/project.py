@@ -226,6 +226,9 @@ class Project:
             elif not (known.exists() and os.path.samefile(known, path)):
                 if known.exists() and disk.digest(known) == disk.digest(path):
                     continue
+                if name == "scene":  # what stands behind is changed like a setting; the motion stays
+                    new[name] = source_value(self.root, path)
+                    continue
                 raise InputError(
                     f"{self.root} is a project of {known}, not of {path}.",
                     fix=f"name another folder with --project, or write the new {name} into {self.root / FILE}",

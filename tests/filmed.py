@@ -62,6 +62,25 @@ def mimo(*words: str | Path, cwd: Path) -> tuple[str, str]:
     return stdout, stderr
 
 
+def finish(*words: str | Path, cwd: Path) -> subprocess.CompletedProcess:
+    """Run `mimo WORDS` to its end, however that is."""
+    with start(*words, cwd=cwd) as process:
+        stdout, stderr = process.communicate(timeout=300)
+    return subprocess.CompletedProcess(process.args, process.returncode, stdout, stderr)
+
+
+def assert_refused(done: subprocess.CompletedProcess, code: int, *words: str) -> None:
+    """It ended with the exit code, a sentence on what is wrong and one on what to type, and no traceback."""
+    assert done.returncode == code, done.stderr
+    assert done.stdout == ""
+    assert "Traceback" not in done.stderr
+    errors = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
+    fixes = [line for line in done.stderr.splitlines() if line.strip().startswith("fix: ")]
+    assert len(errors) == 1 and len(fixes) == 1, done.stderr
+    for word in words:
+        assert word in errors[0] + fixes[0], done.stderr
+
+
 def packets(path: Path, kind: str) -> list[tuple]:
     """Every packet of the first stream of a kind: time in seconds, exactly, and bytes."""
     with av.open(str(path)) as container:

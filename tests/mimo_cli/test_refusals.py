@@ -1,34 +1,17 @@
 """What cannot be done is refused: two lines, the documented exit code, no traceback, nothing lost."""
 
-import os
-import subprocess
-import sys
+import errno
 from pathlib import Path
 
 import numpy as np
 import pytest
+from filmed import CAT, ROOT, assert_refused
+from filmed import finish as mimo
 from PIL import Image
 
-ROOT = Path(__file__).resolve().parents[2]
-CAT = ROOT / "examples" / "cat.png"
+from mimo_cli.disk import explain
+
 GAME = ROOT / "examples" / "game.mp4"
-
-
-def mimo(*words: str | Path, cwd: Path) -> subprocess.CompletedProcess:
-    environment = {**os.environ, "NO_COLOR": "1", "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
-    command = [sys.executable, "-m", "mimo_cli", *map(str, words)]
-    return subprocess.run(command, cwd=cwd, capture_output=True, text=True, env=environment, timeout=300, check=False)
-
-
-def assert_refused(done: subprocess.CompletedProcess, code: int, *words: str) -> None:
-    assert done.returncode == code, done.stderr
-    assert done.stdout == ""
-    assert "Traceback" not in done.stderr
-    errors = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
-    fixes = [line for line in done.stderr.splitlines() if line.strip().startswith("fix: ")]
-    assert len(errors) == 1 and len(fixes) == 1, done.stderr
-    for word in words:
-        assert word in errors[0] + fixes[0], done.stderr
 
 
 def _empty(folder: Path) -> Path:
@@ -132,3 +115,23 @@ def test_a_project_of_a_newer_version(tmp_path):
     assert "schema = 1" in text
     settings.write_text(text.replace("schema = 1", "schema = 99"))
     assert_refused(mimo("status", "game.mimo", cwd=tmp_path), 3, "newer")
+
+
+@pytest.mark.parametrize(("there", "says"), [(True, "copy it"), (False, "--project")])
+def test_a_read_only_disk(there, says, tmp_path):
+    folder = tmp_path / "game.mimo"
+    if there:
+        folder.mkdir()
+    sentence = explain(OSError(errno.EROFS, "Read-only file system", str(folder)), folder)
+    assert sentence is not None and sentence.exit_code == 3
+    assert "read-only" in sentence.what and says in sentence.fix
+
+
+def test_another_scene_takes_the_place_of_the_first(tmp_path):
+    for name in ("red", "blue"):
+        Image.new("RGB", (64, 64), name).save(tmp_path / f"{name}.png")
+        words = ("animate", "--motion", ROOT / "examples" / "dance.bvh", "--scene", f"{name}.png", "--dry-run")
+        done = mimo(*words, cwd=tmp_path)
+        assert done.returncode == 0, done.stderr
+        assert f"{name}.png" in (tmp_path / "dance.mimo" / "project.toml").read_text()
+    assert "red.png" not in (tmp_path / "dance.mimo" / "project.toml").read_text()
