@@ -19,6 +19,11 @@ _MIN_AREA = 70
 """Small pixels: leaves and glints are smaller."""
 _MIN_TRACK_SCORE = 0.7
 """Mean over the frames of a track; the football of a real clip has 0.85, chance finds have 0.1 to 0.6."""
+_MIN_THROWN_SCORE = 0.55
+"""The same for a track as smooth as a throw."""
+_SMOOTH_BEND = 0.1
+"""Diameters: typical change of a step from frame to frame; chance finds jump by more."""
+_MIN_SMOOTH_FRAMES = 12
 _MIN_SCORE = 0.30
 """Disc minus ring of the likelihood map; a clean disc scores about 0.8, half a disc 0.4."""
 _CIRCLE_BONUS = 0.25
@@ -318,10 +323,18 @@ def bridge(path: Path, thing: Thing, longest: int = 3) -> Path:
     return Path(xy, score)
 
 
-def is_sure(path: Path) -> bool:
-    """Whether the whole track is good enough to be shown."""
+def is_sure(path: Path, thing: Thing) -> bool:
+    """Whether the whole track is good enough to be shown: it looks like the thing, or moves as only a thing does."""
     seen = ~np.isnan(path.xy[:, 0])
-    return bool(seen.any() and path.score[seen].mean() > _MIN_TRACK_SCORE)
+    if not seen.any():
+        return False
+    score = float(path.score[seen].mean())
+    free = [idx for idx in thing.frames if seen[idx]]
+    bend = np.linalg.norm(np.diff(path.xy, n=2, axis=0), axis=1)
+    bend = bend[~np.isnan(bend)] / (2 * thing.radius)
+    is_smooth = len(bend) >= _MIN_SMOOTH_FRAMES and float(np.median(bend)) < _SMOOTH_BEND
+    is_thrown = is_smooth and len(free) >= _MIN_SMOOTH_FRAMES and score > _MIN_THROWN_SCORE
+    return bool(score > _MIN_TRACK_SCORE or is_thrown)
 
 
 def disc_kernel(radius: float) -> NDArray:

@@ -177,7 +177,7 @@ def _follow(things: list[mo.Thing], folders: list[FilePath], plate: Plate) -> li
         for table, thing in zip(candidates, things):
             table.append(mo.find_candidates(thing, view, idx, _threshold(plate, idx)))
     paths = [mo.bridge(mo.follow(thing, table), thing) for thing, table in zip(things, candidates)]
-    return [(thing, path) for thing, path in zip(things, paths) if mo.is_sure(path)]
+    return [(thing, path) for thing, path in zip(things, paths) if mo.is_sure(path, thing)]
 
 
 def _all_views(folders: list[FilePath]) -> Iterator[mo.View]:
