@@ -11,15 +11,15 @@ TORN = 4.5
 """Strain of an edge, per radian of its joint, that is a tear (measured: 0.5 ... 4.3 where limbs bend as they should,
 7.6 ... 11.9 where feet touch or a hand holds a bar)."""
 
-STRAINED = 2.5
-"""The same from which a slit goes on."""
+BEYOND = 0.75
+"""A slit runs where the parts meet at this share of the distance from the joint to the nearest tear, and farther."""
 
 FEWEST = 3
 """Torn edges that make a bridge; one or two are the mesh's own unevenness."""
 
 
 def cut_bridges(sheet: Sheet, joints: PictureJoints, weights: NDArray, xy: NDArray) -> Sheet:
-    """Slit a sheet where a moving limb would tear it.
+    """Slit a sheet where a moving limb would tear it; one limb at a time, as that changes the others' weights.
 
     Args:
         sheet: the silhouette.
@@ -36,17 +36,16 @@ def cut_bridges(sheet: Sheet, joints: PictureJoints, weights: NDArray, xy: NDArr
     edges = np.unique(_sides(sheet.faces), axis=0)
     length = np.linalg.norm(np.diff(sheet.xy_px[edges], axis=1)[:, 0], axis=1)
     middle = sheet.xy_px[edges].mean(1)
-    cut: set[tuple[int, int]] = set()
     for joint in (joints.names.index(name) for limb in LIMBS.values() for name in limb if name in joints.names):
         share = weights[:, _carried(joints, joint)].sum(1)
         reach = np.linalg.norm(middle - xy[joint], axis=1)
         strain = np.abs(np.diff(share[edges], axis=1)[:, 0]) * reach / np.maximum(length, 1e-9)
         if (strain > TORN).sum() >= FEWEST:
-            worst = np.zeros(len(sheet.xy_px))
-            for end in (0, 1):
-                np.maximum.at(worst, edges[:, end], strain)
-            cut |= _between(sheet, share[sheet.faces].mean(1) > 0.5, worst)
-    return slit(sheet, cut) if cut else sheet
+            far = np.linalg.norm(sheet.xy_px - xy[joint], axis=1) > BEYOND * reach[strain > TORN].min()
+            slitted = slit(sheet, _between(sheet, share[sheet.faces].mean(1) > 0.5, far))
+            if slitted is not sheet:
+                return slitted
+    return sheet
 
 
 def slit(sheet: Sheet, cut: set[tuple[int, int]]) -> Sheet:
@@ -70,10 +69,15 @@ def slit(sheet: Sheet, cut: set[tuple[int, int]]) -> Sheet:
     while True:
         kept = coo_matrix((np.ones((~is_cut).sum()), (i[~is_cut], j[~is_cut])), shape=links.shape)
         piece = connected_components(kept, directed=False)[1]
-        crumb = piece != np.bincount(piece).argmax()
-        if not (is_cut & (crumb[i] | crumb[j])).any():
+        sizes = np.bincount(piece)
+        if len(sizes) == 1:
             break
-        is_cut &= ~(crumb[i] | crumb[j])
+        # the smallest piece stays with the neighbour it shares most edges with
+        around = np.flatnonzero(is_cut & (piece[i] == sizes.argmin()) & (piece[j] != sizes.argmin()))
+        home = np.bincount(piece[j[around]]).argmax()
+        is_cut &= ~(np.isin(piece[i], (sizes.argmin(), home)) & np.isin(piece[j], (sizes.argmin(), home)))
+    if not is_cut.any():
+        return sheet
     points, faces, source = split_fans(sheet.xy_px, sheet.faces, {(int(a), int(b)) for a, b in edges[is_cut]})
     return Sheet(points, faces, rim_edges(faces), sheet.spacing_px, sheet.part[source])
 
@@ -87,15 +91,14 @@ def _carried(joints: PictureJoints, joint: int) -> list[int]:
     return found
 
 
-def _between(sheet: Sheet, mine: NDArray, strain: NDArray) -> set[tuple[int, int]]:
-    """Edges (a < b) under strain between faces that follow a joint and faces that do not."""
+def _between(sheet: Sheet, mine: NDArray, far: NDArray) -> set[tuple[int, int]]:
+    """Edges (a < b) with both ends far from a joint, between faces that follow it and faces that do not."""
     count = len(sheet.xy_px)
     edges = _sides(sheet.faces)
     key, owner = edges[:, 0] * count + edges[:, 1], np.tile(mine, 3)
     both = np.intersect1d(key[owner], key[~owner])
     a, b = both // count, both % count
-    under = np.maximum(strain[a], strain[b]) > STRAINED
-    return {(int(u), int(v)) for u, v in zip(a[under], b[under])}
+    return {(int(u), int(v)) for u, v in zip(a, b) if far[u] and far[v]}
 
 
 def _sides(faces: NDArray) -> NDArray:

@@ -21,6 +21,9 @@ HEAD_DEPTH, LIMB_DEPTH, TRUNK_DEPTH = 0.85, 0.71, 0.55
 DEPTH_BLUR = 0.05
 """Over how much of the figure's height one part's depth becomes the next one's."""
 
+MOST_SLITS = 4
+"""Times a figure is looked through for places where a limb would tear it."""
+
 CROWN_SHARE = 0.68
 """Where the face ends and the crown begins, from the head joint to the top of the head."""
 
@@ -56,8 +59,10 @@ def lift(cutout: NDArray, joints: PictureJoints, *, num_vertices: int = 6400) ->
     sheet = replace(sheet, xy_px=sheet.xy_px - 2.0)
     dist = _distance(np.where(cuts.blocked(), 0, solid).astype(np.uint8))[2:-2, 2:-2]
     weights = find_weights(sheet, joints, dist, xy)
-    slitted = cut_bridges(sheet, joints, weights, xy)
-    if slitted is not sheet:
+    for _ in range(MOST_SLITS):  # behind one bridge there may be another
+        slitted = cut_bridges(sheet, joints, weights, xy)
+        if slitted is sheet:
+            break
         sheet, weights = slitted, find_weights(slitted, joints, dist, xy)
     half = half_depth(sheet, joints, weights, _neck_ratio(joints, xy, dist))
     vertices, faces, is_back, source = close_solid(sheet, half, -half)

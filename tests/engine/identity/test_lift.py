@@ -200,3 +200,37 @@ def test_speed_and_order(sample_data):
         best = min(best, time.process_time() - started)
     assert best <= 10  # 5 s on two cores, counted in processor time so that a busy machine does not matter
     check_closed(puppet)
+
+
+def test_feet_that_touch_are_parted():
+    points = stick_points(leg_deg=4.0)
+    for side, sign in (("left", 1.0), ("right", -1.0)):  # knock-kneed: apart at the knee, together at the toes
+        points[f"{side}_knee"] = np.array([180 + sign * 34.0, 318.0])
+        points[f"{side}_ankle"] = np.array([180 + sign * 7.0, 380.0])
+    puppet = lift(draw_figure(points), stick_joints(points))
+    check_closed(puppet)
+    check_weights(puppet)
+    posed = pose(puppet, {"left_hip": (0.0, 0.0, 0.8)})
+    low = puppet.vertices[:, 1] < 0.2
+    a, b = puppet.faces[:, 0], puppet.faces[:, 1]
+    both = low[a] & low[b]
+    longer = np.linalg.norm(posed[a] - posed[b], axis=1) / np.linalg.norm(
+        puppet.vertices[a] - puppet.vertices[b], axis=1
+    )
+    assert longer[both].max() < 4  # 15 when the feet stay joined; the rest, 3, is the crotch that opens
+
+
+def test_stripes_stay_on_the_back():
+    points = stick_points()
+    cutout = draw_figure(points)
+    inside = cutout[..., 3] >= 128
+    cutout[inside, :3] = 245
+    stripes = inside & ((np.arange(len(inside)) // 6 % 2 == 0)[:, None]) & (np.arange(len(inside)) > 140)[:, None]
+    cutout[stripes, :3] = 40, 70, 150
+    edge = inside & (cv2.erode(cutout[..., 3], np.ones((7, 7))) < 128)
+    cutout[edge, :3] = 45, 30, 35  # a dark outline
+    fill = lift(cutout, stick_joints(points)).fill_rgba
+    belly = fill[len(fill) // 2 - 20 : len(fill) // 2 + 20, fill.shape[1] // 2, 2].astype(int)
+    red = fill[len(fill) // 2 - 20 : len(fill) // 2 + 20, fill.shape[1] // 2, 0].astype(int)
+    assert np.ptp(red) > 120  # stripes, not their mean
+    assert belly.min() > 120  # blue and white: no ink
