@@ -1,12 +1,20 @@
-"""Milliseconds per frame of the puppet animator: posing, drawing, and drawing with H.264.
+"""Milliseconds per frame of the puppet animator: posing, drawing, drawing with H.264, and the whole of `mimo animate`.
 
     python benchmarks/animate.py [--frames 120]
 
-The character is the cat that comes with mimo, lifted on the spot; it dances before the standing camera.
+The character is the cat that comes with mimo, lifted on the spot; it dances before the standing camera. The whole
+command is run on a motion file of 360 frames, 512x512, in a fresh process with a cold project, and its stages are read
+from the project's records.
 """
 
 import argparse
+import json
+import os
+import resource
 import statistics
+import subprocess
+import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -18,6 +26,7 @@ from engine.animator.stage_camera import frame_motion
 from engine.identity.cutout import cut_out
 from engine.identity.joints import find_joints
 from engine.identity.lift import lift
+from engine.motion.rig import write_motion
 from engine.synth.motions import make_act
 from engine.types import Size
 from engine.video.still import read_image
@@ -51,6 +60,39 @@ def main() -> None:
             f"{size[1]}x{size[0]}: draw  min {min(draw_ms):5.1f}  median {statistics.median(draw_ms):5.1f} ms/frame, "
             f"{covered} pixels; with H.264 {encode_rate(animator, size):5.1f} frames/s"
         )
+    time_command()
+
+
+def time_command(num_frames: int = 360) -> None:
+    """Print frames per second of `mimo animate` by the clock, and milliseconds of processor time per frame."""
+    motion = make_act("dance", rest_motion().rest_m, np.arange(num_frames) / 30.0).motion
+    with tempfile.TemporaryDirectory() as folder:
+        bvh, project = Path(folder) / "dance.bvh", Path(folder) / "p.mimo"
+        write_motion(motion, bvh)
+        command = [sys.executable, "-m", "mimo_cli", "animate", "--size", "512x512", "--project", str(project)]
+        environment = {**os.environ, "PYTHONPATH": str(Path(__file__).resolve().parent.parent)}
+        before, started = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
+        subprocess.run(
+            [*command, "--motion", str(bvh), "--character", str(CAT)],
+            env=environment,
+            check=True,
+            capture_output=True,
+        )
+        wall_s, after = time.perf_counter() - started, resource.getrusage(resource.RUSAGE_CHILDREN)
+        cpu_s = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+        print(
+            f"mimo animate, cold: {num_frames / wall_s:5.1f} frames/s, {wall_s:.1f} s, {cpu_s:.1f} s of processor time"
+        )
+        spent_s = {path.stem: seconds_of(path) for path in sorted((project / "stages").glob("*.json"))}
+        for stage, seconds in spent_s.items():
+            print(f"  {stage:14} {seconds:6.2f} s {seconds / num_frames * 1e3:6.1f} ms/frame")
+        both_s = sum(seconds for stage, seconds in spent_s.items() if stage.startswith(("animate", "compose")))
+        print(f"  animate + compose {num_frames / both_s:5.1f} frames/s")
+
+
+def seconds_of(record: Path) -> float:
+    """How long a stage took, from its record."""
+    return float(json.loads(record.read_text())["took_s"])
 
 
 def encode_rate(animator: PuppetAnimator, size: Size) -> float:

@@ -102,7 +102,7 @@ FIT = Stage(
 )
 IMPORT = Stage(
     name="import",
-    version=1,
+    version=2,
     about="read the motion",
     reads=(MOTION,),
     optional=(BACKDROP,),
@@ -129,9 +129,10 @@ FIND_JOINTS = Stage(
 )
 LIFT = Stage(
     name="lift",
-    version=1,
+    version=2,
     about="make a solid figure of it",
     reads=(CUTOUT, JOINTS),
+    optional=(REFERENCE, MASK),
     writes=(PUPPET, CANONICAL),
     run=identity.lift,
 )
@@ -204,7 +205,7 @@ EXPORT_ALPHA = Stage(
 
 _IDENTITY = (CUT_OUT, FIND_JOINTS, LIFT)
 VIDEO_STAGES = (
-    *(INGEST, *_IDENTITY, SEGMENT, TRACK_BACKGROUND, COMPLETE_SCENE, FIND_OCCLUSION, ESTIMATE_DEPTH, FIT),
+    *(INGEST, *_IDENTITY, SEGMENT, TRACK_BACKGROUND, FIT, COMPLETE_SCENE, FIND_OCCLUSION, ESTIMATE_DEPTH),
     *(ANIMATE, COMPOSE, COMPOSE_LOSSLESS, EXPORT_ALPHA),
 )
 """The identity comes early: a picture that is no character is refused before the long work."""

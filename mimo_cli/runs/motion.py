@@ -69,7 +69,8 @@ def import_motion(job: Job) -> None:
     for line in facts.get("mapping", ()):
         job.note(line)
     rate = _rate(motion, job.params.fps)
-    num_frames = max(1, int((motion.time_s[-1] - motion.time_s[0]) * rate + 1e-6) + 1)
+    # Files round their frame time (.0333333 is not quite 1/30): the last frame is not lost for that.
+    num_frames = max(1, int((motion.time_s[-1] - motion.time_s[0]) * rate + 0.05) + 1)
     time_s = np.arange(num_frames) / float(rate)
     motion = resample(motion, motion.time_s[0] + time_s)
     height, width = _size(job)

@@ -123,8 +123,9 @@ def animate_alone(job: Job) -> None:
 
 def _render(job: Job, info: ClipInfo, animator: "PuppetAnimator", present: NDArray | None = None) -> None:
     def frames(start: int, stop: int) -> Iterator[tuple[NDArray, NDArray]]:
+        full = _FullFrames(info.size)
         for idx, patch in enumerate(animator.render_range(start, stop), start):
-            yield _full_frame(patch if present is None or present[idx] else NOTHING, info.size)
+            yield full.show(patch if present is None or present[idx] else NOTHING)
 
     write_layers(job, info.num_frames, info.size, [(slots.HUMAN, "rgba"), (slots.SHADOW, "gray8")], frames)
 
@@ -236,24 +237,46 @@ def _patches(job: Job, info: ClipInfo) -> Iterator[Patch]:
 
 
 def _cut(rgba: NDArray, shadow: NDArray) -> Patch:
+    """The part of a frame that shows something, premultiplied."""
     import cv2
 
-    x, y, width, height = cv2.boundingRect(np.maximum(rgba[..., 3], shadow))
+    alpha = cv2.extractChannel(rgba, 3)
+    x, y, width, height = cv2.boundingRect(cv2.max(alpha, shadow))
     if width == 0:
         return NOTHING
-    part = rgba[y : y + height, x : x + width]
-    alpha = part[..., 3:].astype(np.uint16)
-    premultiplied = np.concatenate([(part[..., :3] * alpha + 127) // 255, alpha], axis=-1).astype(np.uint8)
-    return Patch(x, y, premultiplied, shadow[y : y + height, x : x + width])
+    window = np.s_[y : y + height, x : x + width]
+    part = cv2.bitwise_and(rgba[window], rgba[window], mask=alpha[window])  # nothing has no colour
+    row, column = _partly(part)
+    edge = part[row, column].astype(np.uint16)
+    part[row, column, :3] = (edge[:, :3] * edge[:, 3:] + 127) // 255
+    return Patch(x, y, part, shadow[window])
 
 
-def _full_frame(patch: Patch, size: Size) -> tuple[NDArray, NDArray]:
-    """A patch as straight RGBA and shadow of the whole frame."""
-    rgba, shadow = np.zeros((*size, 4), np.uint8), np.zeros(size, np.uint8)
-    height, width = patch.shadow.shape
-    window = np.s_[patch.y0 : patch.y0 + height, patch.x0 : patch.x0 + width]
-    alpha = patch.rgba[..., 3:].astype(np.uint16)
-    color = (patch.rgba[..., :3].astype(np.uint16) * 255 + alpha // 2) // np.maximum(alpha, 1)
-    rgba[window] = np.concatenate([np.minimum(color, 255), alpha], axis=-1).astype(np.uint8)
-    shadow[window] = patch.shadow
-    return rgba, shadow
+class _FullFrames:
+    """Patches as straight RGBA and shadow of the whole frame; each call writes over what the one before returned."""
+
+    def __init__(self, size: Size) -> None:
+        self._rgba, self._shadow = np.zeros((*size, 4), np.uint8), np.zeros(size, np.uint8)
+        self._window = np.s_[0:0, 0:0]
+
+    def show(self, patch: Patch) -> tuple[NDArray, NDArray]:
+        """The frame (H, W, 4) and its shadow (H, W), uint8."""
+        self._rgba[self._window], self._shadow[self._window] = 0, 0
+        height, width = patch.shadow.shape
+        self._window = np.s_[patch.y0 : patch.y0 + height, patch.x0 : patch.x0 + width]
+        here = self._rgba[self._window]
+        here[:], self._shadow[self._window] = patch.rgba, patch.shadow
+        row, column = _partly(here)
+        edge = here[row, column].astype(np.uint16)
+        alpha = edge[:, 3:]
+        here[row, column, :3] = np.minimum((edge[:, :3] * 255 + alpha // 2) // np.maximum(alpha, 1), 255)
+        return self._rgba, self._shadow
+
+
+def _partly(rgba: NDArray) -> tuple[NDArray, NDArray]:
+    """Rows and columns of the pixels that are partly covered."""
+    import cv2
+
+    pixels = cv2.findNonZero(cv2.inRange(cv2.extractChannel(rgba, 3), 1, 254)) if rgba.size else None
+    pixels = np.zeros((0, 2), np.int32) if pixels is None else pixels.reshape(-1, 2)
+    return pixels[:, 1], pixels[:, 0]
