@@ -19,7 +19,7 @@ from engine.video.gif import GifEncoder
 from engine.video.layer import add_ffv1_stream, packed_frame, planes_frame, stored_format, stored_frame
 from engine.video.matroska import PLACEHOLDER, set_pixel_aspect
 from engine.video.soundtrack import Soundtrack
-from engine.video.still import write_png
+from engine.video.still import PICTURE_SUFFIXES, write_png
 
 CONTAINERS: dict[str, dict[str, str]] = {
     "h264": {
@@ -89,7 +89,8 @@ def encode_result(
         info: size, format and tags of the clip.
         times: its clock.
         path: where to write (a file, or a new folder for PNG); the caller moves it into place.
-        audio_from: file whose sound, subtitles, chapters and metadata are copied; None for none.
+        audio_from: file whose sound, subtitles, chapters and metadata are copied; None, a picture or a folder of
+            pictures for none.
         mode: "h264" (VP9 in .webm), "lossless" (FFV1) or "alpha" (ProRes 4444, VP9, FFV1, GIF or PNG).
         final_path: decides the format by its suffix, where `path` is a temporary name.
 
@@ -102,6 +103,8 @@ def encode_result(
     container = container_for(final_path or path, mode)
     ticks = [max(1, round(d / info.time_base)) for d in times.duration_s.tolist()]
     source = None if audio_from is None or container in ("gif", "folder") else Path(audio_from)
+    if source is not None and (source.is_dir() or source.suffix.lower() in PICTURE_SUFFIXES):
+        source = None
     job = _Job(info, times, ticks, Path(path), container, source)
     if container == "folder":
         job.path.mkdir(parents=True, exist_ok=True)

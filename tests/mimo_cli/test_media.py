@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from filmed import ROOT, assert_refused, finish, start
+from PIL import Image
 
 from engine.video import open_clip
 from mimo_cli.runs.backdrop import Backdrop
@@ -90,6 +91,17 @@ def test_an_odd_file_stands_behind_the_dance(name, sample_data, danced):
     # quarter-pixel noise in so small a picture; the studio, or the picture upside down, is 45 and more off.
     for corner in (np.s_[:, :12, :12], np.s_[:, :12, -12:]):
         assert np.abs(shown[corner].mean(axis=(1, 2)) - wanted[corner].mean(axis=(1, 2))).max() < 16
+
+
+def test_a_folder_of_pictures_stands_behind_the_dance(danced):
+    folder = danced / "pictures"
+    folder.mkdir()
+    for idx, color in enumerate(["red", "blue"]):
+        Image.new("RGB", (64, 64), color).save(folder / f"{idx}.png")
+    done = finish("animate", "--motion", DANCE, "--scene", folder, *TINY, cwd=danced)
+    assert done.returncode == 0, done.stderr
+    first = next(iter(open_clip(Path(done.stdout.strip())).read(0, 1)))
+    assert first[:12, :12, 0].mean() > 200 and first[:12, :12, 1:].mean() < 40  # red, though encoded
 
 
 @pytest.mark.parametrize("name", OPENED)
