@@ -2,6 +2,7 @@
 
 import os
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,6 +14,8 @@ from engine.errors import MissingError
 
 FOLDER = Path(__file__).resolve().parents[1] / "assets" / "blazepose"
 """Where engine/people/build_hook.py puts the networks when the package is built."""
+
+_HUSHED = threading.Lock()
 
 NUM_THREADS = 2
 """More bring nothing at these sizes (256x256): 6.9 ms on one, 4.3 ms on two, 4.2 ms on four."""
@@ -60,14 +63,18 @@ class Network:
 
 @contextmanager
 def _hush() -> Iterator[None]:
-    """LiteRT greets on the terminal from C++, below Python's reach; nothing else is said meanwhile."""
-    sys.stderr.flush()
-    kept = os.dup(2)
-    nowhere = os.open(os.devnull, os.O_WRONLY)
-    try:
-        os.dup2(nowhere, 2)
-        yield
-    finally:
-        os.dup2(kept, 2)
-        os.close(kept)
-        os.close(nowhere)
+    """LiteRT greets on the terminal from C++, below Python's reach; for these milliseconds nothing else is heard.
+
+    One thread at a time: a second one would keep the silence of the first, and bring that back for good.
+    """
+    with _HUSHED:
+        sys.stderr.flush()
+        kept = os.dup(2)
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        try:
+            os.dup2(nowhere, 2)
+            yield
+        finally:
+            os.dup2(kept, 2)
+            os.close(kept)
+            os.close(nowhere)
