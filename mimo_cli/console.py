@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 _PLAIN_EVERY_S = 10.0
 _JSON_EVERY_S = 0.5
+_TELLING = 0.03
+"""Share of a stage after which its pace says how long it will take: the first step also loads libraries."""
 
 
 class Console:
@@ -140,7 +142,7 @@ class Console:
             return
         self._told_s[stage_id] = now_s
         took_s = now_s - self._started_s[stage_id]
-        left_s = took_s * (total - done) / done if done else None
+        left_s = took_s * (total - done) / done if done and done >= _TELLING * total else None
         if self.as_json:
             self.event("progress", stage=stage_id, done=done, total=total, left_s=left_s and round(left_s, 1))
         else:

@@ -45,7 +45,7 @@ def segment(job: Job) -> None:
     if len(people) > 1:
         job.note(f"{len(people)} people; took number {chosen + 1} (--person N or --point X,Y takes another)")
     if unseen:
-        job.note(f"the person is not seen in {unseen} of {num_frames} frames; but for short gaps nothing is put there")
+        job.note(f"the person is not seen in {unseen} of {num_frames} frames; the character bridges only short gaps")
 
 
 def background(job: Job) -> None:
