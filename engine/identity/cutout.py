@@ -107,7 +107,7 @@ def _nobody(why: str) -> InputError:
     return InputError(
         f"no character found: {why}.",
         "use a picture with one character before a calm background, or cut it out yourself (a PNG with transparency, "
-        "or a mask given with --cutout).",
+        "or a mask saved as identity/NAME/mask.png in the project).",
     )
 
 
