@@ -49,6 +49,8 @@ class View:
     """(h, w) uint8: largest difference of a channel from the plate; 255 where the plate knows nothing."""
     human: NDArray
     """(h, w) uint8."""
+    sure: NDArray
+    """(h, w) uint8: 255 where the plate was seen, not guessed."""
 
 
 @dataclass(frozen=True)
@@ -323,18 +325,28 @@ def bridge(path: Path, thing: Thing, longest: int = 3) -> Path:
     return Path(xy, score)
 
 
-def is_sure(path: Path, thing: Thing) -> bool:
-    """Whether the whole track is good enough to be shown: it looks like the thing, or moves as only a thing does."""
+def is_sure(path: Path) -> bool:
+    """Whether the whole track looks enough like the thing to be shown."""
     seen = ~np.isnan(path.xy[:, 0])
-    if not seen.any():
-        return False
-    score = float(path.score[seen].mean())
-    free = [idx for idx in thing.frames if seen[idx]]
+    return bool(seen.any() and path.score[seen].mean() > _MIN_TRACK_SCORE)
+
+
+def is_thrown(path: Path, thing: Thing) -> bool:
+    """Whether a track that looks less sure moves as only a thing does: long, smooth, and often seen free."""
+    seen = ~np.isnan(path.xy[:, 0])
     bend = np.linalg.norm(np.diff(path.xy, n=2, axis=0), axis=1)
     bend = bend[~np.isnan(bend)] / (2 * thing.radius)
-    is_smooth = len(bend) >= _MIN_SMOOTH_FRAMES and float(np.median(bend)) < _SMOOTH_BEND
-    is_thrown = is_smooth and len(free) >= _MIN_SMOOTH_FRAMES and score > _MIN_THROWN_SCORE
-    return bool(score > _MIN_TRACK_SCORE or is_thrown)
+    free = sum(bool(seen[idx]) for idx in thing.frames)
+    if len(bend) < _MIN_SMOOTH_FRAMES or free < _MIN_SMOOTH_FRAMES:
+        return False
+    return bool(np.median(bend) < _SMOOTH_BEND and path.score[seen].mean() > _MIN_THROWN_SCORE)
+
+
+def nearest(path: Path, places: NDArray) -> float:
+    """How near a track comes to (T, 2) places, small pixels; infinite where it is nowhere."""
+    far = np.linalg.norm(path.xy - places, axis=1)
+    far = far[~np.isnan(far)]
+    return float(far.min()) if len(far) else float("inf")
 
 
 def disc_kernel(radius: float) -> NDArray:
@@ -370,6 +382,12 @@ def _bin(rgb: NDArray) -> NDArray:
     step = 256 // _BINS
     part = (rgb // step).astype(np.int32)
     return (part[:, 0] * _BINS + part[:, 1]) * _BINS + part[:, 2]
+
+
+def colour_bins(rgb: NDArray, *, count: bool = False) -> NDArray:
+    """(N,) bin of each of (N, 3) uint8 colours; or how many are in each bin, (_BINS**3,)."""
+    bins = _bin(rgb)
+    return np.bincount(bins, minlength=_BINS**3) if count else bins
 
 
 def _peak(score: NDArray, x: int, y: int) -> tuple[float, float]:
