@@ -13,6 +13,9 @@ from mimo_cli.stage import Job
 if TYPE_CHECKING:
     from engine.identity import Cutout
 
+SURE = 0.65
+"""Joints found with less confidence than this are worth a look."""
+
 
 def cutout(job: Job) -> None:
     """Cut the character out of its picture."""
@@ -37,7 +40,7 @@ def joints(job: Job) -> None:
     found = find_joints(read_image(job.inputs[slots.CUTOUT]))
     write_joints(found, job.outputs[slots.JOINTS])
     job.facts.update(confidence=round(found.confidence, 2), source=found.source)
-    if found.confidence < 0.5:
+    if found.confidence < SURE:
         job.note("the joints are a guess; look at canonical.png, and correct joints.toml if the limbs are wrong")
 
 
