@@ -17,8 +17,6 @@ _LEAST_GRAIN = 0.3
 _MOST_GRAIN = 2.5
 """Where nothing is flat, texture passes for noise; drawings show every grain."""
 _BLOCK_PX = 16
-_TILE_PX = 192
-"""Side of the square of noise that is laid side by side."""
 _LUMA = np.array([0.2126, 0.7152, 0.0722])
 
 
@@ -35,7 +33,7 @@ class Light:
     blur_px: float = 0.0
     """Standard deviation of the blur of the source's own edges."""
     grain: float = 0.0
-    """Standard deviation of the source's noise, 0 ... 255."""
+    """Standard deviation of the source's noise, 0 ... 255; see `engine.animator.grain`."""
 
     @property
     def shades(self) -> bool:
@@ -81,28 +79,17 @@ def estimate_light(frames: Iterable[NDArray], masks: Iterable[NDArray | None], p
     )
 
 
-def record(rgba: NDArray, light: Light, frame_idx: int) -> NDArray:
-    """Give a picture the source's blur and grain.
+def soften(rgba: NDArray, light: Light) -> NDArray:
+    """Give a picture the softness of the source's edges.
 
     Args:
         rgba: (h, w, 4) uint8 premultiplied.
-        light: whose blur and grain.
-        frame_idx: seeds the grain.
+        light: whose blur.
 
     Returns:
         (h, w, 4) uint8 premultiplied; the same array when there is nothing to do.
     """
-    if light.blur_px > 0.05:
-        rgba = cv2.GaussianBlur(rgba, (0, 0), light.blur_px)
-    if light.grain > 0:
-        rng = np.random.default_rng(frame_idx)
-        tile = rng.normal(0, light.grain, (_TILE_PX, _TILE_PX)).astype(np.float32)
-        alpha = rgba[..., 3]
-        reps = -(-alpha.shape[0] // _TILE_PX), -(-alpha.shape[1] // _TILE_PX)
-        noise = np.tile(tile, reps)[: alpha.shape[0], : alpha.shape[1]] * (alpha * np.float32(1 / 255))
-        grainy = np.clip(rgba[..., :3] + np.rint(noise).astype(np.int16)[..., None], 0, alpha[..., None])
-        rgba = np.concatenate([grainy.astype(np.uint8), alpha[..., None]], -1)
-    return rgba
+    return cv2.GaussianBlur(rgba, (0, 0), light.blur_px) if light.blur_px > 0.05 else rgba
 
 
 def _around(frame: NDArray, mask: NDArray | None) -> NDArray:

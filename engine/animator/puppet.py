@@ -8,7 +8,7 @@ from itertools import islice
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.animator.light import Light, record
+from engine.animator.light import Light, soften
 from engine.animator.paint import Stroke, Surface, paint
 from engine.animator.pose import PosedPuppet, pose_puppet
 from engine.animator.shadow import ground_shadow, project_ground
@@ -108,7 +108,7 @@ class PuppetAnimator:
                 front=front,
                 fill=fill,
             )
-            rgba = record(paint(surface, (y1 - y0, x1 - x0), stroke), self._light, frame_idx)
+            rgba = soften(paint(surface, (y1 - y0, x1 - x0), stroke), self._light)
         return _patch(box, rgba, self._ground_shadow(vertices, K, world_to_cam))
 
     def _pixels_per_height(self, K: NDArray, z: NDArray) -> float:

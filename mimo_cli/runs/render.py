@@ -1,14 +1,14 @@
 """animate, compose, export: the character moves, goes into the scene, and out comes a video."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.errors import RecipeError
+from engine.errors import InputError, RecipeError
 from engine.types import ClipInfo, Patch, Puppet, Size
 from mimo_cli import slots, tables
 from mimo_cli.runs.backdrop import Backdrop
@@ -25,6 +25,12 @@ if TYPE_CHECKING:
 NUM_LIGHT_FRAMES = 7
 NOTHING = Patch(0, 0, np.zeros((1, 1, 4), np.uint8), np.zeros((1, 1), np.uint8))
 """Nobody: one clear pixel, since an empty array is none to OpenCV."""
+_LIGHT_TEXT = """# How scene and source look to the character. `grain` (levels of 0 ... 255) may be changed: 0 is none.
+gain_rgb = [{gain_rgb[0]:.4f}, {gain_rgb[1]:.4f}, {gain_rgb[2]:.4f}]
+ambient = {ambient:.4f}
+blur_px = {blur_px:.4f}
+grain = {grain:.4f}
+"""
 PLAIN_SUFFIXES = (".mp4", ".m4v", ".mov")
 ALPHA_SUFFIXES = (".mov", ".webm", ".mkv", ".gif", "/")
 
@@ -88,6 +94,7 @@ class AlphaParams:
 
 def animate(job: Job) -> None:
     """Render the character where the person of the video is, and the shadow it casts."""
+    from engine.animator.light import Light
     from engine.animator.pose import pose_puppet
     from engine.animator.puppet import PuppetAnimator
     from engine.identity import load_puppet
@@ -97,7 +104,8 @@ def animate(job: Job) -> None:
     puppet = load_puppet(job.inputs[slots.PUPPET])
     camera = tables.read_camera(job.inputs[slots.CAMERA], info.num_frames)
     posed = pose_puppet(puppet, motion, scale=job.params.scale, travel="person")
-    light = _light(job, puppet) if job.params.match_light else None
+    light = _light(job, puppet) if job.params.match_light else Light()
+    job.outputs[slots.LIGHT].write_text(_LIGHT_TEXT.format(**vars(light)), encoding="utf-8")
     shadow = job.params.shadow
     animator = PuppetAnimator(puppet, motion, camera, info.size, light=light, shadow=shadow, posed=posed)
     _render(job, info, animator, find_presence(job, info))
@@ -171,20 +179,32 @@ def export_alpha(job: Job) -> None:
 
 def _swapped(job: Job) -> Iterator[list[NDArray]]:
     """Scene, shadow, character and occlusion over the source; everything else is left alone."""
+    from engine.animator.grain import Grain
     from engine.compositor import compose as compose_frame
 
     clip = open_source(job)
     scenes = _open(job, slots.SCENE, "rgba", clip.info).read()
     fronts = _open(job, slots.OCCLUSION, "gray8", clip.info).read()
+    grain = Grain(_read_grain(job.inputs[slots.LIGHT]))
     changed = 0
     layers = zip(clip.read_frames(), scenes, fronts, _patches(job, clip.info), strict=True)
-    for frame, scene, front, patch in layers:
+    for frame, scene, front, clean in layers:
+        patch = replace(clean, rgba=grain.lay_on(clean.rgba, frame.idx))
         planes, num_changed = compose_frame(frame, scene_rgba=scene, patch=patch, occlusion=front, info=clip.info)
         changed += num_changed
         yield planes
         job.progress(frame.idx + 1, clip.num_frames)
     job.facts["changed"] = round(changed / (clip.num_frames * clip.size[0] * clip.size[1]), 4)
     job.note(f"{100 * job.facts['changed']:.1f} % of the pixels changed; all others are the source's own")
+
+
+def _read_grain(path: Path) -> float:
+    import tomllib
+
+    try:
+        return float(tomllib.loads(path.read_text(encoding="utf-8"))["grain"])
+    except (tomllib.TOMLDecodeError, KeyError, TypeError, ValueError) as error:
+        raise InputError(f"{path} has no grain: {error}.", "delete it and mimo makes a new one.") from error
 
 
 def _before_backdrop(job: Job) -> Iterator[list[NDArray]]:
