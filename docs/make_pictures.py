@@ -1,7 +1,7 @@
 """Draws the pictures of the README from a finished swap of the examples.
 
-    mimo swap --character examples/cat.png --video examples/game.mp4
-    python docs/make_pictures.py game.mimo
+mimo swap --character examples/cat.png --video examples/game.mp4
+python docs/make_pictures.py game.mimo
 """
 
 import sys
@@ -18,6 +18,7 @@ ROOT = Path(__file__).resolve().parent.parent
 
 
 def main() -> None:
+    """Write docs/swap.png."""
     project = Path(sys.argv[1])
     rows = [_row(project, frame_idx) for frame_idx in FRAMES]
     write_png(ROOT / "docs" / "swap.png", np.vstack(rows))

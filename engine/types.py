@@ -62,8 +62,15 @@ LANDMARKS: tuple[str, ...] = (
 class FrameSource(Protocol):
     """Frames that can be walked more than once without being held in memory."""
 
-    num_frames: int
-    size: Size
+    @property
+    def num_frames(self) -> int:
+        """How many frames there are."""
+        ...
+
+    @property
+    def size(self) -> Size:
+        """(height, width), pixels."""
+        ...
 
     def read(self, start: int = 0, stop: int | None = None) -> Iterator[NDArray]:
         """Yield frames start ... stop-1 in order: (H, W, 3) RGB, (H, W, 4) straight RGBA or (H, W) gray, uint8/16."""
@@ -73,7 +80,9 @@ class FrameSource(Protocol):
 class Progress(Protocol):
     """Called after each piece of work with what is done and what there is to do, in the same unit."""
 
-    def __call__(self, done: int, total: int) -> None: ...
+    def __call__(self, done: int, total: int) -> None:
+        """Hear that `done` of `total` is done."""
+        ...
 
 
 def quiet(done: int, total: int) -> None:

@@ -42,8 +42,8 @@ def add_character(project: Project, given: str | None, *, name: str | None = Non
     project.put(slots.REFERENCE, picture, name)
     if mask is not None:
         project.put(slots.MASK, mask, name)
-    if joints is not None or rig is not None:
-        project.put(slots.JOINTS, joints or rig, name)
+    if found := joints or rig:
+        project.put(slots.JOINTS, found, name)
     if rig is not None and joints is None:
         console.current().say(f"joints are taken from {rig}")
     return name

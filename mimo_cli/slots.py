@@ -52,7 +52,7 @@ SCENE = _layer("layers/scene")
 OCCLUSION = _layer("layers/occlusion.mask")
 DEPTH = _layer("layers/depth")
 
-BODY = data_slot("motion/body", ".bvh", ".npz")
+BODY = data_slot("motion/body", ".bvh")
 SHAPE = data_slot("motion/shape", ".toml")
 CAMERA = data_slot("motion/camera", ".csv", check=check_columns("frame_idx", "fx_px", "fy_px", "rx_rad", "tx_m"))
 

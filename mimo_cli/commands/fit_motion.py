@@ -12,7 +12,11 @@ def fit_motion(
     project: ProjectArgument = None,
     motion: Annotated[
         Path | None,
-        typer.Option("--motion", metavar="FILE", help="Take this motion (.bvh, .npz) instead of fitting one."),
+        typer.Option(
+            "--motion",
+            metavar="FILE",
+            help="Take this .bvh, with a frame for each of the clip's, instead of fitting one.",
+        ),
     ] = None,
     dry_run: DryRunOption = False,
     redo: RedoOption = None,

@@ -94,7 +94,7 @@ def read_any_motion(path: Path) -> tuple[Motion, dict]:
     if path.suffix.lower() == ".npz":
         from engine.motion.amass import read_amass
 
-        return read_amass(path), {}
+        return read_amass(path)[0], {}
     from engine.body.bvh import read_bvh
     from engine.motion.retarget import motion_from_bvh
 

@@ -14,6 +14,9 @@ import numpy as np
 import pytest
 from filmed import CAT, ROOT, SPEC, film, mimo, packets, presentation_times, start
 
+from engine.body.bvh import read_bvh
+from engine.motion.amass import write_amass
+from engine.motion.retarget import motion_from_bvh
 from engine.video import open_clip, open_layer, write_png
 
 
@@ -190,3 +193,12 @@ def test_animate_before_a_colour_and_alone(tmp_path):
     assert 0.02 < (picture[..., 3] > 0).mean() < 0.6
     record = json.loads((tmp_path / "dance.mimo/stages/import.json").read_text())
     assert record["facts"]
+
+
+def test_animate_takes_amass(tmp_path):
+    motion, _ = motion_from_bvh(read_bvh(ROOT / "examples" / "dance.bvh"))
+    write_amass(motion, tmp_path / "dance.npz")
+    words = ("animate", "--motion", "dance.npz", "--size", "96x96", "--fps", "2")
+    stdout, _ = mimo(*words, cwd=tmp_path)
+    clip = open_clip(tmp_path / stdout.strip())
+    assert abs(clip.num_frames - motion.time_s[-1] * 2) <= 1
