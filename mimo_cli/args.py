@@ -27,9 +27,6 @@ OutOption = Annotated[
     Path | None,
     typer.Option("--out", "-o", metavar="FILE", help="Where the result goes; its suffix chooses the form."),
 ]
-SeedOption = Annotated[
-    int | None, typer.Option("--seed", min=0, metavar="N", help="Start of all random numbers [default: 0].")
-]
 DryRunOption = Annotated[bool, typer.Option("--dry-run", "-n", help="Print what would run and why; do nothing.")]
 RedoOption = Annotated[
     list[str] | None,

@@ -25,11 +25,6 @@ class Delivery:
     """Settings of the stage that writes it."""
     out: Path | None
 
-    @property
-    def goals(self) -> tuple[Slot, ...]:
-        """The slots to make."""
-        return (self.slot,)
-
 
 def plan_delivery(out: Path | None, *, lossless: bool, alpha: bool) -> Delivery:
     """Decide the form of the result from the flags and the suffix of `--out`.
@@ -59,7 +54,7 @@ def plan_delivery(out: Path | None, *, lossless: bool, alpha: bool) -> Delivery:
 
 def deliver(project: Project, delivery: Delivery, identity: str, **run) -> None:
     """Make the result, copy it to where the person wants it, and print its path."""
-    made = project.run(delivery.goals, identity=identity, overrides=delivery.params, workers=WORKERS, **run)
+    made = project.run((delivery.slot,), identity=identity, overrides=delivery.params, workers=WORKERS, **run)
     if run.get("dry_run"):
         return
     result = made[delivery.slot]

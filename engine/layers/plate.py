@@ -9,7 +9,9 @@ window saw is inpainted once and handed on.
 import itertools
 import json
 import shutil
+from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import cv2
@@ -160,42 +162,31 @@ def build_plate(
     """
     windows = _plan(_find_boxes(human_mask), motion, clip.size)
     total = 3 * len(windows)
-    seen = []
+    seen: list[Path] = []
     stack = Stack(clip, human_mask, motion, max_bytes=SAMPLE_BYTES, max_samples=MAX_SAMPLES, reach=REACH)
     for idx, window in enumerate(windows):
-        name = f"plate-seen-{window.start:06d}"
-        folder = chunks.get(name)
-        if folder is None:
-            with chunks.make(name) as part:
-                _write_window(part, _see(window, stack))
-            folder = chunks.get(name)
-        assert folder is not None
-        seen.append(folder)
+        seen.append(_keep(chunks, f"plate-seen-{window.start:06d}", partial(_see, window, stack)))
         progress(idx + 1, total)
     stack.close()
     lit: list[Path] = []
     for idx, window in enumerate(windows):
-        name = f"plate-lit-{window.start:06d}"
-        folder = chunks.get(name)
-        if folder is None:
-            with chunks.make(name) as part:
-                _write_window(part, _clear(idx, windows, seen, motion))
-            folder = chunks.get(name)
-        assert folder is not None
-        lit.append(folder)
+        lit.append(_keep(chunks, f"plate-lit-{window.start:06d}", partial(_clear, idx, windows, seen, motion)))
         progress(len(windows) + idx + 1, total)
     filled: list[Path] = []
     for idx, window in enumerate(windows):
-        name = f"plate-{window.start:06d}"
-        folder = chunks.get(name)
-        if folder is None:
-            with chunks.make(name) as part:
-                _write_window(part, _fill(idx, windows, lit, filled, motion))
-            folder = chunks.get(name)
-        assert folder is not None
-        filled.append(folder)
+        filled.append(_keep(chunks, f"plate-{window.start:06d}", partial(_fill, idx, windows, lit, filled, motion)))
         progress(2 * len(windows) + idx + 1, total)
     return Plate([_read_head(folder) for folder in filled], filled, motion, clip.size)
+
+
+def _keep(chunks: Chunks, name: str, make: Callable[[], PlateWindow]) -> Path:
+    """The folder of a window, made now unless an earlier run finished it."""
+    if chunks.get(name) is None:
+        with chunks.make(name) as part:
+            _write_window(part, make())
+    folder = chunks.get(name)
+    assert folder is not None
+    return folder
 
 
 def save_plate(plate: Plate, folder: Path) -> None:
