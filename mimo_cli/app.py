@@ -21,6 +21,7 @@ COMMANDS = {
     "fit-motion": "Find how the person moves, in metres, and the camera.",
     "encode-id": "Turn a picture into a character that can move.",
     "status": "Show every stage of a project, its state and the reason.",
+    "weights": "Show, get and check the weights of networks.",
     "clean": "Drop what can be made again, to free the disk.",
     "doctor": "Show what this machine has and what is missing.",
 }

@@ -3,13 +3,17 @@
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from engine.config import to_table
-from engine.errors import InputError, MimoError
+from engine.errors import InputError, MimoError, MissingError
 from mimo_cli.artifacts import Slot
 from mimo_cli.stage import Stage, order
-from mimo_cli.store import Found, Store
+from mimo_cli.store import Found as FoundFile
+from mimo_cli.store import Store
+
+if TYPE_CHECKING:
+    from engine.weights import Found
 
 _YOURS = "yours:"
 
@@ -48,6 +52,7 @@ class Planner:
         params: Callable[[Stage], Any],
         weights: Callable[[str], str],
         redo: Collection[str] = (),
+        find_weights: "Callable[[str], Found] | None" = None,
     ) -> None:
         """Make a planner.
 
@@ -57,9 +62,10 @@ class Planner:
             params: gives the resolved settings of a stage.
             weights: gives the sha256 of a network by name.
             redo: names or ids of stages that run as if their key had changed.
+            find_weights: gives the place of a network by name; None looks where every mimo looks.
         """
         self.store, self.stages, self.params, self.weights = store, tuple(stages), params, weights
-        self.redo = frozenset(redo)
+        self.redo, self.find_weights = frozenset(redo), find_weights
         assert not any(stage.is_template for stage in self.stages), "bind the stages to an identity first"
         self._writers = {stage.at(slot).stem: stage for stage in self.stages for slot in stage.writes}
         self._checked: set[tuple] = set()
@@ -68,7 +74,7 @@ class Planner:
         """Return the stage that writes a slot, None for what only a person brings."""
         return self._writers.get(slot.stem)
 
-    def find(self, slot: Slot) -> Found | None:
+    def find(self, slot: Slot) -> FoundFile | None:
         """Return the file in a slot and whose it is."""
         writer = self.writer(slot)
         return self.store.find(slot, writer.id if writer else None)
@@ -122,8 +128,8 @@ class Planner:
         record = self.store.record(stage.id)
         waits = list(dict.fromkeys(pending[s.stem].id for s in self._reads(stage) if s.stem in pending))
         inputs = self._inputs(stage, pending)
-        weights = {name: self.weights(name) for name in stage.weights}
         params = self.params(stage)
+        weights, missing = self._weights_of(stage, params, record)
         key = None if waits else stage.key(params, inputs, weights)
         reasons = self._reasons(stage, record, inputs, to_table(params), weights)
         if record and not reasons and not waits and record["key"] != key:
@@ -132,6 +138,8 @@ class Planner:
             reasons.append(f"after {', '.join(waits)}")
         elif record is None:
             reasons.insert(0, f"identity/{stage.identity}: first run" if stage.identity else "first run")
+        if reasons and missing is not None:
+            raise missing
         if not reasons:
             return Step(stage, "fresh", (), (), key, inputs)
         stale = record is not None and (bool(waits) or record["key"] != key)
@@ -190,7 +198,7 @@ class Planner:
         record = self.store.record(stage.id)
         warnings: tuple[str, ...] = ()
         if record and all(self.find(stage.at(slot)) for slot in stage.reads):
-            weights = {name: self.weights(name) for name in stage.weights}
+            weights, _ = self._weights_of(stage, self.params(stage), record)
             key = stage.key(self.params(stage), self._inputs(stage, {}), weights)
             warnings = self._stale_edits(stage) if key != record["key"] else ()
         return Step(stage, "yours", (f"{_and(names)} {'is' if len(names) == 1 else 'are'} yours",), warnings)
@@ -220,6 +228,19 @@ class Planner:
             elif slot in map(stage.at, stage.reads):
                 raise _missing(slot, self.store)
         return inputs
+
+    def _weights_of(self, stage: Stage, params: Any, record: dict | None) -> tuple[dict[str, str], MissingError | None]:
+        """Return the sha256 of every network of a stage. One that is gone counts as the one the record tells of, so
+        that what was made with it stays; the error is for the case that the stage has to run again."""
+        digests: dict[str, str] = {}
+        missing = None
+        for name in stage.needs(params):
+            try:
+                digests[name] = self.weights(name)
+            except MissingError as error:
+                missing = missing or error
+                digests[name] = (record or {}).get("weights", {}).get(name, "")
+        return digests, missing
 
     def _reasons(self, stage: Stage, record: dict | None, inputs: dict, params: dict, weights: dict) -> list[str]:
         reasons = ["--redo"] if self._is_redone(stage) else []

@@ -1,12 +1,12 @@
 """A project: the folder a person sees, its project.toml, and the way from a wish to a run."""
 
 import dataclasses
-import importlib
 import os
 import tomllib
 from collections.abc import Callable, Collection, Iterable, Mapping
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from engine.config import from_table, nearest
 from engine.errors import InputError, UsageError
@@ -17,6 +17,12 @@ from mimo_cli.runner import run
 from mimo_cli.settings import FILE, check_tables, first_text, first_there, read_settings, set_line, source_value
 from mimo_cli.stage import Stage
 from mimo_cli.store import Store
+
+if TYPE_CHECKING:
+    from engine.weights import Found
+
+WEIGHTS = "weights"
+"""Folder of a project for weights that it alone uses."""
 
 Overrides = Mapping[str, Mapping[str, Any]]
 """Stage name to setting to value, as said on the command line; they win over project.toml."""
@@ -42,7 +48,7 @@ class Project:
         self.root = root.resolve()
         self.stages = tuple(stages)
         self._settings = settings
-        self._weights = weights or _weights_digest
+        self._weights = weights or self._weights_digest
         check_tables(settings, *_names(self.stages))
         self.sources = {name: first_there(self.root, value) for name, value in settings.get("source", {}).items()}
         self.store = Store(self.root, self.sources, verify=verify)
@@ -176,7 +182,8 @@ class Project:
                 known = [stage.name for stage in self.stages]
                 raise UsageError(f"--redo {word}: there is no such stage.", fix=nearest(word, known, "stages"))
         bound = [s.bind(check_name(who)) for s in self.stages for who in (identities if s.is_template else ("all",))]
-        return Planner(self.store, bound, lambda stage: self.params(stage, overrides), self._weights, redo)
+        params = partial(self.params, overrides=overrides)
+        return Planner(self.store, bound, params, self._weights, redo, self._find_weights)
 
     def run(
         self,
@@ -214,6 +221,16 @@ class Project:
     def status(self) -> list[Step]:
         """Return every stage, for every identity, with its state and the reason."""
         return self.planner(self.identities()).survey()
+
+    def _weights_digest(self, name: str) -> str:
+        from engine.weights import sha256_of
+
+        return sha256_of(name, self.root / WEIGHTS)
+
+    def _find_weights(self, name: str) -> "Found":
+        from engine.weights import find
+
+        return find(name, self.root / WEIGHTS)
 
     # ------------------------------------------------------------------------------------------ project.toml
 
@@ -288,7 +305,3 @@ def _stages(stages: Iterable[Stage] | None, settings: Mapping[str, Any]) -> tupl
 
         return stages_of(settings)
     return tuple(stages)
-
-
-def _weights_digest(name: str) -> str:
-    return importlib.import_module("engine.weights").sha256_of(name)  # a room that only networks open

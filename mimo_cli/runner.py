@@ -165,6 +165,7 @@ def _start(
                 inputs,
                 ours,
                 work,
+                **({"find_weights": planner.find_weights} if planner.find_weights is not None else {}),
                 progress=progress,
                 on_note=lambda text: listener.noted(stage.id, text),
             )
@@ -233,7 +234,7 @@ def _record(step: Step, job: Job, params: object, planner: Planner, took_s: floa
         "took_s": round(took_s, 2),
         "params": to_table(params),
         "inputs": dict(step.inputs or {}),
-        "weights": {name: planner.weights(name) for name in stage.weights},
+        "weights": {name: planner.weights(name) for name in stage.needs(params)},
         "facts": job.facts,
         "notes": job.notes,
         "device": f"cpu, {os.cpu_count()} threads",

@@ -8,12 +8,15 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from engine.config import to_table
 from engine.types import Chunks, Progress, quiet
 from mimo_cli import disk
 from mimo_cli.artifacts import Slot
+
+if TYPE_CHECKING:
+    from engine.weights import Found
 
 KEY_SCHEMA = 1
 """Raise it when the meaning of a key changes: every stage then runs once more."""
@@ -48,8 +51,8 @@ class Stage:
     """Frozen dataclass; every field is part of the key, and of project.toml under [name]."""
     optional: tuple[Slot, ...] = ()
     """Read where they exist; their writer is not asked to make them."""
-    weights: tuple[str, ...] = ()
-    """Names in engine/weights.py; their sha256 is part of the key."""
+    weights: tuple[str, ...] | Callable[[Any], tuple[str, ...]] = ()
+    """Names in engine/weights, or what gives them for resolved params; their sha256 is part of the key."""
     resolve: Callable[[Any], Any] = _as_written
     """Turns params as written into params as used, e.g. backend "auto" into what this machine has, before the key."""
     identity: str = ""
@@ -71,6 +74,10 @@ class Stage:
     def at(self, slot: Slot) -> Slot:
         """Return a declared slot with the identity filled in."""
         return slot.bind(self.identity) if self.identity else slot
+
+    def needs(self, params: Any) -> tuple[str, ...]:
+        """Return the names of the weights that a run with these resolved params uses."""
+        return self.weights(params) if callable(self.weights) else self.weights
 
     def key(self, params: object, inputs: Mapping[str, str], weights: Mapping[str, str]) -> str:
         """Return the key: what the outputs depend on, in 64 hexadecimal digits.
@@ -114,6 +121,12 @@ class FolderChunks:
         disk.sync_folder(self._folder)
 
 
+def _find_weights(name: str) -> "Found":
+    from engine.weights import find
+
+    return find(name)
+
+
 class Job:
     """All that a running stage can see: its inputs, where to write, its settings. Not the project, not the shell."""
 
@@ -125,6 +138,7 @@ class Job:
         ours: Iterable[Slot],
         work: Path,
         *,
+        find_weights: "Callable[[str], Found]" = _find_weights,
         progress: Progress = quiet,
         on_note: Callable[[str], None] = lambda text: None,
     ) -> None:
@@ -136,6 +150,7 @@ class Job:
             inputs: declared slot, as written in the stage (unbound), to file.
             ours: those of them that mimo wrote.
             work: the work folder with `outputs/` and `chunks/`.
+            find_weights: name of weights to where they are.
             progress: hears what is done.
             on_note: hears sentences for the person.
         """
@@ -148,7 +163,7 @@ class Job:
         self.notes: list[str] = []
         self.done, self.total = 0, 0
         self._stage, self._ours, self._folder = stage, frozenset(ours), work / "outputs"
-        self._progress, self._on_note = progress, on_note
+        self._progress, self._on_note, self._find_weights = progress, on_note, find_weights
         self._outputs = {slot: stage.at(slot).place(self._folder) for slot in stage.writes}
         for path in self._outputs.values():
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -168,6 +183,11 @@ class Job:
     def ours(self, slot: Slot) -> bool:
         """True when mimo wrote this input; others are read with care (a mask of an editor is not 0 and 255)."""
         return slot in self._ours
+
+    def weights(self, name: str) -> "Found":
+        """Return where weights are that the stage declared; a MissingError says how to get them."""
+        assert name in self._stage.needs(self.params), f"{self._stage.id} does not declare {name}"
+        return self._find_weights(name)
 
     def progress(self, done: int, total: int) -> None:
         """Say how much of the work is done; a `Progress`."""
