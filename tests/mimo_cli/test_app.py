@@ -189,7 +189,7 @@ def test_projects_are_found(mimo, toy, tmp_path, monkeypatch):
     (tmp_path / "empty").mkdir()
     assert "is not a project of mimo" in mimo("status", "empty").stderr
     monkeypatch.setattr(project, "_stages", lambda stages, settings: toy.STAGES)
-    monkeypatch.setattr(project, "_weights_digest", toy.weights)
+    monkeypatch.setattr(project.Project, "_weights_digest", lambda project, name: toy.weights(name))
     toy.make(tmp_path / "dance.mimo")
     for folder, args in ((".", ()), ("dance.mimo", ()), (".", ("dance.mimo",)), (".", ("dance.mimo/project.toml",))):
         monkeypatch.chdir(tmp_path / folder)
@@ -205,7 +205,7 @@ def test_status_and_clean(mimo, toy, tmp_path, monkeypatch):
     from mimo_cli import project
 
     monkeypatch.setattr(project, "_stages", lambda stages, settings: toy.STAGES)
-    monkeypatch.setattr(project, "_weights_digest", toy.weights)
+    monkeypatch.setattr(project.Project, "_weights_digest", lambda project, name: toy.weights(name))
     root = tmp_path / "dance.mimo"
     console.use(console.Console(quiet=True))
     toy.make(root).run([toy.RESULT], identity="cat")
