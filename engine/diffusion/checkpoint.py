@@ -4,10 +4,10 @@ The published code loads them leniently: what is missing or misnamed silently st
 accounted for, and a file that does not fit is refused with the list of what does not.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -16,7 +16,7 @@ from engine.diffusion.key_names import from_diffusers, from_release, is_motion, 
 from engine.diffusion.pose_guider import PoseGuider
 from engine.diffusion.reference_net import ReferenceNet
 from engine.diffusion.schedule import BetaSchedule
-from engine.diffusion.tensor_file import find_tensors, read_tensors, write_tensors
+from engine.diffusion.tensor_file import build_network, find_tensors, read_tensors, write_tensors
 from engine.diffusion.unet import DenoisingUNet
 from engine.errors import InputError
 
@@ -25,10 +25,6 @@ STEMS = ("denoising_unet", "motion_module", "reference_unet", "pose_guider")
 
 OUTPUT_LAYERS = ("conv_norm_out.", "conv_out.")
 """Of SD 1.5's UNet, what the reference net does not have."""
-
-_NUM_NAMED = 8  # names of each kind in a message
-
-Network = TypeVar("Network", bound=nn.Module)
 
 
 @dataclass(frozen=True)
@@ -133,61 +129,6 @@ def save_release(networks: Networks, folder: Path) -> None:
         write_tensors(folder / f"{stem}.safetensors", tensors)
 
 
-def build_network(
-    network: Callable[..., Network],
-    config_of: Callable[[Mapping[str, Tensor]], dict[str, Any]],
-    tensors: Mapping[str, Tensor],
-    *,
-    source: str,
-    dtype: torch.dtype,
-) -> Network:
-    """Make a network of the size of its tensors, holding exactly these; nothing is initialised and thrown away.
-
-    Raises:
-        InputError: a tensor is missing, not the network's, or of another shape.
-    """
-    try:
-        config = config_of(tensors)
-    except (KeyError, IndexError, StopIteration) as error:
-        raise InputError(
-            f"{source} does not look like a {network.__name__}: it has {len(tensors)} tensors, but not {error}.",
-            fix="check that each file has its own name; they are not interchangeable.",
-        ) from error
-    with torch.device("meta"):
-        empty = network(**config)
-    check_tensors({key: tuple(tensor.shape) for key, tensor in empty.state_dict().items()}, tensors, source=source)
-    empty.load_state_dict({key: tensor.to(dtype) for key, tensor in tensors.items()}, assign=True)
-    return empty.eval().requires_grad_(False)
-
-
-def check_tensors(shapes: Mapping[str, tuple[int, ...]], tensors: Mapping[str, Tensor], *, source: str) -> None:
-    """Account for every tensor.
-
-    Args:
-        shapes: what the network has.
-        tensors: what the file has.
-        source: the file, for the message.
-
-    Raises:
-        InputError: with the names of what is missing, unexpected or misshapen, and how many.
-    """
-    wrong = {
-        "missing": [key for key in shapes if key not in tensors],
-        "unexpected": [key for key in tensors if key not in shapes],
-        "misshapen": [
-            f"{key} {tuple(tensors[key].shape)} instead of {shape}"
-            for key, shape in shapes.items()
-            if key in tensors and tuple(tensors[key].shape) != shape
-        ],
-    }
-    if any(wrong.values()):
-        lists = [f"{len(keys)} {kind}: {_some(keys)}" for kind, keys in wrong.items() if keys]
-        raise InputError(
-            f"{source} does not fit the network. {'; '.join(lists)}.",
-            fix="use files that belong together; nothing was loaded.",
-        )
-
-
 def denoising_config(tensors: Mapping[str, Tensor]) -> dict[str, Any]:
     """The configuration of the `DenoisingUNet` that has these tensors (our names)."""
     positions = tensors["down_blocks.0.motion_modules.0.transformer_blocks.0.pos_embed1.pe"]
@@ -217,8 +158,3 @@ def pose_config(tensors: Mapping[str, Tensor]) -> dict[str, Any]:
 
 def _renamed(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return {from_release(key): tensor for key, tensor in tensors.items()}
-
-
-def _some(keys: list[str]) -> str:
-    more = len(keys) - _NUM_NAMED
-    return ", ".join(keys[:_NUM_NAMED]) + (f" and {more} more" if more > 0 else "")

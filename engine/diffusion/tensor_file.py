@@ -1,18 +1,31 @@
-"""Reading and writing files of named tensors. A file is data: nothing in it is ever executed."""
+"""Reading and writing files of named tensors, and networks made of them.
+
+A file is data: nothing in it is ever executed. Every tensor is accounted for: nothing stays random in silence.
+"""
 
 import os
 import pickle
-from collections.abc import Mapping
+import re
+from collections import OrderedDict
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any, TypeVar
 
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
-from torch import Tensor
+from torch import Tensor, nn
 
 from engine.errors import InputError
 
 SUFFIXES = (".safetensors", ".pth", ".pt", ".ckpt", ".bin")
+
+Network = TypeVar("Network", bound=nn.Module)
+
+_STAND_INS = [(OrderedDict, "yacs.config.CfgNode")]
+"""Harmless classes that files of Lightning name beside their tensors, to what they are read as: plain dictionaries."""
+
+_NUM_NAMED = 8  # names of each kind in a message
 
 
 def find_tensors(folder: Path, stem: str) -> Path | None:
@@ -40,8 +53,9 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
             return load_file(path)
         tensors = _read_pickle(path)
     except pickle.UnpicklingError as error:
+        named = re.search(r"GLOBAL (\S+)", str(error))
         raise InputError(
-            f"{path} holds more than tensors, and opening it could run its code.",
+            f"{path} holds more than tensors{f' ({named[1]})' if named else ''}, and opening it could run its code.",
             fix="get the file from its publisher again, or convert it to .safetensors where you trust it.",
         ) from error
     except (SafetensorError, RuntimeError, EOFError, ValueError, OSError) as error:
@@ -69,10 +83,72 @@ def write_tensors(path: Path, tensors: Mapping[str, Tensor]) -> None:
     part.replace(path)
 
 
-def _read_pickle(path: Path) -> dict:
+def build_network(
+    network: Callable[..., Network],
+    config_of: Callable[[Mapping[str, Tensor]], dict[str, Any]],
+    tensors: Mapping[str, Tensor],
+    *,
+    source: str,
+    dtype: torch.dtype,
+) -> Network:
+    """Make a network of the size of its tensors, holding exactly these; nothing is initialised and thrown away.
+
+    Raises:
+        InputError: a tensor is missing, not the network's, or of another shape.
+    """
     try:
-        return torch.load(path, map_location="cpu", weights_only=True, mmap=True)
-    except RuntimeError as error:
-        if "mmap" not in str(error):
-            raise
-        return torch.load(path, map_location="cpu", weights_only=True)  # the format before PyTorch 1.6 cannot be mapped
+        config = config_of(tensors)
+    except (KeyError, IndexError, StopIteration) as error:
+        raise InputError(
+            f"{source} does not look like a {network.__name__}: it has {len(tensors)} tensors, but not {error}.",
+            fix="check that each file has its own name; they are not interchangeable.",
+        ) from error
+    with torch.device("meta"):
+        empty = network(**config)
+    check_tensors({key: tuple(tensor.shape) for key, tensor in empty.state_dict().items()}, tensors, source=source)
+    empty.load_state_dict({key: tensor.to(dtype) for key, tensor in tensors.items()}, assign=True)
+    return empty.eval().requires_grad_(False)
+
+
+def check_tensors(shapes: Mapping[str, tuple[int, ...]], tensors: Mapping[str, Tensor], *, source: str) -> None:
+    """Account for every tensor.
+
+    Args:
+        shapes: what the network has.
+        tensors: what the file has.
+        source: the file, for the message.
+
+    Raises:
+        InputError: with the names of what is missing, unexpected or misshapen, and how many.
+    """
+    wrong = {
+        "missing": [key for key in shapes if key not in tensors],
+        "unexpected": [key for key in tensors if key not in shapes],
+        "misshapen": [
+            f"{key} {tuple(tensors[key].shape)} instead of {shape}"
+            for key, shape in shapes.items()
+            if key in tensors and tuple(tensors[key].shape) != shape
+        ],
+    }
+    if any(wrong.values()):
+        lists = [f"{len(keys)} {kind}: {_some(keys)}" for kind, keys in wrong.items() if keys]
+        raise InputError(
+            f"{source} does not fit the network. {'; '.join(lists)}.",
+            fix="use files that belong together; nothing was loaded.",
+        )
+
+
+def _read_pickle(path: Path) -> dict:
+    with torch.serialization.safe_globals(_STAND_INS):
+        try:
+            return torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+        except RuntimeError as error:
+            if "mmap" not in str(error):
+                raise
+            # The format before PyTorch 1.6 cannot be mapped.
+            return torch.load(path, map_location="cpu", weights_only=True)
+
+
+def _some(keys: list[str]) -> str:
+    more = len(keys) - _NUM_NAMED
+    return ", ".join(keys[:_NUM_NAMED]) + (f" and {more} more" if more > 0 else "")
