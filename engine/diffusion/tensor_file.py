@@ -22,7 +22,7 @@ SUFFIXES = (".safetensors", ".pth", ".pt", ".ckpt", ".bin")
 
 Network = TypeVar("Network", bound=nn.Module)
 
-_STAND_INS = [(OrderedDict, "yacs.config.CfgNode")]
+_STAND_INS: list[Any] = [(OrderedDict, "yacs.config.CfgNode")]
 """Harmless classes that files of Lightning name beside their tensors, to what they are read as: plain dictionaries."""
 
 _NUM_NAMED = 8  # names of each kind in a message
