@@ -55,6 +55,10 @@ DEPTH = _layer("layers/depth")
 BODY = data_slot("motion/body", ".bvh")
 SHAPE = data_slot("motion/shape", ".toml")
 CAMERA = data_slot("motion/camera", ".csv", check=check_columns("frame_idx", "fx_px", "fy_px", "rx_rad", "tx_m"))
+SURFACE = _layer("motion/surface")
+"""The posed embedded body, every point of it in a colour of its own, unlit, on black."""
+SDC = _layer("motion/sdc")
+"""The posed SMPL body as the published network was shown it."""
 
 REFERENCE = picture_slot("identity/{name}/reference")
 MASK = picture_slot("identity/{name}/mask")

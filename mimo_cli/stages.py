@@ -2,6 +2,7 @@
 
     video ──ingest──> clip ──segment──> human mask, landmarks ──background──> scene, occlusion, depth
                                              └──fit──> motion, camera            │
+                                                        └──surface, sdc──> what a network sees
     picture ──cutout──> joints ──lift──> puppet ──animate──> human, shadow ──compose──> out
 
 A project of a video walks `VIDEO_STAGES`; a project of a motion file, with nothing filmed, walks `MOTION_STAGES`.
@@ -10,7 +11,7 @@ A project of a video walks `VIDEO_STAGES`; a project of a motion file, with noth
 from collections.abc import Mapping
 from typing import Any
 
-from mimo_cli.runs import clip, identity, layers, motion, render
+from mimo_cli.runs import clip, conditions, identity, layers, motion, render
 from mimo_cli.slots import (
     BACKDROP,
     BACKGROUND,
@@ -38,6 +39,7 @@ from mimo_cli.slots import (
     SCENE,
     SHADOW,
     SHAPE,
+    SURFACE,
     TRACKS,
     VIDEO,
 )
@@ -110,6 +112,23 @@ IMPORT = Stage(
     writes=(CLIP, FRAMES, BODY, SHAPE),
     params=motion.ImportParams,
     run=motion.import_motion,
+)
+DRAW_SURFACE = Stage(
+    name="surface",
+    version=1,
+    about="draw the body for the network",
+    reads=(CLIP, FRAMES, TRACKS, HUMAN_MASK, BODY, SHAPE, CAMERA),
+    writes=(SURFACE,),
+    run=conditions.surface,
+)
+DRAW_SURFACE_ALONE = Stage(
+    name="surface",
+    version=1,
+    about="draw the body for the network",
+    reads=(CLIP, FRAMES, BODY, SHAPE),
+    optional=(CAMERA,),
+    writes=(SURFACE,),
+    run=conditions.surface_alone,
 )
 CUT_OUT = Stage(
     name="cutout",
@@ -207,10 +226,13 @@ EXPORT_ALPHA = Stage(
 _IDENTITY = (CUT_OUT, FIND_JOINTS, LIFT)
 VIDEO_STAGES = (
     *(INGEST, *_IDENTITY, SEGMENT, TRACK_BACKGROUND, FIT, COMPLETE_SCENE, FIND_OCCLUSION, ESTIMATE_DEPTH),
-    *(ANIMATE, COMPOSE, COMPOSE_LOSSLESS, EXPORT_ALPHA),
+    *(DRAW_SURFACE, ANIMATE, COMPOSE, COMPOSE_LOSSLESS, EXPORT_ALPHA),
 )
 """The identity comes early: a picture that is no character is refused before the long work."""
-MOTION_STAGES = (*_IDENTITY, IMPORT, ANIMATE_ALONE, COMPOSE_ALONE, COMPOSE_ALONE_LOSSLESS, EXPORT_ALPHA)
+MOTION_STAGES = (
+    *(*_IDENTITY, IMPORT, DRAW_SURFACE_ALONE),
+    *(ANIMATE_ALONE, COMPOSE_ALONE, COMPOSE_ALONE_LOSSLESS, EXPORT_ALPHA),
+)
 STAGES = VIDEO_STAGES
 """What a project walks before it has a source."""
 

@@ -22,7 +22,7 @@ RANKS = (
     "engine.types engine.weights",
     "engine.video engine.people engine.body engine.raster engine.diffusion engine.metrics",
     "engine.compositor",
-    "engine.layers engine.motion engine.identity engine.synth",
+    "engine.layers engine.motion engine.identity engine.synth engine.conditions",
     "engine.animator",
     "engine.training",
     "engine",

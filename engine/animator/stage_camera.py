@@ -48,8 +48,22 @@ def frame_motion(
         Camera of T frames.
     """
     posed = posed or pose_puppet(puppet, motion, scale=scale, travel=travel)
-    points = np.stack([_corners(posed, frame) for frame in range(len(posed))])
-    path = posed.joints_m[:, 0] * (1, 0, 1)
+    points = np.stack([far_points(posed.vertices_m(frame)[0].T) for frame in range(len(posed))])
+    return frame_points(points, posed.joints_m[:, 0] * (1, 0, 1), motion, size)
+
+
+def frame_points(points: NDArray, path: NDArray, motion: Motion, size: Size) -> Camera:
+    """Find the camera of `frame_motion` for any figure.
+
+    Args:
+        points: (T, N, 3) float, metres, world: points that hold the figure in each frame.
+        path: (T, 3) float, metres: where on the ground it is.
+        motion: T frames; says where it faces.
+        size: (height, width), pixels.
+
+    Returns:
+        Camera of T frames.
+    """
     turn = _turn_to(_heading(motion, path))
     points, path = points @ turn.T, path @ turn.T
     low, high = points.min((0, 1)), points.max((0, 1))
@@ -87,12 +101,11 @@ def _distance(relative: NDArray, focal: float, size: Size) -> float:
     return float(((np.abs(seen[:, :2]) * focal / half).max(1) - seen[:, 2]).max())
 
 
-def _corners(posed: PosedPuppet, frame: int) -> NDArray:
-    """(26, 3) points that hold the figure: its farthest vertices, and its box's feet on the ground."""
-    vertices = posed.vertices_m(frame)[0].T
+def far_points(vertices_m: NDArray) -> NDArray:
+    """Points that hold a figure: of its vertices (V, 3), the farthest in 26 directions, (26, 3) float64."""
     grid = np.stack(np.meshgrid([-1, 0, 1], [-1, 0, 1], [-1, 0, 1], indexing="ij"), -1).reshape(-1, 3)
     directions = grid[(grid != 0).any(1)].astype(np.float32)
-    return vertices[np.argmax(vertices @ directions.T, axis=0)].astype(np.float64)
+    return vertices_m[np.argmax(vertices_m @ directions.T, axis=0)].astype(np.float64)
 
 
 def _heading(motion: Motion, path: NDArray) -> NDArray:

@@ -18,6 +18,9 @@ def fit_motion(
             help="Take this .bvh, with a frame for each of the clip's, instead of fitting one.",
         ),
     ] = None,
+    surface: Annotated[
+        bool, typer.Option("--surface", help="Draw motion/surface too: the body as a network is shown it.")
+    ] = False,
     dry_run: DryRunOption = False,
     redo: RedoOption = None,
     verify: VerifyOption = False,
@@ -40,5 +43,6 @@ def fit_motion(
         for line in facts.get("mapping", ()):
             console.current().say(line)
         opened.put(slots.BODY, motion)
-    for path in opened.run((slots.BODY, slots.CAMERA), redo=redo or (), dry_run=dry_run).values():
+    goals = (slots.BODY, slots.CAMERA, *((slots.SURFACE,) if surface else ()))
+    for path in opened.run(goals, redo=redo or (), dry_run=dry_run).values():
         console.current().result(path)
