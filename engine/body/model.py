@@ -176,13 +176,16 @@ def forward_kinematics(rotvec: NDArray, root_m: NDArray, rest_m: NDArray) -> tup
     return joints, rotations
 
 
-def forward_kinematics_torch(rotvec: "Tensor", root_m: "Tensor", rest_m: "Tensor") -> tuple["Tensor", "Tensor"]:
+def forward_kinematics_torch(
+    rotvec: "Tensor", root_m: "Tensor", rest_m: "Tensor", parents: tuple[int, ...] = JOINT_PARENTS
+) -> tuple["Tensor", "Tensor"]:
     """`forward_kinematics` for torch, differentiable in all arguments, level by level of the skeleton.
 
     Args:
         rotvec: (..., J, 3), radians.
         root_m: (..., 3), metres.
         rest_m: (J, 3) or (..., J, 3), metres.
+        parents: index of each joint's parent, -1 for joint 0, the only root.
 
     Returns:
         joints (..., J, 3) and rotations (..., J, 3, 3), world.
@@ -191,19 +194,19 @@ def forward_kinematics_torch(rotvec: "Tensor", root_m: "Tensor", rest_m: "Tensor
 
     local = rotvec_to_matrix_torch(rotvec)
     rest_m = rest_m.expand(rotvec.shape)
-    parents = torch.tensor(JOINT_PARENTS[1:], device=rotvec.device)
-    bones = rest_m[..., 1:, :] - rest_m.index_select(-2, parents)
+    above_each = torch.tensor(parents[1:], device=rotvec.device)
+    bones = rest_m[..., 1:, :] - rest_m.index_select(-2, above_each)
     row = {0: 0}  # joint -> its position in its level
     stacked = [(local[..., :1, :, :], root_m.unsqueeze(-2))]
-    for level in _levels():
+    for level in _levels(parents):
         above_rotations, above_joints = stacked[-1]
-        rows = torch.tensor([row[JOINT_PARENTS[j]] for j in level], device=rotvec.device)
+        rows = torch.tensor([row[parents[j]] for j in level], device=rotvec.device)
         picked = torch.tensor(level, device=rotvec.device)
         above = above_rotations.index_select(-3, rows)
         step = above @ bones.index_select(-2, picked - 1).unsqueeze(-1)
         stacked.append((above @ local.index_select(-3, picked), above_joints.index_select(-2, rows) + step.squeeze(-1)))
         row.update({j: k for k, j in enumerate(level)})
-    order = [0, *(j for level in _levels() for j in level)]
+    order = [0, *(j for level in _levels(parents) for j in level)]
     back = torch.tensor(np.argsort(order), device=rotvec.device)
     all_rotations = torch.cat([r for r, _ in stacked], dim=-3).index_select(-3, back)
     all_joints = torch.cat([j for _, j in stacked], dim=-2).index_select(-2, back)
@@ -227,11 +230,11 @@ def rotvec_to_matrix_torch(rotvec: "Tensor") -> "Tensor":
     return eye + sin_over * cross + cos_over * (cross @ cross)
 
 
-@lru_cache(maxsize=1)
-def _levels() -> tuple[tuple[int, ...], ...]:
-    """Joints by their distance from the pelvis, the pelvis left out."""
+@lru_cache(maxsize=8)
+def _levels(parents: tuple[int, ...]) -> tuple[tuple[int, ...], ...]:
+    """Joints by their distance from the root, the root left out."""
     depth = [0]
-    for parent in JOINT_PARENTS[1:]:
+    for parent in parents[1:]:
         depth.append(depth[parent] + 1)
     return tuple(tuple(j for j, d in enumerate(depth) if d == level) for level in range(1, max(depth) + 1))
 
