@@ -1,5 +1,6 @@
 """Composing: scene, shadow, character and occlusion into a frame of the source, in the source's own planes."""
 
+from dataclasses import dataclass
 from typing import Protocol
 
 import cv2
@@ -11,6 +12,12 @@ from engine.video.color import PlaneLayout, block_mean, code_values, plane_layou
 
 Box = tuple[int, int, int, int]
 """x0, y0, x1, y1, pixels."""
+
+_STRIP = 64
+"""Rows worked on at once: what they take stays in cache, and each has its own left and right edge."""
+_REST = np.array([1 - level / 255 for level in range(256)], np.float32)
+_SHARE = 1 - _REST
+"""What a layer of 0 ... 255 leaves of what is below it, and what it takes: 1 and 0 exactly where it is nothing."""
 
 
 class SourceFrame(Protocol):
@@ -25,21 +32,22 @@ class SourceFrame(Protocol):
 def compose(
     frame: SourceFrame,
     *,
-    scene_rgba: NDArray | None,
+    scene: list[NDArray] | None,
     patch: Patch | None,
     occlusion: NDArray | None,
     info: ClipInfo,
 ) -> tuple[list[NDArray], int]:
     """Put the layers of one frame together, from back to front.
 
-    The source's pixels; over them the scene without the person; its light taken by the shadow; over that the
-    character; and the source's own pixels again wherever something passes in front. Blending happens on code values
-    (gamma-encoded, as in video editors). Only the bounding box of the edit is worked on: outside it, and wherever
+    The source's samples; over them the scene without the person; its light taken by the shadow; over that the
+    character; and the source's own samples again wherever something passes in front. Blending happens on code values
+    (gamma-encoded, as in video editors). Only the surroundings of the edit are worked on: outside them, and wherever
     nothing covers the source, the samples are the source's own, exactly.
 
     Args:
         frame: the source's planes in `info.pix_fmt`; they are not written to.
-        scene_rgba: (H, W, 4) uint8 straight RGBA, alpha 0 where the source already shows the scene.
+        scene: of `engine.video.overlay`: straight planes in `info.pix_fmt`, then alpha (H, W) uint8, 0 where the
+            source already shows the scene.
         patch: the rendered character, premultiplied, and its shadow.
         occlusion: (H, W) uint8, 255 where the source is in front of the character.
         info: size, pixel format, matrix and range of the clip.
@@ -52,107 +60,133 @@ def compose(
     """
     layout = plane_layout(info.pix_fmt)
     assert layout is not None, info.pix_fmt
-    box = _edited_box(scene_rgba, patch, info, layout)
-    if box is None:
-        return list(frame.planes), 0
-    keep, color = _blend_layers(scene_rgba, patch, occlusion, box)
-    return _apply(frame.planes, keep, color, box, info, layout)
+    result, num_changed = list(frame.planes), 0
+    for box in _edited_boxes(scene, patch, info, layout):
+        mixed = _mix(scene, patch, occlusion, box)
+        num_changed += _blend(frame.planes, scene, mixed, box, info, result)
+    return result, num_changed
 
 
-def _edited_box(scene_rgba: NDArray | None, patch: Patch | None, info: ClipInfo, layout: PlaneLayout) -> Box | None:
-    """The smallest box around all that may change, grown to whole chroma samples; None when nothing does."""
+def _edited_boxes(scene: list[NDArray] | None, patch: Patch | None, info: ClipInfo, layout: PlaneLayout) -> list[Box]:
+    """Strips of the frame that together hold all that may change, whole chroma samples each."""
+    edited = np.zeros(info.size, np.uint8) if scene is None else scene[-1]
+    if patch is not None:
+        height, width = patch.shadow.shape
+        edited = edited.copy() if scene is not None else edited
+        here = edited[patch.y0 : patch.y0 + height, patch.x0 : patch.x0 + width]
+        here[:] = cv2.max(cv2.max(cv2.extractChannel(patch.rgba, 3), patch.shadow), here)
+    _, top, _, height = cv2.boundingRect(edited)
+    top -= top % layout.sub_y
     boxes = []
-    if scene_rgba is not None:
-        x, y, w, h = cv2.boundingRect(cv2.extractChannel(scene_rgba, 3))
-        boxes.append((x, y, x + w, y + h))
-    if patch is not None:
-        drawn = cv2.max(cv2.extractChannel(patch.rgba, 3), patch.shadow)
-        x, y, w, h = cv2.boundingRect(drawn)
-        boxes.append((patch.x0 + x, patch.y0 + y, patch.x0 + x + w, patch.y0 + y + h))
-    boxes = [b for b in boxes if b[2] > b[0] and b[3] > b[1]]
-    if not boxes:
-        return None
-    x0, y0 = min(b[0] for b in boxes), min(b[1] for b in boxes)
-    x1, y1 = max(b[2] for b in boxes), max(b[3] for b in boxes)
-    x0, y0 = x0 - x0 % layout.sub_x, y0 - y0 % layout.sub_y
-    x1, y1 = min(x1 + -x1 % layout.sub_x, info.width), min(y1 + -y1 % layout.sub_y, info.height)
-    return x0, y0, x1, y1
+    for y0 in range(top, top + height, _STRIP):
+        x, y, width, height_here = cv2.boundingRect(edited[y0 : y0 + _STRIP])
+        if width:
+            x0, y0_here, x1, y1 = x - x % layout.sub_x, y0 + y - y % layout.sub_y, x + width, y0 + y + height_here
+            x1, y1 = min(x1 + x1 % layout.sub_x, info.width), min(y1 + y1 % layout.sub_y, info.height)
+            boxes.append((x0, y0_here, x1, y1))
+    return boxes
 
 
-def _blend_layers(
-    scene_rgba: NDArray | None, patch: Patch | None, occlusion: NDArray | None, box: Box
-) -> tuple[NDArray, NDArray]:
-    """All layers as one: `result = keep * source + color`, on RGB above black.
+@dataclass(frozen=True)
+class _Layers:
+    """All layers of a box as one: result = source_share * source + scene_share * scene + color, above black."""
 
-    Returns:
-        keep (h, w) float32, 0 ... 1, and color (h, w, 3) float32, 0 ... 255, for the pixels of the box.
-    """
+    source_share: NDArray
+    """(h, w) float32, 0 ... 1."""
+    scene_share: NDArray | None
+    """(h, w) float32, 0 ... 1; None where the scene shows nothing."""
+    color: NDArray | None
+    """(h, w, 4) float32, 0 ... 255: the character's RGB; the fourth channel means nothing. None where there is none."""
+
+
+def _mix(scene: list[NDArray] | None, patch: Patch | None, occlusion: NDArray | None, box: Box) -> _Layers:
+    """Work out what each layer has in the pixels of a box."""
     x0, y0, x1, y1 = box
-    if scene_rgba is None:
-        keep = np.ones((y1 - y0, x1 - x0), np.float32)
-        color = np.zeros((y1 - y0, x1 - x0, 3), np.float32)
-    else:
-        scene = scene_rgba[y0:y1, x0:x1]
-        alpha = scene[..., 3].astype(np.float32) * np.float32(1 / 255)
-        keep = 1 - alpha
-        color = cv2.multiply(cv2.cvtColor(scene, cv2.COLOR_RGBA2RGB), cv2.merge([alpha] * 3), dtype=cv2.CV_32F)
+    here = np.s_[y0:y1, x0:x1]
+    source_share, color = np.ones((y1 - y0, x1 - x0), np.float32), None
     if patch is not None:
-        _blend_patch(keep, color, patch, box)
-    if occlusion is not None:
-        front = occlusion[y0:y1, x0:x1]
-        if front.any():
-            behind = (255 - front).astype(np.float32) * np.float32(1 / 255)
-            keep = 1 - behind * (1 - keep)
-            color *= behind[..., None]
-    return keep, color
+        color = _lay_patch(source_share, patch, box)
+    scene_share = None
+    if scene is not None and cv2.countNonZero(scene[-1][here]):
+        scene_share = cv2.multiply(source_share, cv2.LUT(scene[-1][here], _SHARE))
+        cv2.subtract(source_share, scene_share, dst=source_share)
+    if occlusion is not None and cv2.countNonZero(occlusion[here]):
+        behind = cv2.LUT(occlusion[here], _REST)
+        cv2.multiply(source_share, behind, dst=source_share)
+        cv2.add(source_share, cv2.LUT(occlusion[here], _SHARE), dst=source_share)
+        if scene_share is not None:
+            cv2.multiply(scene_share, behind, dst=scene_share)
+        if color is not None:
+            cv2.multiply(color, cv2.merge([behind] * 4), dst=color)
+    return _Layers(source_share, scene_share, color)
 
 
-def _blend_patch(keep: NDArray, color: NDArray, patch: Patch, box: Box) -> None:
-    """Darken by the shadow, then lay the character over: in place, on the part of the box the patch covers."""
+def _lay_patch(light: NDArray, patch: Patch, box: Box) -> NDArray | None:
+    """Take from the light (h, w) of a box what shadow and character keep from it; return the character's colour."""
     x0, y0, x1, y1 = box
     height, width = patch.shadow.shape
     left, top = max(patch.x0, x0), max(patch.y0, y0)
     right, bottom = min(patch.x0 + width, x1), min(patch.y0 + height, y1)
     if right <= left or bottom <= top:
-        return  # an empty patch beside what the scene changes
-    here = (slice(top - y0, bottom - y0), slice(left - x0, right - x0))
-    there = (slice(top - patch.y0, bottom - patch.y0), slice(left - patch.x0, right - patch.x0))
-    rgba = np.ascontiguousarray(patch.rgba[there])
-    lit = (255 - patch.shadow[there]).astype(np.float32) * (255 - rgba[..., 3]) * np.float32(1 / 255**2)
-    keep[here] *= lit
-    under = cv2.multiply(color[here], cv2.merge([lit] * 3))
-    color[here] = cv2.add(under, cv2.cvtColor(rgba, cv2.COLOR_RGBA2RGB), dtype=cv2.CV_32F)
+        return None  # a patch beside what the scene changes
+    inside = np.s_[top - y0 : bottom - y0, left - x0 : right - x0]
+    there = np.s_[top - patch.y0 : bottom - patch.y0, left - patch.x0 : right - patch.x0]
+    light[inside] = cv2.LUT(patch.shadow[there], _REST)
+    alpha = cv2.extractChannel(patch.rgba[there], 3)
+    if not cv2.countNonZero(alpha):
+        return None
+    light[inside] *= cv2.LUT(alpha, _REST)
+    color = np.zeros((*light.shape, 4), np.float32)
+    color[inside] = patch.rgba[there]
+    return color
 
 
-def _apply(
-    planes: list[NDArray], keep: NDArray, color: NDArray, box: Box, info: ClipInfo, layout: PlaneLayout
-) -> tuple[list[NDArray], int]:
-    """Blend into copies of the planes; count the pixels that changed."""
+def _blend(
+    source: list[NDArray], scene: list[NDArray] | None, mixed: _Layers, box: Box, info: ClipInfo, result: list[NDArray]
+) -> int:
+    """Write the blended samples of a box into the result, planes of its own where they change; count those pixels."""
+    layout = plane_layout(info.pix_fmt)
+    assert layout is not None, info.pix_fmt
     matrix, offset = code_values(info)
     x0, y0, x1, y1 = box
-    top = (1 << layout.bits) - 1
     small = layout.sub_x * layout.sub_y > 1
-    chroma_keep, chroma_color = (block_mean(keep, layout), block_mean(color, layout)) if small else (keep, color)
-    full = cv2.transform(color, matrix[:1] if small else matrix)
-    parts = [full] if full.ndim == 2 else list(cv2.split(full))
-    if small:
-        parts += cv2.split(cv2.transform(chroma_color, matrix[1:]))
-    result, changed = [], np.zeros(keep.shape, bool)
-    for idx, (plane, part) in enumerate(zip(planes, parts, strict=True)):
-        is_chroma = small and idx > 0
-        step_x, step_y = (layout.sub_x, layout.sub_y) if is_chroma else (1, 1)
-        rows, columns = slice(y0 // step_y, -(-y1 // step_y)), slice(x0 // step_x, -(-x1 // step_x))
-        source = plane[rows, columns]
-        blended = (source.astype(np.float32) - offset[idx]) * (chroma_keep if is_chroma else keep) + part
-        blended = np.clip(np.rint(blended + offset[idx]), 0, top).astype(plane.dtype)
-        differs = blended != source
-        if not differs.any():
-            result.append(plane)
+    changed = np.zeros((y1 - y0, x1 - x0), np.uint8)
+    for idx, plane in enumerate(source):
+        step_x, step_y = (layout.sub_x, layout.sub_y) if small and idx else (1, 1)
+        if small and idx == 1:
+            mixed = _shrink(mixed, layout)
+        window = np.s_[y0 // step_y : -(-y1 // step_y), x0 // step_x : -(-x1 // step_x)]
+        below = None if scene is None else scene[idx][window]
+        blended = _blend_plane(plane[window], below, mixed, matrix[idx], offset[idx : idx + 1], layout.bits)
+        differs = cv2.compare(blended, plane[window], cv2.CMP_NE)
+        if not cv2.countNonZero(differs):
             continue
-        if is_chroma:
-            differs = differs.repeat(step_y, 0).repeat(step_x, 1)[: keep.shape[0], : keep.shape[1]]
-        changed |= differs
-        new = plane.copy()
-        new[rows, columns] = blended
-        result.append(new)
-    return result, int(np.count_nonzero(changed))
+        if result[idx] is plane:
+            result[idx] = plane.copy()
+        result[idx][window] = blended
+        if step_x * step_y > 1:
+            differs = differs.repeat(step_y, 0).repeat(step_x, 1)[: y1 - y0, : x1 - x0]
+        cv2.bitwise_or(changed, differs, dst=changed)
+    return cv2.countNonZero(changed)
+
+
+def _shrink(mixed: _Layers, layout: PlaneLayout) -> _Layers:
+    """The mean over the pixels that share a chroma sample."""
+    below, color = (None if part is None else block_mean(part, layout) for part in (mixed.scene_share, mixed.color))
+    return _Layers(block_mean(mixed.source_share, layout), below, color)
+
+
+def _blend_plane(
+    source: NDArray, scene: NDArray | None, mixed: _Layers, weights: NDArray, offset: NDArray, bits: int
+) -> NDArray:
+    """The samples of one plane of a box; `weights` (3,) make its code values, less `offset` (1,), of RGB."""
+    total = cv2.subtract(source, offset, dtype=cv2.CV_32F)
+    cv2.multiply(total, mixed.source_share, dst=total)
+    if scene is not None and mixed.scene_share is not None:
+        below = cv2.subtract(scene, offset, dtype=cv2.CV_32F)
+        cv2.add(total, cv2.multiply(below, mixed.scene_share, dst=below), dst=total)
+    if mixed.color is not None:
+        cv2.add(total, cv2.transform(mixed.color, np.append(weights, 0.0)[None]), dst=total)
+    if bits == 8:
+        return cv2.add(total, offset, dtype=cv2.CV_8U)
+    return np.minimum(cv2.add(total, offset, dtype=cv2.CV_16U), np.uint16((1 << bits) - 1))

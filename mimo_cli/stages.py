@@ -72,7 +72,7 @@ TRACK_BACKGROUND = Stage(
 )
 COMPLETE_SCENE = Stage(
     name="scene",
-    version=1,
+    version=2,
     about="fill in the scene behind the person",
     reads=(VIDEO, CLIP, HUMAN_MASK, BACKGROUND, PLATE),
     writes=(SCENE,),
@@ -177,7 +177,7 @@ ANIMATE_ALONE = Stage(
 )
 COMPOSE = Stage(
     name="compose",
-    version=1,
+    version=2,
     about="put everything together",
     reads=(VIDEO, CLIP, FRAMES, SCENE, OCCLUSION, HUMAN, SHADOW, LIGHT),
     writes=(OUT,),
@@ -186,7 +186,7 @@ COMPOSE = Stage(
 )
 COMPOSE_LOSSLESS = Stage(
     name="compose-lossless",
-    version=1,
+    version=2,
     about="put everything together, without loss",
     reads=(VIDEO, CLIP, FRAMES, SCENE, OCCLUSION, HUMAN, SHADOW, LIGHT),
     writes=(OUT_LOSSLESS,),

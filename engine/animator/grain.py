@@ -1,5 +1,8 @@
 """Grain: the source's noise on a character that has none of its own."""
 
+from itertools import pairwise
+
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -23,6 +26,10 @@ class Grain:
         self.sigma = sigma
         noise = np.random.default_rng(0).normal(0, sigma, (_TILE_PX, _TILE_PX))
         self._tile = np.rint(noise).astype(np.int16)
+        clear = np.zeros_like(self._tile)
+        self._more, self._less = (
+            np.stack([np.clip(part, 0, 255)] * 3 + [clear], -1).astype(np.uint8) for part in (self._tile, -self._tile)
+        )
 
     def lay_on(self, rgba: NDArray, frame_idx: int) -> NDArray:
         """Add the noise of one frame to a picture.
@@ -34,12 +41,24 @@ class Grain:
         Returns:
             (h, w, 4) uint8 premultiplied; the same array when there is nothing to do.
         """
-        height, width = rgba.shape[:2]
-        if self.sigma <= 0 or height == 0 or width == 0:
+        if self.sigma <= 0 or rgba.size == 0:
             return rgba
-        top, left = np.random.default_rng(frame_idx).integers(0, _TILE_PX, 2)
-        rows, columns = (np.arange(height) + top) % _TILE_PX, (np.arange(width) + left) % _TILE_PX
-        alpha = rgba[..., 3].astype(np.int16)
-        noise = self._tile[rows][:, columns] * alpha // 255
-        color = np.clip(rgba[..., :3] + noise[..., None], 0, alpha[..., None])
-        return np.concatenate([color.astype(np.uint8), rgba[..., 3:]], axis=-1)
+        alpha = cv2.extractChannel(rgba, 3)
+        top, left = np.random.default_rng(frame_idx).integers(0, _TILE_PX, 2).tolist()
+        result = np.empty_like(rgba)
+        for rows, tile_rows in _wrap(rgba.shape[0], top):
+            for columns, tile_columns in _wrap(rgba.shape[1], left):
+                tile, out = (tile_rows, tile_columns), result[rows, columns]
+                cv2.subtract(cv2.add(rgba[rows, columns], self._more[tile]), self._less[tile], dst=out)
+        cv2.min(result, cv2.merge([alpha] * 4), dst=result)
+        row, column = np.nonzero(cv2.inRange(alpha, 1, 254))
+        edge = rgba[row, column].astype(np.int32)
+        noise = self._tile[(row + top) % _TILE_PX, (column + left) % _TILE_PX] * edge[:, 3] // 255
+        result[row, column, :3] = np.clip(edge[:, :3] + noise[:, None], 0, edge[:, 3:])
+        return result
+
+
+def _wrap(length: int, offset: int) -> list[tuple[slice, slice]]:
+    """Stretches of a line, and what each shows of the tiles along it when the first begins at `offset`."""
+    cuts = [0, *range(_TILE_PX - offset, length, _TILE_PX), length]
+    return [(slice(a, b), slice((a + offset) % _TILE_PX, (a + offset) % _TILE_PX + b - a)) for a, b in pairwise(cuts)]

@@ -5,7 +5,9 @@ Everything a person gives comes in here, upright and in exact time; everything t
 
 from engine.video.clip import Clip, Frame, open_clip
 from engine.video.encode import container_for, encode_result
-from engine.video.layer import LayerWriter, concat_layers, open_layer
+from engine.video.layer import LayerWriter, concat_layers
+from engine.video.layer_source import open_layer
+from engine.video.overlay import overlay_kind, read_overlays, to_overlay
 from engine.video.still import read_image, write_png
 
 __all__ = [
@@ -17,6 +19,9 @@ __all__ = [
     "encode_result",
     "open_clip",
     "open_layer",
+    "overlay_kind",
     "read_image",
+    "read_overlays",
+    "to_overlay",
     "write_png",
 ]

@@ -18,6 +18,7 @@ from engine.video.color import plane_layout, planes_to_rgb, rgb_to_planes
 from engine.video.gif import GifEncoder
 from engine.video.layer import add_ffv1_stream, packed_frame, planes_frame, stored_format, stored_frame
 from engine.video.matroska import PLACEHOLDER, set_pixel_aspect
+from engine.video.planes import tag_colors
 from engine.video.soundtrack import Soundtrack
 from engine.video.still import PICTURE_SUFFIXES, write_png
 
@@ -29,9 +30,6 @@ CONTAINERS: dict[str, dict[str, str]] = {
     "alpha": {".mov": "mov", ".webm": "webm", ".mkv": "matroska", ".gif": "gif", "": "folder"},
 }  # fmt: skip
 """For each mode, the suffixes it can write and the container each stands for; no suffix is a folder of PNG."""
-
-MATRIX_TAGS: dict[str, int] = {"bt601": 6, "bt709": 1, "bt2020": 9, "rgb": 0}
-"""ISO/IEC 23091 matrix coefficients."""
 
 X264_OPTIONS: dict[str, str] = {"crf": "18", "preset": "veryfast", "x264-params": "mbtree=0"}
 """Visually lossless; the slowest preset that does 60 frames of 720p per second on two cores. Macroblock trees together
@@ -243,14 +241,6 @@ class _PictureMuxer:
         if self._is_mp4 and self._first_dts is not None and self._held.dts is not None:
             self._held.duration = max(1, self._length - (self._held.dts - self._first_dts))
         self._target.mux(self._held)
-
-
-def tag_colors(target: "av.VideoCodecContext | av.VideoFrame", info: ClipInfo) -> None:
-    """Write range, matrix, primaries and transfer into a stream or a frame (ProRes reads them from its frames)."""
-    target.color_range = 2 if info.color_range == "pc" else 1
-    target.colorspace = MATRIX_TAGS[info.color_space]
-    target.color_primaries = info.color_primaries
-    target.color_trc = info.color_trc
 
 
 def _add_stream(target: OutputContainer, info: ClipInfo, codec: str, pix_fmt: str) -> "av.VideoStream":

@@ -14,6 +14,9 @@ from engine.video.color import PlaneLayout, plane_layout, planes_to_rgb, to_8_bi
 MATRICES: dict[int, str] = {1: "bt709", 4: "bt601", 5: "bt601", 6: "bt601", 7: "bt709", 9: "bt2020", 10: "bt2020"}
 """ISO/IEC 23091 matrix coefficients to the names of `ClipInfo.color_space`."""
 
+MATRIX_TAGS: dict[str, int] = {"bt601": 6, "bt709": 1, "bt2020": 9, "rgb": 0}
+"""The names of `ClipInfo.color_space` to ISO/IEC 23091 matrix coefficients."""
+
 REPACKED: dict[str, str] = {
     "nv12": "yuv420p", "nv21": "yuv420p", "nv16": "yuv422p", "nv24": "yuv444p", "nv42": "yuv444p",
     "yuyv422": "yuv422p", "uyvy422": "yuv422p", "yvyu422": "yuv422p",
@@ -101,9 +104,9 @@ def read_planes(frame: "av.VideoFrame", pix_fmt: str, orientation: Orientation) 
     assert layout is not None
     name = frame.format.name.replace("yuvj", "yuv")
     if name in UNEVEN:
-        planes = _repeat(_copy_planes(frame, np.uint8), UNEVEN[name], frame)
+        planes = _repeat(copy_planes(frame, np.uint8), UNEVEN[name], frame)
     elif name == pix_fmt:
-        planes = _copy_planes(frame, layout.dtype)
+        planes = copy_planes(frame, layout.dtype)
     elif layout.family == "rgb" and layout.bits == 8:
         planes = _over_white(frame)
     else:
@@ -111,7 +114,8 @@ def read_planes(frame: "av.VideoFrame", pix_fmt: str, orientation: Orientation) 
     return [orientation.apply(p) for p in planes] if orientation != Orientation() else planes
 
 
-def _copy_planes(frame: "av.VideoFrame", dtype: type[np.unsignedinteger]) -> list[NDArray]:
+def copy_planes(frame: "av.VideoFrame", dtype: type[np.unsignedinteger]) -> list[NDArray]:
+    """All planes of a decoded frame as they are, arrays of their own."""
     item = np.dtype(dtype).itemsize
     return [
         np.frombuffer(p, dtype).reshape(p.height, p.line_size // item)[:, : p.width].copy()  # type: ignore[arg-type]
@@ -136,8 +140,8 @@ def _repacked(frame: "av.VideoFrame", pix_fmt: str, layout: PlaneLayout) -> list
             small = plane_layout(inner)
             assert small is not None
             same = frame if frame.format.name.replace("yuvj", "yuv") == inner else frame.reformat(format=inner)
-            return _repeat(_copy_planes(same, small.dtype), (small.sub_x, small.sub_y), frame)
-    return _copy_planes(frame.reformat(format=pix_fmt), layout.dtype)
+            return _repeat(copy_planes(same, small.dtype), (small.sub_x, small.sub_y), frame)
+    return copy_planes(frame.reformat(format=pix_fmt), layout.dtype)
 
 
 def _over_white(frame: "av.VideoFrame") -> list[NDArray]:
@@ -162,6 +166,14 @@ def read_tags(frame: "av.VideoFrame", pix_fmt: str) -> tuple[str, str]:
     return "pc" if full else "tv", MATRICES.get(int(frame.colorspace), untagged)
 
 
+def tag_colors(target: "av.VideoCodecContext | av.VideoFrame", info: ClipInfo) -> None:
+    """Write range, matrix, primaries and transfer into a stream or a frame (ProRes reads them from its frames)."""
+    target.color_range = 2 if info.color_range == "pc" else 1
+    target.colorspace = MATRIX_TAGS[info.color_space]
+    target.color_primaries = info.color_primaries
+    target.color_trc = info.color_trc
+
+
 def frame_rgba(frame: "av.VideoFrame") -> NDArray:
     """(H, W, 4) uint8 straight RGBA of a decoded frame, by its own tags; alpha is 255 where it has none.
 
@@ -178,7 +190,7 @@ def frame_rgba(frame: "av.VideoFrame") -> NDArray:
     pix_fmt = name.replace("yuva", "yuv")
     layout = plane_layout(pix_fmt)
     assert layout is not None
-    *planes, alpha = _copy_planes(frame, layout.dtype)
+    *planes, alpha = copy_planes(frame, layout.dtype)
     rgb = planes_to_rgb(planes, _tagged(frame, pix_fmt))
     return np.dstack([rgb, to_8_bits(alpha, layout.bits)])
 

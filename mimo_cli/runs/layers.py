@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from numpy.typing import NDArray
 
-from engine.types import BackgroundMotion, FrameSource
+from engine.types import BackgroundMotion, ClipInfo, FrameSource
 from mimo_cli import slots, tables
 from mimo_cli.artifacts import Slot
 from mimo_cli.runs.source import open_source
@@ -63,10 +63,15 @@ def background(job: Job) -> None:
 def scene(job: Job) -> None:
     """Fill in what the person hides."""
     from engine.layers.scene import complete_scene
+    from engine.video import overlay_kind, to_overlay
 
     clip, (motion, plate) = open_source(job), _background(job)
     frames = complete_scene(clip, _mask(job), motion, chunks=job.chunks, progress=job.progress, plate=plate)
-    _write(job, slots.SCENE, "rgba", clip, frames)
+    kind = overlay_kind(clip.info)
+    if kind == "rgba":
+        _write(job, slots.SCENE, kind, clip, frames)
+    else:
+        _write(job, slots.SCENE, kind, clip, (to_overlay(rgba, clip.info) for rgba in frames), clip.info)
 
 
 def occlusion(job: Job) -> None:
@@ -119,11 +124,18 @@ def _layer(job: Job, slot: Slot, kind: str, num_frames: int) -> FrameSource:
     return open_layer(job.inputs[slot], kind=kind, ours=job.ours(slot), num_frames=num_frames)
 
 
-def _write(job: Job, slot: Slot, kind: str, clip: FrameSource, frames: Iterable[NDArray]) -> None:
+def _write(
+    job: Job,
+    slot: Slot,
+    kind: str,
+    clip: FrameSource,
+    frames: Iterable[NDArray] | Iterable[list[NDArray]],
+    info: ClipInfo | None = None,
+) -> None:
     """Write a video whose frames come in order from an engine that keeps its own chunks."""
     from engine.video import LayerWriter
 
-    writer = LayerWriter(job.outputs[slot], clip.size, kind)
+    writer = LayerWriter(job.outputs[slot], clip.size, kind, info=info)
     for frame in islice(frames, clip.num_frames):
         writer.write(frame)
     writer.close()

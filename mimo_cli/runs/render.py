@@ -181,16 +181,17 @@ def _swapped(job: Job) -> Iterator[list[NDArray]]:
     """Scene, shadow, character and occlusion over the source; everything else is left alone."""
     from engine.animator.grain import Grain
     from engine.compositor import compose as compose_frame
+    from engine.video import read_overlays
 
     clip = open_source(job)
-    scenes = _open(job, slots.SCENE, "rgba", clip.info).read()
+    scenes = read_overlays(job.inputs[slots.SCENE], clip.info, ours=job.ours(slots.SCENE))
     fronts = _open(job, slots.OCCLUSION, "gray8", clip.info).read()
     grain = Grain(_read_grain(job.inputs[slots.LIGHT]))
     changed = 0
     layers = zip(clip.read_frames(), scenes, fronts, _patches(job, clip.info), strict=True)
     for frame, scene, front, clean in layers:
         patch = replace(clean, rgba=grain.lay_on(clean.rgba, frame.idx))
-        planes, num_changed = compose_frame(frame, scene_rgba=scene, patch=patch, occlusion=front, info=clip.info)
+        planes, num_changed = compose_frame(frame, scene=scene, patch=patch, occlusion=front, info=clip.info)
         changed += num_changed
         yield planes
         job.progress(frame.idx + 1, clip.num_frames)
@@ -220,7 +221,7 @@ def _before_backdrop(job: Job) -> Iterator[list[NDArray]]:
         if rgb is not shown:  # a still backdrop is converted once
             shown, planes = rgb, rgb_to_planes(rgb, info)
         frame = Frame(idx, planes, info)
-        yield compose_frame(frame, scene_rgba=None, patch=patch, occlusion=None, info=info)[0]
+        yield compose_frame(frame, scene=None, patch=patch, occlusion=None, info=info)[0]
         job.progress(idx + 1, info.num_frames)
 
 
@@ -265,8 +266,10 @@ def _cut(rgba: NDArray, shadow: NDArray) -> Patch:
     if width == 0:
         return NOTHING
     window = np.s_[y : y + height, x : x + width]
-    part = cv2.bitwise_and(rgba[window], rgba[window], mask=alpha[window])  # nothing has no colour
-    row, column = _partly(part)
+    alpha = alpha[window]
+    pixels = rgba.view(np.uint32)[..., 0][window] * (alpha > 0)  # nothing has no colour
+    part = pixels.view(np.uint8).reshape(height, width, 4)
+    row, column = _partly(alpha)
     edge = part[row, column].astype(np.uint16)
     part[row, column, :3] = (edge[:, :3] * edge[:, 3:] + 127) // 255
     return Patch(x, y, part, shadow[window])
@@ -286,17 +289,17 @@ class _FullFrames:
         self._window = np.s_[patch.y0 : patch.y0 + height, patch.x0 : patch.x0 + width]
         here = self._rgba[self._window]
         here[:], self._shadow[self._window] = patch.rgba, patch.shadow
-        row, column = _partly(here)
+        row, column = _partly(patch.rgba[..., 3])
         edge = here[row, column].astype(np.uint16)
         alpha = edge[:, 3:]
         here[row, column, :3] = np.minimum((edge[:, :3] * 255 + alpha // 2) // np.maximum(alpha, 1), 255)
         return self._rgba, self._shadow
 
 
-def _partly(rgba: NDArray) -> tuple[NDArray, NDArray]:
+def _partly(alpha: NDArray) -> tuple[NDArray, NDArray]:
     """Rows and columns of the pixels that are partly covered."""
     import cv2
 
-    pixels = cv2.findNonZero(cv2.inRange(cv2.extractChannel(rgba, 3), 1, 254)) if rgba.size else None
+    pixels = cv2.findNonZero(cv2.inRange(alpha, 1, 254))
     pixels = np.zeros((0, 2), np.int32) if pixels is None else pixels.reshape(-1, 2)
     return pixels[:, 1], pixels[:, 0]

@@ -9,6 +9,7 @@ from numpy.testing import assert_array_equal
 
 from engine.compositor import compose
 from engine.types import ClipInfo, Patch
+from engine.video import to_overlay
 from engine.video.color import plane_layout, planes_to_rgb, rgb_to_planes
 
 FORMATS = [
@@ -73,7 +74,7 @@ def test_outside_the_edit_nothing_changes(seed, pix_fmt, size, color_range):
     source = noise_source(rng, info)
     before = [p.copy() for p in source.planes]
     scene, patch, occlusion = random_layers(rng, size)
-    planes, num_changed = compose(source, scene_rgba=scene, patch=patch, occlusion=occlusion, info=info)
+    planes, num_changed = compose(source, scene=to_overlay(scene, info), patch=patch, occlusion=occlusion, info=info)
     edited = coverage(scene, patch, occlusion)
     changed = np.zeros(size, bool)
     for idx, (got, want, kept) in enumerate(zip(planes, before, source.planes, strict=True)):
@@ -94,7 +95,7 @@ def test_no_layer_gives_the_very_same_arrays():
     source = noise_source(rng, info)
     empty = Patch(3, 4, np.zeros((5, 6, 4), np.uint8), np.zeros((5, 6), np.uint8))
     scene = np.zeros((20, 30, 4), np.uint8)
-    for layers in ({"scene_rgba": None, "patch": None}, {"scene_rgba": scene, "patch": empty}):
+    for layers in ({"scene": None, "patch": None}, {"scene": to_overlay(scene, info), "patch": empty}):
         planes, num_changed = compose(source, occlusion=None, info=info, **layers)
         assert num_changed == 0
         assert all(a is b for a, b in zip(planes, source.planes, strict=True))
@@ -123,7 +124,7 @@ def test_layers_lie_in_the_right_order(pix_fmt, color_range):
     source = Source(rgb_to_planes(rgb, info))
     rgb = planes_to_rgb(source.planes, info)
     scene, patch, occlusion = random_layers(rng, size)
-    planes, _ = compose(source, scene_rgba=scene, patch=patch, occlusion=occlusion, info=info)
+    planes, _ = compose(source, scene=to_overlay(scene, info), patch=patch, occlusion=occlusion, info=info)
     error = planes_to_rgb(planes, info) - slow_over(rgb, scene, patch, occlusion)
     # one rounding in 8-bit planes costs up to 0.5 levels of luma and of each chroma: 0.5 * 1.16 + 0.5 * 2.11 in blue,
     # and the source's own rounding to `rgb` the same again; 12 bits leave the rounding of the two RGB pictures
@@ -136,22 +137,23 @@ def test_each_layer_alone():
     source = Source(rgb_to_planes(np.full((4, 4, 3), 100, np.uint8), info))
 
     def pixel(**layers):
-        given_layers = {"scene_rgba": None, "patch": None, "occlusion": None, **layers}
+        given_layers = {"scene": None, "patch": None, "occlusion": None, **layers}
         planes, _ = compose(source, info=info, **given_layers)
         return [int(planes[i][1, 1]) for i in (2, 0, 1)]
 
-    scene = np.zeros((4, 4, 4), np.uint8)
-    scene[1, 1] = (10, 20, 30, 255)
+    picture = np.zeros((4, 4, 4), np.uint8)
+    picture[1, 1] = (10, 20, 30, 255)
+    scene = to_overlay(picture, info)
     figure = np.zeros((2, 2, 4), np.uint8)
     figure[0, 0] = (50, 0, 0, 128)  # premultiplied: full red 100 at half
     none, half = np.zeros((2, 2), np.uint8), np.full((2, 2), 51, np.uint8)
     front = np.zeros((4, 4), np.uint8)
     front[1, 1] = 255
-    assert pixel(scene_rgba=scene) == [10, 20, 30]
+    assert pixel(scene=scene) == [10, 20, 30]
     assert pixel(patch=Patch(1, 1, figure * 0, half)) == [80, 80, 80]  # a fifth of the light is gone
     assert pixel(patch=Patch(1, 1, figure, none)) == [100, 50, 50]
-    assert pixel(scene_rgba=scene, patch=Patch(1, 1, figure, half)) == [54, 8, 12]  # 0.8 * 0.498 * scene + figure
-    assert pixel(scene_rgba=scene, patch=Patch(1, 1, figure, half), occlusion=front) == [100, 100, 100]
+    assert pixel(scene=scene, patch=Patch(1, 1, figure, half)) == [54, 8, 12]  # 0.8 * 0.498 * scene + figure
+    assert pixel(scene=scene, patch=Patch(1, 1, figure, half), occlusion=front) == [100, 100, 100]
 
 
 def test_chroma_of_an_edge_block_is_its_mean():
@@ -160,7 +162,7 @@ def test_chroma_of_an_edge_block_is_its_mean():
     red = np.zeros((1, 1, 4), np.uint8)
     red[0, 0] = (255, 0, 0, 255)
     planes, num_changed = compose(
-        gray, scene_rgba=None, patch=Patch(1, 1, red, np.zeros((1, 1), np.uint8)), occlusion=None, info=info
+        gray, scene=None, patch=Patch(1, 1, red, np.zeros((1, 1), np.uint8)), occlusion=None, info=info
     )
     full = rgb_to_planes(np.full((4, 4, 3), (255, 0, 0), np.uint8), info)
     for got, want in zip(planes[1:], full[1:], strict=True):
@@ -177,10 +179,11 @@ def test_a_figure_in_720p_is_composed_fast():
     source = noise_source(rng, info)
     scene = np.zeros((720, 1280, 4), np.uint8)
     scene[60:660, 480:780] = 200
+    scene = to_overlay(scene, info)
     patch = Patch(480, 60, np.full((600, 300, 4), 90, np.uint8), np.full((600, 300), 30, np.uint8))
     took = []
     for _ in range(8):
         start = time.perf_counter()
-        compose(source, scene_rgba=scene, patch=patch, occlusion=None, info=info)
+        compose(source, scene=scene, patch=patch, occlusion=None, info=info)
         took.append(time.perf_counter() - start)
     assert min(took) < 0.03  # about 5 ms on two idle cores; room for a machine that is busy
