@@ -37,6 +37,7 @@ from mimo_cli.slots import (
     PUPPET,
     REFERENCE,
     SCENE,
+    SDC,
     SHADOW,
     SHAPE,
     SURFACE,
@@ -129,6 +130,27 @@ DRAW_SURFACE_ALONE = Stage(
     optional=(CAMERA,),
     writes=(SURFACE,),
     run=conditions.surface_alone,
+)
+DRAW_SDC = Stage(
+    name="sdc",
+    version=1,
+    about="draw the body for the published network",
+    reads=(CLIP, FRAMES, TRACKS, HUMAN_MASK, BODY, SHAPE, CAMERA),
+    writes=(SDC,),
+    params=conditions.SdcParams,
+    weights=("smpl", "sdc-colors"),
+    run=conditions.sdc,
+)
+DRAW_SDC_ALONE = Stage(
+    name="sdc",
+    version=1,
+    about="draw the body for the published network",
+    reads=(CLIP, FRAMES, BODY, SHAPE),
+    optional=(CAMERA,),
+    writes=(SDC,),
+    params=conditions.SdcParams,
+    weights=("smpl", "sdc-colors"),
+    run=conditions.sdc_alone,
 )
 CUT_OUT = Stage(
     name="cutout",
@@ -226,11 +248,11 @@ EXPORT_ALPHA = Stage(
 _IDENTITY = (CUT_OUT, FIND_JOINTS, LIFT)
 VIDEO_STAGES = (
     *(INGEST, *_IDENTITY, SEGMENT, TRACK_BACKGROUND, FIT, COMPLETE_SCENE, FIND_OCCLUSION, ESTIMATE_DEPTH),
-    *(DRAW_SURFACE, ANIMATE, COMPOSE, COMPOSE_LOSSLESS, EXPORT_ALPHA),
+    *(DRAW_SURFACE, DRAW_SDC, ANIMATE, COMPOSE, COMPOSE_LOSSLESS, EXPORT_ALPHA),
 )
 """The identity comes early: a picture that is no character is refused before the long work."""
 MOTION_STAGES = (
-    *(*_IDENTITY, IMPORT, DRAW_SURFACE_ALONE),
+    *(*_IDENTITY, IMPORT, DRAW_SURFACE_ALONE, DRAW_SDC_ALONE),
     *(ANIMATE_ALONE, COMPOSE_ALONE, COMPOSE_ALONE_LOSSLESS, EXPORT_ALPHA),
 )
 STAGES = VIDEO_STAGES

@@ -54,7 +54,7 @@ def pose_body(motion: Motion, start: int, stop: int, body: Body | None = None) -
         (V, 3) float32, metres, world.
     """
     body = body or load_body()
-    scale = np.float32(_leg_m(motion.rest_m) / _leg_m(body.rest(motion.shape)[1]))
+    scale = np.float32(leg_m(motion.rest_m) / leg_m(body.rest(motion.shape)[1]))
     for first in range(start, stop, _BATCH):
         batch = slice(first, min(first + _BATCH, stop))
         root_m = motion.root_m[batch].astype(np.float32)
@@ -106,7 +106,7 @@ def to_camera(vertices_m: NDArray, world_to_cam: NDArray) -> NDArray:
     return (vertices_m @ world_to_cam[:3, :3].T + world_to_cam[:3, 3]).astype(np.float32)
 
 
-def _leg_m(rest_m: NDArray) -> float:
-    """Hip to ankle along the bones, metres."""
+def leg_m(rest_m: NDArray) -> float:
+    """Hip to ankle along the bones, metres, of rest joints (J, 3) in the order of `JOINTS`."""
     hip, knee, ankle = (rest_m[JOINTS.index(f"left_{name}")] for name in ("hip", "knee", "ankle"))
     return float(np.linalg.norm(knee - hip) + np.linalg.norm(ankle - knee))

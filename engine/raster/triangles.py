@@ -48,20 +48,21 @@ def set_up(points_px: NDArray, z_m: NDArray, faces: NDArray, size: Size, *, cull
     """
     height, width = size
     usable = (z_m > NEAR_M) & (np.abs(points_px) < FAR_PX).all(axis=1)
-    snapped = np.rint(np.where(usable[:, None], points_px, 0.0) * float(SUBPIXEL)).astype(np.int64)
-    a, b, c = faces[:, 0], faces[:, 1], faces[:, 2]
-    ax, ay = snapped[a].T
-    ux, uy = (snapped[b] - snapped[a]).T
-    vx, vy = (snapped[c] - snapped[a]).T
-    area = ux * vy - uy * vx
+    snapped = np.rint(np.where(usable, points_px.T, 0.0) * float(SUBPIXEL)).astype(np.int64)
+    a, b, c = np.ascontiguousarray(faces.T)
+    (ax, bx, cx), (ay, by, cy) = ((line[a], line[b], line[c]) for line in snapped)
+    area = (bx - ax) * (cy - ay) - (by - ay) * (cx - ax)
     # y points down, so a face that turns counter-clockwise for the viewer has a negative area.
-    keep = usable[a] & usable[b] & usable[c] & ((area < 0) if cull_back else (area != 0))
-    keep &= (np.maximum(np.maximum(ux, vx), 0) + ax > 0) & (np.maximum(np.maximum(uy, vy), 0) + ay > 0)
-    keep &= np.minimum(np.minimum(ux, vx), 0) + ax < width * SUBPIXEL
-    keep &= np.minimum(np.minimum(uy, vy), 0) + ay < height * SUBPIXEL
+    keep = (area < 0) if cull_back else (area != 0)
+    if not usable.all():
+        keep &= usable[a] & usable[b] & usable[c]
+    if snapped.min() <= 0 or (snapped.max(1) >= (width * SUBPIXEL, height * SUBPIXEL)).any():
+        keep &= (np.maximum(np.maximum(ax, bx), cx) > 0) & (np.maximum(np.maximum(ay, by), cy) > 0)
+        keep &= np.minimum(np.minimum(ax, bx), cx) < width * SUBPIXEL
+        keep &= np.minimum(np.minimum(ay, by), cy) < height * SUBPIXEL
     face_idx = np.flatnonzero(keep)
     corners = faces[face_idx]
-    x, y = snapped[corners, 0], snapped[corners, 1]
+    x, y = np.stack([ax, bx, cx], 1)[face_idx], np.stack([ay, by, cy], 1)[face_idx]
     screen = _screen_planes(x / float(SUBPIXEL), y / float(SUBPIXEL))
     inverse_depth = 1.0 / z_m[corners].astype(np.float64)
     depth = plane_of(screen, inverse_depth)

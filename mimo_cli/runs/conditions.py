@@ -2,7 +2,7 @@
 
 import tomllib
 from collections.abc import Callable, Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +15,15 @@ from mimo_cli.runs.chunked import write_layers
 from mimo_cli.runs.motion import read_body
 from mimo_cli.runs.presence import find_presence
 from mimo_cli.stage import Job
+
+
+@dataclass(frozen=True, kw_only=True)
+class SdcParams:
+    """How the body of the published network is drawn."""
+
+    hands: bool = True
+    """Draw the hands; the published code cuts off a hand that it did not see."""
+
 
 Draw = Callable[[int, int], Iterator[NDArray]]
 """Frames start ... stop-1, each (H, W, 3) uint8."""
@@ -31,6 +40,19 @@ def surface_alone(job: Job) -> None:
     """Draw the embedded body of a motion file, seen by a camera that follows it."""
     info, motion = _motion(job)
     _write_surface(job, info, motion, _camera(job, info, motion))
+
+
+def sdc(job: Job) -> None:
+    """Draw SMPL's body where the person of the video is; black where nobody is to be replaced."""
+    info, motion = _motion(job)
+    camera = tables.read_camera(job.inputs[slots.CAMERA], info.num_frames)
+    _write_sdc(job, info, motion, camera, find_presence(job, info))
+
+
+def sdc_alone(job: Job) -> None:
+    """Draw SMPL's body of a motion file, seen by a camera that follows it."""
+    info, motion = _motion(job)
+    _write_sdc(job, info, motion, _camera(job, info, motion))
 
 
 def read_shape(path: Path) -> NDArray:
@@ -72,6 +94,27 @@ def _write_surface(job: Job, info: ClipInfo, motion: Motion, camera: Camera, pre
         return draw_surface(motion, camera, info.size, start, stop)
 
     _write(job, slots.SURFACE, info, draw, present)
+
+
+def _write_sdc(job: Job, info: ClipInfo, motion: Motion, camera: Camera, present: NDArray | None = None) -> None:
+    from engine.body.family import load_smpl
+
+    from engine.conditions.color_table import read_colors
+    from engine.conditions.sdc import check_body, draw_motion, find_betas
+    from engine.weights import find
+
+    body = load_smpl(find("smpl").files[0])
+    check_body(body)
+    colors = read_colors(find("sdc-colors").files[0])
+    betas = find_betas(body, motion.rest_m)
+    job.facts["betas"] = [round(float(beta), 3) for beta in betas]
+
+    def draw(start: int, stop: int) -> Iterator[NDArray]:
+        return draw_motion(
+            motion, camera, body, colors, info.size, betas=betas, hands=job.params.hands, start=start, stop=stop
+        )
+
+    _write(job, slots.SDC, info, draw, present)
 
 
 def _write(job: Job, slot: slots.Slot, info: ClipInfo, draw: Draw, present: NDArray | None) -> None:

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
+from engine.conditions.sdc import draw_sdc, published_camera
 from engine.diffusion import clips, sdc, skeleton_drawing
 from engine.geometry import matrix_to_rotvec, rotvec_to_matrix
 
@@ -18,6 +19,10 @@ def golden(mimo):
 @pytest.fixture(scope="module")
 def facts(mimo):
     return mimo.table("sdc_render")
+
+
+def draw(vertices, faces, colors):
+    return draw_sdc(vertices, faces, colors[:, :3], published_camera(SIZE), SIZE)
 
 
 def placed(golden, facts, case):
@@ -38,31 +43,31 @@ def test_camera(golden, facts):
 
 @pytest.mark.parametrize("case", [0, 1, 2])
 def test_drawing(golden, facts, case):
-    """The published renderer rasterises in fixed point and tests depth in 24 bits: most pixels, not all."""
-    got = sdc.draw_body(placed(golden, facts, case), golden["mesh.faces"], golden["mesh.colors_rgba_u8"], SIZE)
+    """All but the few pixels where surfaces are so near that the published renderer's 24 bits of depth decide."""
+    got = draw(placed(golden, facts, case), golden["mesh.faces"], golden["mesh.colors_rgba_u8"])
     want = golden[f"render.full.{case}"]
     levels = np.abs(got.astype(int) - want).max(axis=2)
     body = (want > 0).any(axis=2) | (got > 0).any(axis=2)
     assert body.sum() > 500
-    assert (levels[body] <= 2).mean() > 0.98
-    assert (levels <= 2).mean() > 0.995
+    assert (levels[body] <= 1).mean() > 0.999
+    assert (levels <= 1).mean() > 0.9998
 
 
 def test_drawing_without_a_hand(golden, facts):
     faces = sdc.cut_off(golden["mesh.faces"], np.array(facts["removed_vertex_indices"]))
     assert len(faces) == facts["removed_counts"]["faces_after"]
     assert len(np.unique(faces)) == facts["removed_counts"]["vertices_after"]
-    got = sdc.draw_body(placed(golden, facts, 0), faces, golden["mesh.colors_rgba_u8"], SIZE)
+    got = draw(placed(golden, facts, 0), faces, golden["mesh.colors_rgba_u8"])
     levels = np.abs(got.astype(int) - golden["render.part_removed.0"]).max(axis=2)
-    assert (levels <= 2).mean() > 0.995
+    assert (levels <= 1).mean() > 0.9998
 
 
 def test_coverage(golden, facts):
-    """Levels 0, 64, 128, 191, 255. The README's plain rasteriser agrees on 99.98 % of all pixels."""
+    """Levels 0, 64, 128, 191, 255: which samples are covered is fixed-point arithmetic, and the same at every pixel."""
     white = np.full_like(golden["mesh.colors_rgba_u8"], 255)
-    got = sdc.draw_body(placed(golden, facts, 0), golden["mesh.faces"], white, SIZE)[..., 0]
+    got = draw(placed(golden, facts, 0), golden["mesh.faces"], white)[..., 0]
     assert set(np.unique(got)) == {0, 64, 128, 191, 255}
-    assert (got == golden["render.white.0"]).mean() > 0.9995
+    assert_array_equal(got, golden["render.white.0"])
 
 
 def test_rotations_of_hands(golden):
