@@ -62,7 +62,7 @@ def write_colors(path: Path, colors: NDArray, **more: NDArray) -> None:
         if path.suffix.lower() == ".npy":
             np.save(file, table)
         else:
-            np.savez_compressed(file, smpl=table, **more)
+            np.savez_compressed(file, smpl=table, **more)  # pyright: ignore[reportArgumentType]
         file.flush()
         os.fsync(file.fileno())
     os.replace(part, path)

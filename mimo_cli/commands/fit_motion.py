@@ -21,6 +21,9 @@ def fit_motion(
     surface: Annotated[
         bool, typer.Option("--surface", help="Draw motion/surface too: the body as a network is shown it.")
     ] = False,
+    sdc: Annotated[
+        bool, typer.Option("--sdc", help="Draw motion/sdc too: SMPL's body as the published network is shown it.")
+    ] = False,
     dry_run: DryRunOption = False,
     redo: RedoOption = None,
     verify: VerifyOption = False,
@@ -43,6 +46,6 @@ def fit_motion(
         for line in facts.get("mapping", ()):
             console.current().say(line)
         opened.put(slots.BODY, motion)
-    goals = (slots.BODY, slots.CAMERA, *((slots.SURFACE,) if surface else ()))
+    goals = (slots.BODY, slots.CAMERA, *((slots.SURFACE,) if surface else ()), *((slots.SDC,) if sdc else ()))
     for path in opened.run(goals, redo=redo or (), dry_run=dry_run).values():
         console.current().result(path)

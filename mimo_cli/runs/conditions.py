@@ -98,7 +98,6 @@ def _write_surface(job: Job, info: ClipInfo, motion: Motion, camera: Camera, pre
 
 def _write_sdc(job: Job, info: ClipInfo, motion: Motion, camera: Camera, present: NDArray | None = None) -> None:
     from engine.body.family import load_smpl
-
     from engine.conditions.color_table import read_colors
     from engine.conditions.sdc import check_body, draw_motion, find_betas
     from engine.weights import find
