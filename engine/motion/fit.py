@@ -17,6 +17,7 @@ from engine.body.model import Body, forward_kinematics, forward_kinematics_torch
 from engine.geometry import matrix_to_rotvec, rotation_between, rotvec_to_matrix
 from engine.motion.camera import camera_turns, guess_intrinsics, place_camera
 from engine.motion.initial import initial_pose
+from engine.motion.prior import PosePrior
 from engine.types import (
     BODY_JOINTS,
     JOINTS,
@@ -84,6 +85,7 @@ class _View:
     turns: NDArray
     first_to_world: NDArray
     time_s: NDArray
+    prior: PosePrior | None = None
 
     @property
     def world_to_cam(self) -> NDArray:
@@ -105,6 +107,7 @@ def fit_motion(
     background: BackgroundMotion,
     info: ClipInfo,
     *,
+    prior: PosePrior | None = None,
     params: FitParams | None = None,
     progress: Progress = quiet,
 ) -> tuple[Motion, Camera]:
@@ -115,6 +118,7 @@ def fit_motion(
         times: the clock of the clip.
         background: how the background moves; gives the turns of the camera.
         info: size and pixel aspect of the clip.
+        prior: what a network thinks of the pose; the fit starts from it, and it takes the place of the 3D landmarks.
         params: see `FitParams`.
         progress: called after every optimisation step.
 
@@ -128,7 +132,9 @@ def fit_motion(
     turns = camera_turns(background, K)
     rays = _rays(landmarks, K)
     upright = _camera_axes_points(landmarks, rays)
-    view = _View(landmarks, upright, K, turns, _level_camera(upright, landmarks, turns), times.time_s)
+    if prior is not None:
+        upright = np.where(prior.trust[:, None, None] > 0, prior.landmarks_m, upright)
+    view = _View(landmarks, upright, K, turns, _level_camera(upright, landmarks, turns), times.time_s, prior)
     state = _initial_state(body, view)
     steps = _Steps(progress, params.iterations, len(landmarks.score))
     with _one_thread():
@@ -221,6 +227,8 @@ def _initial_state(body: Body, view: _View) -> _State:
     shape = np.zeros(10)
     rest = body.rest(shape)[1]
     rotvec = initial_pose(world, rest)[:, : len(BODY_JOINTS)]
+    if view.prior is not None:
+        rotvec = view.prior.rotvec(rotvec, view.world_to_cam)
     state = _State(rotvec, np.zeros((len(rotvec), 3)), shape)
     state.root_m = _place_roots(body, state, view)
     return state
