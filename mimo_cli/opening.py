@@ -10,6 +10,7 @@ from mimo_cli.settings import FILE
 _TABLES_OF = {
     "person": ("segment",),
     "point": ("segment",),
+    "backend": ("fit",),
     "scale": ("animate",),
     "width": ("import",),
     "height": ("import",),

@@ -99,9 +99,10 @@ FIT = Stage(
     name="fit",
     version=1,
     about="fit a body to the person",
-    reads=(CLIP, FRAMES, LANDMARKS, BACKGROUND),
+    reads=(VIDEO, CLIP, FRAMES, TRACKS, LANDMARKS, BACKGROUND),
     writes=(BODY, SHAPE, CAMERA),
     params=motion.FitParams,
+    weights=motion.fit_weights,
     run=motion.fit,
 )
 IMPORT = Stage(

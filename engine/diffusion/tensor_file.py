@@ -54,14 +54,14 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
         tensors = _read_pickle(path)
     except pickle.UnpicklingError as error:
         named = re.search(r"GLOBAL (\S+)", str(error))
+        if "invalid load key" in str(error):
+            raise _unreadable(path, "it is no file of PyTorch") from error
         raise InputError(
             f"{path} holds more than tensors{f' ({named[1]})' if named else ''}, and opening it could run its code.",
             fix="get the file from its publisher again, or convert it to .safetensors where you trust it.",
         ) from error
     except (SafetensorError, RuntimeError, EOFError, ValueError, OSError) as error:
-        raise InputError(
-            f"{path} ({path.stat().st_size} bytes) cannot be read: {error}.", fix="download it again."
-        ) from error
+        raise _unreadable(path, error) from error
     if isinstance(tensors, dict) and isinstance(tensors.get("state_dict"), dict):
         tensors = tensors["state_dict"]
     if not isinstance(tensors, dict) or not all(isinstance(value, Tensor) for value in tensors.values()):
@@ -136,6 +136,10 @@ def check_tensors(shapes: Mapping[str, tuple[int, ...]], tensors: Mapping[str, T
             f"{source} does not fit the network. {'; '.join(lists)}.",
             fix="use files that belong together; nothing was loaded.",
         )
+
+
+def _unreadable(path: Path, why: object) -> InputError:
+    return InputError(f"{path} ({path.stat().st_size} bytes) cannot be read: {why}.", fix="download it again.")
 
 
 def _read_pickle(path: Path) -> dict:

@@ -18,6 +18,14 @@ def fit_motion(
             help="Take this .bvh, with a frame for each of the clip's, instead of fitting one.",
         ),
     ] = None,
+    backend: Annotated[
+        str | None,
+        typer.Option(
+            "--backend",
+            metavar="NAME",
+            help="What sees the body: embedded, or hmr2 with its weights [default: embedded].",
+        ),
+    ] = None,
     surface: Annotated[
         bool, typer.Option("--surface", help="Draw motion/surface too: the body as a network is shown it.")
     ] = False,
@@ -33,14 +41,23 @@ def fit_motion(
     \b
     mimo fit-motion game.mimo
     mimo fit-motion game.mimo --motion dance.bvh
+    mimo fit-motion game.mimo --backend hmr2
 
     Writes motion/body.bvh, which opens in Blender. Edit it there and save over it: what follows takes your version.
     """
+    from engine.config import nearest
+    from engine.errors import UsageError
     from mimo_cli import console, slots
-    from mimo_cli.opening import open_project
-    from mimo_cli.runs.motion import read_any_motion
+    from mimo_cli.opening import open_project, remember
+    from mimo_cli.runs.motion import BACKENDS, read_any_motion
 
     opened = open_project(project, verify=verify)
+    if backend is not None:
+        if backend not in BACKENDS:
+            raise UsageError(f"--backend {backend}: there is no such one.", fix=nearest(backend, BACKENDS, "backends"))
+        if "video" not in opened.sources:
+            raise UsageError(f"{opened.root} has no video to see a body in.", fix="leave --backend away.")
+        remember(opened, backend=backend)
     if motion is not None:
         _, facts = read_any_motion(motion)
         for line in facts.get("mapping", ()):

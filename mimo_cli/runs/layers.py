@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from engine.types import BackgroundMotion, ClipInfo, FrameSource
 from mimo_cli import slots, tables
 from mimo_cli.artifacts import Slot
-from mimo_cli.runs.source import open_source
+from mimo_cli.runs.source import open_source, part_of
 from mimo_cli.stage import Job
 
 if TYPE_CHECKING:
@@ -33,12 +33,12 @@ def segment(job: Job) -> None:
     from engine.people import choose_person, find_people
 
     clip, num_frames = open_source(job), open_source(job).num_frames
-    people = find_people(clip, chunks=job.chunks, progress=_part(job, 0, 0.45, num_frames))
+    people = find_people(clip, chunks=job.chunks, progress=part_of(job, 0, 0.45, num_frames))
     chosen = choose_person(people, clip.size, person=job.params.person, point_px=job.params.point)
     person = people[chosen]
     tables.write_tracks(person.tracks, job.outputs[slots.TRACKS])
     tables.write_landmarks(person.landmarks, job.outputs[slots.LANDMARKS])
-    masks = human_mask(clip, person, chunks=job.chunks, progress=_part(job, 0.45, 1, num_frames))
+    masks = human_mask(clip, person, chunks=job.chunks, progress=part_of(job, 0.45, 1, num_frames))
     _write(job, slots.HUMAN_MASK, "gray8", clip, masks)
     unseen = int((person.tracks.score <= 0).sum())
     job.facts.update(people=len(people), person=chosen + 1, frames_without_the_person=unseen)
@@ -54,9 +54,9 @@ def background(job: Job) -> None:
     from engine.layers.plate import build_plate, save_plate
 
     clip, mask = open_source(job), _mask(job)
-    motion = track_background(clip, mask, chunks=job.chunks, progress=_part(job, 0, 0.5, clip.num_frames))
+    motion = track_background(clip, mask, chunks=job.chunks, progress=part_of(job, 0, 0.5, clip.num_frames))
     tables.write_background(motion, job.outputs[slots.BACKGROUND])
-    plate = build_plate(clip, mask, motion, chunks=job.chunks, progress=_part(job, 0.5, 1, clip.num_frames))
+    plate = build_plate(clip, mask, motion, chunks=job.chunks, progress=part_of(job, 0.5, 1, clip.num_frames))
     save_plate(plate, job.output(slots.PLATE, "/"))
 
 
@@ -139,13 +139,3 @@ def _write(
     for frame in islice(frames, clip.num_frames):
         writer.write(frame)
     writer.close()
-
-
-def _part(job: Job, start: float, stop: float, num_frames: int):
-    """Map the progress of one part of a stage to the progress of the stage."""
-
-    def progress(done: int, total: int) -> None:
-        share = start + (stop - start) * done / max(total, 1)
-        job.progress(round(share * num_frames), num_frames)
-
-    return progress

@@ -3,16 +3,27 @@
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
+from engine.config import nearest
 from engine.errors import RecipeError
-from engine.types import ClipInfo, FrameTimes, Motion
+from engine.types import ClipInfo, FrameTimes, Motion, Tracks
 from mimo_cli import slots, tables
+from mimo_cli.runs.source import open_source, part_of
 from mimo_cli.stage import Job
 
+if TYPE_CHECKING:
+    from engine.motion.prior import PosePrior
+
+BACKENDS = ("embedded", "hmr2")
+"""What can see a body in a frame."""
 MAX_RATE = 60
 """Motion files of more frames per second than this are watched at 30: mocap runs at 100 to 240."""
+
+_PREDICTING = 0.95
+"""Share of the time that a network takes of a fit on a CPU."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,6 +32,12 @@ class FitParams:
 
     iterations: int = 100
     """Optimisation steps of each round."""
+    backend: str = "embedded"
+    """What sees the body in a frame: "embedded" (BlazePose) or "hmr2" (HMR 2.0 of 4D-Humans; see `mimo weights`)."""
+
+    def __post_init__(self) -> None:
+        if self.backend not in BACKENDS:
+            raise RecipeError(f"fit.backend is {self.backend}.", fix=nearest(self.backend, BACKENDS, "backends"))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,21 +60,51 @@ class ImportParams:
             )
 
 
+def fit_weights(params: FitParams) -> tuple[str, ...]:
+    """Return the weights that a fit of these settings uses."""
+    return ("hmr2",) if params.backend == "hmr2" else ()
+
+
 def fit(job: Job) -> None:
-    """Fit the embedded body to the landmarks of the clip."""
+    """Fit the embedded body to what is seen of the person."""
     from engine.motion import fit as engine_fit
 
     info = tables.read_clip(job.inputs[slots.CLIP])
+    tracks = tables.read_tracks(job.inputs[slots.TRACKS], info.num_frames)
+    prior = _predict(job, tracks, info) if job.params.backend == "hmr2" else None
     motion, camera = engine_fit.fit_motion(
         tables.read_landmarks(job.inputs[slots.LANDMARKS], info.num_frames),
         tables.read_frames(job.inputs[slots.FRAMES]),
         tables.read_background(job.inputs[slots.BACKGROUND], info.num_frames),
         info,
+        prior=prior,
         params=engine_fit.FitParams(iterations=job.params.iterations),
-        progress=job.progress,
+        progress=part_of(job, 0 if prior is None else _PREDICTING, 1, info.num_frames),
     )
     tables.write_camera(camera, job.outputs[slots.CAMERA])
     _write_body(job, motion)
+
+
+def _predict(job: Job, tracks: Tracks, info: ClipInfo) -> "PosePrior":
+    """Ask HMR 2.0 what pose the person is in, frame by frame."""
+    from engine.motion.hmr2.evidence import pose_prior
+    from engine.motion.hmr2.predict import predict_bodies
+
+    job.note(
+        "HMR 2.0: what it predicts is of SMPL, which is for non-commercial research alone (--backend embedded is free)"
+    )
+    predictions = predict_bodies(
+        open_source(job),
+        tracks,
+        job.weights("hmr2").files[0],
+        chunks=job.chunks,
+        pixel_aspect=float(info.pixel_aspect),
+        progress=part_of(job, 0, _PREDICTING, info.num_frames),
+    )
+    if predictions.seen.any():
+        betas = np.median(predictions.betas[predictions.seen], axis=0)
+        job.facts["smpl_betas"] = [round(float(beta), 4) for beta in betas]
+    return pose_prior(predictions, info)
 
 
 def import_motion(job: Job) -> None:

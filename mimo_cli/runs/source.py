@@ -1,7 +1,8 @@
-"""The source video of a project."""
+"""What several stages ask of their job: the source video, and progress of their parts."""
 
 from typing import TYPE_CHECKING
 
+from engine.types import Progress
 from mimo_cli import slots
 from mimo_cli.stage import Job
 
@@ -14,3 +15,13 @@ def open_source(job: Job) -> "Clip":
     from engine.video import open_clip
 
     return open_clip(job.inputs[slots.VIDEO])
+
+
+def part_of(job: Job, start: float, stop: float, num_frames: int) -> Progress:
+    """Return a `Progress` of one part of a stage, which is from `start` to `stop` (0 ... 1) of the stage."""
+
+    def progress(done: int, total: int) -> None:
+        share = start + (stop - start) * done / max(total, 1)
+        job.progress(round(share * num_frames), num_frames)
+
+    return progress
