@@ -54,13 +54,11 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
         tensors = _read_pickle(path)
     except pickle.UnpicklingError as error:
         named = re.search(r"GLOBAL (\S+)", str(error))
-        if "invalid load key" in str(error):
-            raise _unreadable(path, "it is no file of PyTorch") from error
         raise InputError(
             f"{path} holds more than tensors{f' ({named[1]})' if named else ''}, and opening it could run its code.",
             fix="get the file from its publisher again, or convert it to .safetensors where you trust it.",
         ) from error
-    except (SafetensorError, RuntimeError, EOFError, ValueError, OSError) as error:
+    except (SafetensorError, RuntimeError, EOFError, ValueError, LookupError, TypeError, OSError) as error:
         raise _unreadable(path, error) from error
     if isinstance(tensors, dict) and isinstance(tensors.get("state_dict"), dict):
         tensors = tensors["state_dict"]
@@ -143,6 +141,9 @@ def _unreadable(path: Path, why: object) -> InputError:
 
 
 def _read_pickle(path: Path) -> dict:
+    with path.open("rb") as file:
+        if file.read(1) not in (b"P", b"\x80"):  # of a ZIP archive, of a pickle
+            raise ValueError("it is no file of PyTorch")
     with torch.serialization.safe_globals(_STAND_INS):
         try:
             return torch.load(path, map_location="cpu", weights_only=True, mmap=True)

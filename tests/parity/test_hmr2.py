@@ -235,6 +235,13 @@ def test_another_class_in_a_checkpoint_is_named(tiny_tensors, tmp_path):
         load_hmr2(tmp_path / "odd.ckpt")
 
 
+@pytest.mark.parametrize("content", [b"", b"<html>not found</html>", b"\x80\x02hello", b"PK\x03\x04hello"])
+def test_a_file_that_is_no_checkpoint(content, tmp_path):
+    (tmp_path / "page.ckpt").write_bytes(content)
+    with pytest.raises(InputError, match="cannot be read"):
+        load_hmr2(tmp_path / "page.ckpt")
+
+
 def test_what_does_not_fit_is_listed(tiny_tensors, tmp_path):
     tensors = dict(tiny_tensors)
     del tensors["backbone.blocks.1.attn.qkv.bias"]
