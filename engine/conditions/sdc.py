@@ -178,14 +178,31 @@ def draw_motion(
         (H, W, 3) uint8 RGB on black; black where the pelvis is behind the camera.
     """
     faces, K = faces_of(body, hands=hands), published_camera(size)
+    for placed in place_smpl(motion, camera, body, size, betas=betas, start=start, stop=stop):
+        black = np.zeros((*size, 3), np.uint8)
+        yield black if placed is None else draw_sdc(placed, faces, colors, K, size)
+
+
+def place_smpl(
+    motion: Motion,
+    camera: Camera,
+    body: "SmplBody",
+    size: Size,
+    *,
+    betas: NDArray | None = None,
+    start: int = 0,
+    stop: int | None = None,
+) -> Iterator[NDArray | None]:
+    """Pose a body and place it before the published camera; arguments as for `draw_motion`.
+
+    Yields:
+        (V, 3) float64, metres; None where the pelvis is behind the camera.
+    """
     for frame, (vertices_m, pelvis_m) in enumerate(pose_smpl(motion, body, betas, start, stop), start):
         world_to_cam = camera.world_to_cam[frame].astype(np.float64)
         seen, pelvis = to_camera(vertices_m, world_to_cam), to_camera(pelvis_m, world_to_cam)
-        if pelvis[2] <= 0:
-            yield np.zeros((*size, 3), np.uint8)
-        else:
-            moved = before_published_camera(seen, pelvis, camera.K[frame].astype(np.float64), size)
-            yield draw_sdc(moved, faces, colors, K, size)
+        K = camera.K[frame].astype(np.float64)
+        yield before_published_camera(seen, pelvis, K, size) if pelvis[2] > 0 else None
 
 
 def _hips_from_pelvis(rest_m: NDArray) -> NDArray:

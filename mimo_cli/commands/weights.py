@@ -15,8 +15,11 @@ if TYPE_CHECKING:
 
 
 def weights(
-    action: Annotated[str, typer.Argument(metavar="ACTION", help="list, pull, verify or path.")],
+    action: Annotated[str, typer.Argument(metavar="ACTION", help="list, pull, verify, path or recover-sdc.")],
     names: Annotated[list[str] | None, typer.Argument(metavar="[NAME]...", help="Names, or a group of them.")] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", metavar="FILE", help="Where recover-sdc writes the table.")
+    ] = None,
     project: ProjectOption = None,
     commercial: Annotated[
         bool, typer.Option("--commercial", help="Refuse what may not be used to earn money, and name what may.")
@@ -29,6 +32,7 @@ def weights(
     mimo weights pull diffusion         all that --animator diffusion needs; a broken download goes on
     mimo weights verify                 read every file that is here and compare its sha256
     mimo weights path mimo              the folder of a set, for other programs
+    mimo weights recover-sdc sdc.mp4 motion.npz     the published pose videos' colours, from one of them
 
     The embedded path of every command needs none of them. They are looked for in PROJECT/weights, in your folder
     (MIMO_WEIGHTS, or your system's place for data), and in the cache of the Hugging Face hub; nothing is fetched but
@@ -38,8 +42,15 @@ def weights(
     from engine.errors import UsageError
     from engine.weights.known import expand
 
+    if action == "recover-sdc":
+        from mimo_cli.recovery import recover_sdc
+
+        recover_sdc(names or [], out)
+        return
     if action not in _ACTIONS:
-        raise UsageError(f"mimo weights {action}: there is no such action.", nearest(action, _ACTIONS, "actions"))
+        raise UsageError(
+            f"mimo weights {action}: there is no such action.", nearest(action, (*_ACTIONS, "recover-sdc"), "actions")
+        )
     folders = (project / "weights",) if project is not None else _here()
     chosen = expand(names or [])
     if commercial:

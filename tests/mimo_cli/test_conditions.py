@@ -5,11 +5,13 @@ import os
 import shutil
 
 import numpy as np
+import pose_video
 import pytest
 import stand_in_smpl
-from filmed import ROOT
+from filmed import ROOT, assert_refused, finish, mimo
 
-from engine.conditions.color_table import write_colors
+from engine.body.family import load_smpl
+from engine.conditions.color_table import read_colors, write_colors
 from engine.errors import InputError, MissingError
 from engine.video import LayerWriter, open_layer
 from mimo_cli import slots
@@ -92,3 +94,40 @@ def test_a_surface_of_ones_own_wins(dance, tmp_path):
     slot = slots.SURFACE
     with pytest.raises(InputError, match="3 frames; the clip has"):  # the check at the door of whatever reads it
         slot.check(dance.root / "motion" / "surface.mkv", {slots.CLIP: dance.root / "clip" / "clip.toml"})
+
+
+@pytest.fixture(scope="module")
+def published(weights, tmp_path_factory):
+    """A published pose video and its motion."""
+    folder = tmp_path_factory.mktemp("published")
+    motion = pose_video.turning(12)
+    body = load_smpl(weights / "smpl" / "SMPL_NEUTRAL.npz")
+    pose_video.write(folder / "sdc.mp4", motion, body, stand_in_smpl.smooth_colors())
+    np.savez(folder / "motion.npz", poses=motion.rotvec.reshape(12, -1), transl=motion.transl_m, betas=motion.betas)
+    np.savez(folder / "short.npz", poses=np.zeros((3, 72)), transl=np.ones((3, 3)))
+    return folder
+
+
+def test_colours_are_recovered_in_the_shell(published, weights, monkeypatch):
+    monkeypatch.setenv("MIMO_WEIGHTS", str(weights))
+    stdout, stderr = mimo("weights", "recover-sdc", "sdc.mp4", "motion.npz", "-o", "table.npz", cwd=published)
+    assert stdout.strip() == "table.npz"
+    assert "12 of 12 frames fit" in stderr and "of the vertices were seen" in stderr
+    apart = np.abs(read_colors(published / "table.npz") - stand_in_smpl.smooth_colors()).max(1)
+    with np.load(published / "table.npz") as file:
+        seen = file["seen_px"] >= 1
+    assert seen.mean() > 0.3 and np.median(apart[seen]) < 8  # fewer frames than in the engine's test: more noise
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "says"),
+    [
+        (("sdc.mp4",), 2, "a pose video and its motion"),
+        (("sdc.mp4", "motion.npz", "-o", "table.png"), 2, "no table"),
+        (("sdc.mp4", "short.npz"), 3, "has 3 frames; sdc.mp4 has 12"),
+        (("sdc.mp4", "nothing.npz"), 3, "is not there"),
+    ],
+)
+def test_what_cannot_be_recovered_is_refused(words, code, says, published, weights, monkeypatch):
+    monkeypatch.setenv("MIMO_WEIGHTS", str(weights))
+    assert_refused(finish("weights", "recover-sdc", *words, cwd=published), code, says)
