@@ -10,7 +10,7 @@ from mimo_cli.settings import FILE
 _TABLES_OF = {
     "person": ("segment",),
     "point": ("segment",),
-    "backend": ("fit",),
+    "backend": ("fit", "fit-people"),
     "scale": ("animate",),
     "width": ("import",),
     "height": ("import",),

@@ -44,6 +44,8 @@ def _layer(stem: str) -> Slot:
 
 TRACKS = data_slot("layers/tracks", ".csv", check=check_columns("frame_idx", "x0_px", "y0_px", "x1_px", "y1_px"))
 LANDMARKS = data_slot("layers/landmarks", ".csv", check=check_columns("frame_idx", "score", "nose.x_px"))
+OTHERS = data_slot("layers/others", ".csv", check=check_columns("person", "frame_idx", "score", "nose.x_px"))
+"""Tracks and landmarks of everybody whom the layers are not about."""
 HUMAN_MASK = _layer("layers/human.mask")
 BACKGROUND = data_slot("layers/background", ".csv", check=check_columns("frame_idx", "h00", "inliers"))
 PLATE = Slot("layers/plate", (FOLDER,))
@@ -54,6 +56,8 @@ DEPTH = _layer("layers/depth")
 
 BODY = data_slot("motion/body", ".bvh")
 SHAPE = data_slot("motion/shape", ".toml")
+PEOPLE = Slot("motion/people", (FOLDER,))
+"""A folder for each person: `person-1/body.bvh`, `shape.toml` and `camera.csv`."""
 CAMERA = data_slot("motion/camera", ".csv", check=check_columns("frame_idx", "fx_px", "fy_px", "rx_rad", "tx_m"))
 SURFACE = _layer("motion/surface")
 """The posed embedded body, every point of it in a colour of its own, unlit, on black."""

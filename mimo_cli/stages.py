@@ -30,9 +30,11 @@ from mimo_cli.slots import (
     MASK,
     MOTION,
     OCCLUSION,
+    OTHERS,
     OUT,
     OUT_ALPHA,
     OUT_LOSSLESS,
+    PEOPLE,
     PLATE,
     PUPPET,
     REFERENCE,
@@ -56,10 +58,10 @@ INGEST = Stage(
 )
 SEGMENT = Stage(
     name="segment",
-    version=1,
+    version=2,
     about="find the person and cut them out",
     reads=(VIDEO, CLIP),
-    writes=(TRACKS, LANDMARKS, HUMAN_MASK),
+    writes=(TRACKS, LANDMARKS, OTHERS, HUMAN_MASK),
     params=layers.SegmentParams,
     run=layers.segment,
 )
@@ -104,6 +106,16 @@ FIT = Stage(
     params=motion.FitParams,
     weights=motion.fit_weights,
     run=motion.fit,
+)
+FIT_PEOPLE = Stage(
+    name="fit-people",
+    version=1,
+    about="fit a body to everybody",
+    reads=(VIDEO, CLIP, FRAMES, TRACKS, LANDMARKS, OTHERS, BACKGROUND),
+    writes=(PEOPLE,),
+    params=motion.FitParams,
+    weights=motion.fit_weights,
+    run=motion.fit_people,
 )
 IMPORT = Stage(
     name="import",
@@ -249,7 +261,7 @@ EXPORT_ALPHA = Stage(
 _IDENTITY = (CUT_OUT, FIND_JOINTS, LIFT)
 VIDEO_STAGES = (
     *(INGEST, *_IDENTITY, SEGMENT, TRACK_BACKGROUND, FIT, COMPLETE_SCENE, FIND_OCCLUSION, ESTIMATE_DEPTH),
-    *(DRAW_SURFACE, DRAW_SDC, ANIMATE, COMPOSE, COMPOSE_LOSSLESS, EXPORT_ALPHA),
+    *(FIT_PEOPLE, DRAW_SURFACE, DRAW_SDC, ANIMATE, COMPOSE, COMPOSE_LOSSLESS, EXPORT_ALPHA),
 )
 """The identity comes early: a picture that is no character is refused before the long work."""
 MOTION_STAGES = (

@@ -5,7 +5,7 @@ same bytes.
 """
 
 import csv
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields
 from fractions import Fraction
 from pathlib import Path
@@ -22,6 +22,7 @@ _TRACKS = ("frame_idx", "x0_px", "y0_px", "x1_px", "y1_px", "score")
 _CAMERA = ("frame_idx", "fx_px", "fy_px", "cx_px", "cy_px", "rx_rad", "ry_rad", "rz_rad", "tx_m", "ty_m", "tz_m")
 _BACKGROUND = ("frame_idx", *(f"h{row}{col}" for row in range(3) for col in range(3)), "inliers")
 _LANDMARK_VALUES = ("x_px", "y_px", "visibility", "wx_m", "wy_m", "wz_m")
+_BOX = ("x0_px", "y0_px", "x1_px", "y1_px")
 _LANDMARKS = ("frame_idx", "score", *(f"{name}.{value}" for name in LANDMARKS for value in _LANDMARK_VALUES))
 
 
@@ -66,6 +67,53 @@ def read_landmarks(path: Path, num_frames: int) -> Landmarks:
     table = _read(path, _LANDMARKS, num_frames).astype(np.float32)
     values = table[:, 2:].reshape(len(table), len(LANDMARKS), len(_LANDMARK_VALUES))
     return Landmarks(values[..., :2], values[..., 3:], values[..., 2], table[:, 1])
+
+
+def write_others(others: Mapping[int, tuple[Tracks, Landmarks]], path: Path) -> None:
+    """Write tracks and landmarks of people by their number (`layers/others.csv`): a row a frame that they are seen in.
+
+    Pixels and metres are rounded to 0.0001.
+    """
+    names = ("person", "frame_idx", *_BOX, *_LANDMARKS[1:])
+    with path.open("w", newline="", encoding="utf-8") as file:
+        file.write(",".join(names) + "\n")
+        for person, (tracks, landmarks) in others.items():
+            seen = np.flatnonzero(tracks.score > 0)
+            points = np.concatenate([landmarks.image_px, landmarks.visibility[..., None], landmarks.world_m], axis=-1)
+            rows = np.concatenate(
+                [tracks.box_px[seen], tracks.score[seen, None], points[seen].reshape(len(seen), -1)], axis=1
+            )
+            line = f"{person},%d" + ",%.4f" * rows.shape[1] + "\n"
+            file.writelines(line % (idx, *row) for idx, row in zip(seen.tolist(), rows.tolist()))
+
+
+def read_others(path: Path, num_frames: int) -> dict[int, tuple[Tracks, Landmarks]]:
+    """Read `layers/others.csv`: number of a person to what is known of them in all frames of the clip.
+
+    In frames without a row the nearest one stands, with score 0.
+
+    Raises:
+        InputError: it does not fit a clip of `num_frames`.
+    """
+    table = _read(path, ("person", "frame_idx", *_BOX, *_LANDMARKS[1:]), empty=True)
+    others = {}
+    for person in np.unique(table[:, 0]):
+        mine = table[table[:, 0] == person]
+        frames = mine[:, 1].astype(np.int64)
+        if frames.min() < 0 or frames.max() >= num_frames or np.any(np.diff(frames) <= 0):
+            raise _bad_table(path, f"frames of person {person:.0f} are not 0 ... {num_frames - 1} in order")
+        every = np.arange(num_frames)
+        after = np.clip(np.searchsorted(frames, every), 0, len(frames) - 1)
+        before = np.maximum(after - 1, 0)
+        nearest = np.where(np.abs(frames[before] - every) < np.abs(frames[after] - every), before, after)
+        values = mine[nearest, 2:].astype(np.float32)
+        score = np.where(np.isin(every, frames), values[:, 4], np.float32(0))
+        points = values[:, 5:].reshape(num_frames, len(LANDMARKS), len(_LANDMARK_VALUES))
+        others[int(person)] = (
+            Tracks(values[:, :4], score),
+            Landmarks(points[..., :2], points[..., 3:], points[..., 2], score),
+        )
+    return others
 
 
 def write_background(motion: BackgroundMotion, path: Path) -> None:
@@ -142,7 +190,7 @@ def _write(path: Path, names: Sequence[str], rows) -> None:
         writer.writerows(rows)
 
 
-def _read(path: Path, names: Sequence[str], num_frames: int | None = None) -> NDArray:
+def _read(path: Path, names: Sequence[str], num_frames: int | None = None, *, empty: bool = False) -> NDArray:
     with path.open(newline="", encoding="utf-8-sig") as file:
         rows = list(csv.reader(file))
     header = [name.strip() for name in rows[0]] if rows else []
@@ -153,6 +201,8 @@ def _read(path: Path, names: Sequence[str], num_frames: int | None = None) -> ND
     body = [row for row in rows[1:] if row]
     if num_frames is not None and len(body) != num_frames:
         raise _bad_table(path, f"it has {len(body)} rows and the clip has {num_frames} frames")
+    if not body and empty:
+        return np.zeros((0, len(names)))
     if not body:
         raise _bad_table(path, "it has no rows")
     try:

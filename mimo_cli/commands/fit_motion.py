@@ -26,6 +26,12 @@ def fit_motion(
             help="What sees the body: embedded, or hmr2 with its weights [default: embedded].",
         ),
     ] = None,
+    person: Annotated[
+        str | None,
+        typer.Option(
+            "--person", metavar="N", help="Which person, counted from 1; all: a motion for everybody in motion/people."
+        ),
+    ] = None,
     surface: Annotated[
         bool, typer.Option("--surface", help="Draw motion/surface too: the body as a network is shown it.")
     ] = False,
@@ -42,6 +48,7 @@ def fit_motion(
     mimo fit-motion game.mimo
     mimo fit-motion game.mimo --motion dance.bvh
     mimo fit-motion game.mimo --backend hmr2
+    mimo fit-motion game.mimo --person all
 
     Writes motion/body.bvh, which opens in Blender. Edit it there and save over it: what follows takes your version.
     """
@@ -52,17 +59,20 @@ def fit_motion(
     from mimo_cli.runs.motion import BACKENDS, read_any_motion
 
     opened = open_project(project, verify=verify)
-    if backend is not None:
-        if backend not in BACKENDS:
-            raise UsageError(f"--backend {backend}: there is no such one.", fix=nearest(backend, BACKENDS, "backends"))
-        if "video" not in opened.sources:
-            raise UsageError(f"{opened.root} has no video to see a body in.", fix="leave --backend away.")
-        remember(opened, backend=backend)
+    everybody = person == "all"
+    if backend is not None and backend not in BACKENDS:
+        raise UsageError(f"--backend {backend}: there is no such one.", fix=nearest(backend, BACKENDS, "backends"))
+    if person is not None and not everybody and not (person.isdecimal() and int(person) > 0):
+        raise UsageError(f"--person {person} is no number.", fix="count from 1, e.g. --person 2, or use --person all")
+    if (backend or person) and "video" not in opened.sources:
+        raise UsageError(f"{opened.root} has no video to see a body in.", fix="leave --backend and --person away.")
+    remember(opened, backend=backend, person=int(person) if person and not everybody else None)
     if motion is not None:
         _, facts = read_any_motion(motion)
         for line in facts.get("mapping", ()):
             console.current().say(line)
         opened.put(slots.BODY, motion)
-    goals = (slots.BODY, slots.CAMERA, *((slots.SURFACE,) if surface else ()), *((slots.SDC,) if sdc else ()))
+    more = ((slots.SURFACE, surface), (slots.SDC, sdc), (slots.PEOPLE, everybody))
+    goals = (slots.BODY, slots.CAMERA, *(slot for slot, wanted in more if wanted))
     for path in opened.run(goals, redo=redo or (), dry_run=dry_run).values():
         console.current().result(path)

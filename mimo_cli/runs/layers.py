@@ -38,6 +38,8 @@ def segment(job: Job) -> None:
     person = people[chosen]
     tables.write_tracks(person.tracks, job.outputs[slots.TRACKS])
     tables.write_landmarks(person.landmarks, job.outputs[slots.LANDMARKS])
+    others = {idx: (other.tracks, other.landmarks) for idx, other in enumerate(people, 1) if other is not person}
+    tables.write_others(others, job.outputs[slots.OTHERS])
     masks = human_mask(clip, person, chunks=job.chunks, progress=part_of(job, 0.45, 1, num_frames))
     _write(job, slots.HUMAN_MASK, "gray8", clip, masks)
     unseen = int((person.tracks.score <= 0).sum())

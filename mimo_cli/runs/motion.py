@@ -1,5 +1,6 @@
 """fit-motion: a posed body per frame, from a video or from a motion file."""
 
+import shutil
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -9,7 +10,7 @@ import numpy as np
 
 from engine.config import nearest
 from engine.errors import RecipeError
-from engine.types import ClipInfo, FrameTimes, Motion, Tracks
+from engine.types import Camera, ClipInfo, FrameTimes, Landmarks, Motion, Progress, Tracks
 from mimo_cli import slots, tables
 from mimo_cli.runs.source import open_source, part_of
 from mimo_cli.stage import Job
@@ -67,43 +68,97 @@ def fit_weights(params: FitParams) -> tuple[str, ...]:
 
 def fit(job: Job) -> None:
     """Fit the embedded body to what is seen of the person."""
-    from engine.motion import fit as engine_fit
+    info, tracks, landmarks = _person(job)
+    _say_licence(job)
+    motion, camera = _fit_person(job, info, tracks, landmarks, share=(0, 1))
+    tables.write_camera(camera, job.outputs[slots.CAMERA])
+    _write_body(motion, job.outputs[slots.BODY], job.outputs[slots.SHAPE])
 
+
+def fit_people(job: Job) -> None:
+    """Fit a body to everybody of the clip, each in a world and before a camera of their own."""
+    info, tracks, landmarks = _person(job)
+    people = tables.read_others(job.inputs[slots.OTHERS], info.num_frames)
+    number = next(idx for idx in range(1, len(people) + 2) if idx not in people)  # whom the layers are about
+    people[number] = tracks, landmarks
+    _say_licence(job)
+    folder = job.output(slots.PEOPLE, "/")
+    for done, (person, (tracks, landmarks)) in enumerate(sorted(people.items())):
+        name = f"person-{person}"
+        if job.chunks.get(name) is None:
+            share = (done / len(people), (done + 1) / len(people))
+            motion, camera = _fit_person(job, info, tracks, landmarks, share=share, who=f"-{person}")
+            with job.chunks.make(name) as part:
+                tables.write_camera(camera, part / "camera.csv")
+                _write_body(motion, part / "body.bvh", part / "shape.toml")
+        shutil.copytree(job.chunks.get(name) or "", folder / name)
+        job.note(f"{name}: seen in {int((tracks.score > 0).sum())} of {info.num_frames} frames")
+        job.progress(round(info.num_frames * (done + 1) / len(people)), info.num_frames)
+
+
+def _person(job: Job) -> tuple[ClipInfo, Tracks, Landmarks]:
+    """What is known of the person whom the layers are about."""
     info = tables.read_clip(job.inputs[slots.CLIP])
     tracks = tables.read_tracks(job.inputs[slots.TRACKS], info.num_frames)
-    prior = _predict(job, tracks, info) if job.params.backend == "hmr2" else None
-    motion, camera = engine_fit.fit_motion(
-        tables.read_landmarks(job.inputs[slots.LANDMARKS], info.num_frames),
+    return info, tracks, tables.read_landmarks(job.inputs[slots.LANDMARKS], info.num_frames)
+
+
+def _say_licence(job: Job) -> None:
+    if job.params.backend == "hmr2":
+        job.note(
+            "HMR 2.0 predicts SMPL's parameters; SMPL is for non-commercial research only (--backend embedded is free)"
+        )
+
+
+def _fit_person(
+    job: Job, info: ClipInfo, tracks: Tracks, landmarks: Landmarks, *, share: tuple[float, float], who: str = ""
+) -> tuple[Motion, Camera]:
+    """Fit the body to one person.
+
+    Args:
+        job: gives background, times, settings and chunks.
+        info: the clip.
+        tracks: where the person is.
+        landmarks: what BlazePose sees of them.
+        share: which part of the stage this is, 0 ... 1.
+        who: tells the chunks of several people apart.
+    """
+    from engine.motion import fit as engine_fit
+
+    start, stop = share
+    prior = None
+    if job.params.backend == "hmr2":
+        middle = start + _PREDICTING * (stop - start)
+        prior = _predict(job, info, tracks, who, part_of(job, start, middle, info.num_frames))
+        start = middle
+    return engine_fit.fit_motion(
+        landmarks,
         tables.read_frames(job.inputs[slots.FRAMES]),
         tables.read_background(job.inputs[slots.BACKGROUND], info.num_frames),
         info,
         prior=prior,
         params=engine_fit.FitParams(iterations=job.params.iterations),
-        progress=part_of(job, 0 if prior is None else _PREDICTING, 1, info.num_frames),
+        progress=part_of(job, start, stop, info.num_frames),
     )
-    tables.write_camera(camera, job.outputs[slots.CAMERA])
-    _write_body(job, motion)
 
 
-def _predict(job: Job, tracks: Tracks, info: ClipInfo) -> "PosePrior":
+def _predict(job: Job, info: ClipInfo, tracks: Tracks, who: str, progress: Progress) -> "PosePrior":
     """Ask HMR 2.0 what pose the person is in, frame by frame."""
     from engine.motion.hmr2.evidence import pose_prior
     from engine.motion.hmr2.predict import predict_bodies
 
-    job.note(
-        "HMR 2.0: what it predicts is of SMPL, which is for non-commercial research alone (--backend embedded is free)"
-    )
     predictions = predict_bodies(
         open_source(job),
         tracks,
         job.weights("hmr2").files[0],
         chunks=job.chunks,
         pixel_aspect=float(info.pixel_aspect),
-        progress=part_of(job, 0, _PREDICTING, info.num_frames),
+        who=who,
+        progress=progress,
     )
     if predictions.seen.any():
         betas = np.median(predictions.betas[predictions.seen], axis=0)
-        job.facts["smpl_betas"] = [round(float(beta), 4) for beta in betas]
+        job.facts[f"smpl_betas{who}"] = [round(float(beta), 4) for beta in betas]
     return pose_prior(predictions, info)
 
 
@@ -126,7 +181,7 @@ def import_motion(job: Job) -> None:
     tables.write_clip(info, job.outputs[slots.CLIP])
     times = FrameTimes(np.arange(num_frames), time_s, np.full(num_frames, 1 / float(rate)))
     tables.write_frames(times, job.outputs[slots.FRAMES])
-    _write_body(job, motion)
+    _write_body(motion, job.outputs[slots.BODY], job.outputs[slots.SHAPE])
 
 
 def read_any_motion(path: Path) -> tuple[Motion, dict]:
@@ -156,13 +211,13 @@ def read_body(job: Job, time_s: np.ndarray) -> Motion:
     return read_motion(job.inputs[slots.BODY], time_s=time_s)
 
 
-def _write_body(job: Job, motion: Motion) -> None:
+def _write_body(motion: Motion, body: Path, shape_file: Path) -> None:
     from engine.motion.rig import write_motion
 
-    write_motion(motion, job.outputs[slots.BODY])
+    write_motion(motion, body)
     height_m = float(motion.rest_m[:, 1].max() - motion.rest_m[:, 1].min())
     shape = ", ".join(repr(round(float(value), 4)) for value in motion.shape)
-    job.outputs[slots.SHAPE].write_text(
+    shape_file.write_text(
         "# Shape of the embedded body: ten components in standard deviations, and the height of its joints.\n"
         f"shape = [{shape}]\njoints_height_m = {height_m:.4f}\n",
         encoding="utf-8",
