@@ -92,7 +92,7 @@ class SynthClip:
         self.spec = spec
         self.times_s: NDArray = np.arange(spec.num_frames) / spec.fps
         """(T,) float64."""
-        shape = _shape(spec.actor_seed)
+        shape = actor_shape(spec.actor_seed)
         self.act = _act(spec, self.times_s, shape)
         self.motion: Motion = self.act.motion
         self.camera: Camera = _camera(spec, self.times_s)
@@ -231,7 +231,8 @@ def make_clip(spec: ClipSpec) -> SynthClip:
     return SynthClip(spec)
 
 
-def _shape(actor_seed: int) -> NDArray:
+def actor_shape(actor_seed: int) -> NDArray:
+    """(10,) float32: the shape of an actor's body, standard deviations; 0 is the mean adult."""
     if actor_seed == 0:
         return np.zeros(10, np.float32)
     return np.clip(np.random.default_rng([actor_seed, 11]).normal(0, 0.7, 10), -1.3, 1.3).astype(np.float32)

@@ -1,0 +1,4 @@
+"""The training room: recipe, data, objective, trainer, checkpoints. From shards of clips to the paper's network.
+
+Import its modules by name and late: most begin with torch.
+"""

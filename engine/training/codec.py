@@ -1,0 +1,64 @@
+"""Pictures to what is denoised, and back: the latents of SD 1.5's codec, or blocks of pixels."""
+
+# Shapes: N pictures, C channels, H W picture size, h w latent size.
+
+from typing import Protocol
+
+import torch
+from torch import Tensor
+from torch.nn.functional import pixel_shuffle, pixel_unshuffle
+
+LATENT_SCALE = 0.18215  # SD 1.5's VAE
+PIXEL_SCALE = 2.0
+"""Pixels of -1 ... 1 have half the spread of the noise they are mixed with."""
+
+
+class Codec(Protocol):
+    """Turns pictures into what the network denoises."""
+
+    channels: int
+    factor: int
+    """Pixels along one side of a latent."""
+
+    def encode(self, pixels_NCHW: Tensor) -> Tensor:
+        """(N, 3, H, W) float, -1 ... 1, to (N, channels, H/factor, W/factor)."""
+        ...
+
+    def decode(self, latents_NCHW: Tensor) -> Tensor:
+        """Back to (N, 3, H, W), clamped to -1 ... 1."""
+        ...
+
+
+class PixelCodec:
+    """Blocks of pixels as channels: exact, nothing to learn, nothing to download."""
+
+    def __init__(self, patch: int) -> None:
+        self.factor, self.channels = patch, 3 * patch * patch
+
+    def encode(self, pixels_NCHW: Tensor) -> Tensor:
+        """See `Codec`."""
+        return pixel_unshuffle(pixels_NCHW, self.factor) * PIXEL_SCALE
+
+    def decode(self, latents_NCHW: Tensor) -> Tensor:
+        """See `Codec`."""
+        return pixel_shuffle(latents_NCHW / PIXEL_SCALE, self.factor).clamp(-1, 1)
+
+
+class VaeCodec:
+    """SD 1.5's `AutoencoderKL`, frozen: the mean of its distribution, scaled."""
+
+    channels, factor = 4, 8
+
+    def __init__(self, vae: torch.nn.Module) -> None:
+        self.vae = vae.requires_grad_(False).eval()
+
+    @torch.no_grad()
+    def encode(self, pixels_NCHW: Tensor) -> Tensor:
+        """See `Codec`; one picture at a time."""
+        means = [self.vae.encode(one[None]).latent_dist.mean for one in pixels_NCHW]  # type: ignore[operator]
+        return torch.cat(means) * LATENT_SCALE
+
+    @torch.no_grad()
+    def decode(self, latents_NCHW: Tensor) -> Tensor:
+        """See `Codec`; one picture at a time."""
+        return torch.cat([self.vae.decode(one[None] / LATENT_SCALE).sample for one in latents_NCHW]).clamp(-1, 1)  # type: ignore[operator]

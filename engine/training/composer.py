@@ -1,0 +1,171 @@
+"""The paper's network as one module to train: identity, motion and scene codes in, a prediction out."""
+
+# Shapes: B clips, T frames, C channels, H W latent size, D code channels; body maps are 8H x 8W.
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from transformers.models.clip.configuration_clip import CLIPVisionConfig
+from transformers.models.clip.modeling_clip import CLIPVisionModelWithProjection
+
+from engine.body.model import load_body
+from engine.diffusion.attention import ReferenceFeatures
+from engine.diffusion.motion_module import MotionModule
+from engine.diffusion.pose_encoder import PoseEncoder, VertexCodes
+from engine.diffusion.reference_net import ReferenceNet
+from engine.diffusion.unet import DenoisingUNet
+from engine.training.codec import Codec
+from engine.training.recipe import ModelRecipe
+from engine.training.samples import Sample
+
+CLIP_MEAN = (0.48145466, 0.4578275, 0.40821073)
+CLIP_STD = (0.26862954, 0.26130258, 0.27577711)
+MAP_PER_LATENT = 8  # the pose encoder halves three times
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Samples as tensors. The first `num_dropped` are shown without their identity."""
+
+    target_BCTHW: Tensor
+    """Latents of the frames."""
+    codes_BCTHW: Tensor | None
+    """Scene and occlusion latents on the channel axis, those that the recipe gives."""
+    reference_BCHW: Tensor
+    """Latents of the identity picture."""
+    picture_BCHW: Tensor
+    """The identity picture as CLIP reads it."""
+    face_idx_BTHW: Tensor | None
+    bary_BTHW3: Tensor | None
+    skeleton_BCTHW: Tensor | None
+    num_dropped: int = 0
+
+
+class Composer(nn.Module):
+    """Everything that learns, one attribute per box of the paper's figure."""
+
+    def __init__(self, recipe: ModelRecipe, codec: Codec, *, image_encoder: nn.Module | None = None) -> None:
+        """Make the network with fresh weights, drawn from torch's global generator.
+
+        Args:
+            recipe: sizes and codes.
+            codec: of the latents.
+            image_encoder: a CLIP vision model; None makes a small one to be trained.
+        """
+        super().__init__()
+        channels, count = codec.channels, 1 + recipe.scene + recipe.occlusion
+        sizes = {
+            "block_out_channels": recipe.block_out_channels,
+            "cross_attention_dim": recipe.cross_attention_dim,
+            "norm_num_groups": recipe.norm_num_groups,
+            "num_attention_heads": recipe.num_attention_heads,
+        }
+        is_codes = recipe.motion == "codes"
+        self.codes = VertexCodes(len(load_body().vertices), recipe.code_channels) if is_codes else None
+        self.pose_encoder = PoseEncoder(recipe.code_channels if is_codes else 3, recipe.block_out_channels[0])
+        self.reference_net = ReferenceNet(in_channels=channels, **sizes)
+        self.denoising_unet = DenoisingUNet(in_channels=channels * count, out_channels=channels, **sizes)
+        self.image_encoder = image_encoder or small_image_encoder(recipe.cross_attention_dim)
+        for module in self.denoising_unet.modules():
+            if isinstance(module, MotionModule):
+                nn.init.zeros_(module.proj_out.weight)  # AnimateDiff: at first every frame stands for itself
+                nn.init.zeros_(module.proj_out.bias)
+        faces = torch.as_tensor(load_body().faces.astype(np.int64))
+        self.register_buffer("faces_F3", faces, persistent=False)
+
+    def forward(self, noisy_BCTHW: Tensor, timesteps_B: Tensor, batch: Batch) -> Tensor:
+        """Predict v, or the noise: (B, C, T, H, W)."""
+        tokens_BSC, reference = self.identity(batch)
+        sample_BCTHW = noisy_BCTHW if batch.codes_BCTHW is None else torch.cat([noisy_BCTHW, batch.codes_BCTHW], 1)
+        pose_BCTHW = self.motion(batch)
+        return self.denoising_unet(sample_BCTHW, timesteps_B, tokens_BSC, pose_BCTHW, reference, batch.num_dropped)
+
+    def identity(self, batch: Batch) -> tuple[Tensor, ReferenceFeatures | None]:
+        """The global and the local identity code; those of dropped samples are zeros and nothing."""
+        m = batch.num_dropped
+        tokens_BSC = self.image_encoder(batch.picture_BCHW).image_embeds[:, None]
+        tokens_BSC = torch.cat([torch.zeros_like(tokens_BSC[:m]), tokens_BSC[m:]])
+        if m == len(tokens_BSC):
+            return tokens_BSC, None
+        _, bank = self.reference_net(batch.reference_BCHW[m:], tokens_BSC[m:])
+        return tokens_BSC, ReferenceFeatures(bank)
+
+    def motion(self, batch: Batch) -> Tensor:
+        """The motion code: (B, channels of the first block, T, H, W)."""
+        if self.codes is None:
+            return self.pose_encoder(batch.skeleton_BCTHW)
+        return self.pose_encoder(self.codes(self.faces_F3, batch.face_idx_BTHW, batch.bary_BTHW3))
+
+    def parts(self) -> Iterator[tuple[str, str, nn.Parameter]]:
+        """Every parameter with its name and the part of `recipe.PARTS` it belongs to."""
+        for name, parameter in self.named_parameters():
+            part = "motion_modules" if ".motion_modules." in name else name.split(".")[0]
+            yield part, name, parameter
+
+
+def small_image_encoder(width: int) -> CLIPVisionModelWithProjection:
+    """A CLIP vision model of two layers that is trained with the rest, where none is downloaded."""
+    config = CLIPVisionConfig(
+        hidden_size=64,
+        intermediate_size=128,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        image_size=64,
+        patch_size=16,
+        projection_dim=width,
+    )
+    return CLIPVisionModelWithProjection(config)
+
+
+def collate(
+    samples: Sequence[Sample], codec: Codec, recipe: ModelRecipe, *, clip_side: int, num_dropped: int = 0
+) -> Batch:
+    """Turn samples into tensors; the first `num_dropped` are those without identity.
+
+    Args:
+        samples: of equal sizes.
+        codec: makes the latents.
+        recipe: which codes are given.
+        clip_side: pixels of the picture that the image encoder reads.
+        num_dropped: see `Batch`.
+    """
+
+    def latents(name: str) -> Tensor:
+        pictures = [encode_frames(getattr(sample, name), codec) for sample in samples]
+        return torch.stack(pictures).transpose(1, 2)
+
+    codes = [latents(name) for name, given in (("scene", recipe.scene), ("occlusion", recipe.occlusion)) if given]
+    references = np.stack([sample.reference for sample in samples])
+    body = {name: _stacked([vars(sample.body)[name] for sample in samples]) for name in vars(samples[0].body)}
+    skeleton = body["skeleton"]
+    return Batch(
+        target_BCTHW=latents("rgb"),
+        codes_BCTHW=torch.cat(codes, 1) if codes else None,
+        reference_BCHW=encode_frames(references, codec),
+        picture_BCHW=clip_pictures(references, clip_side),
+        face_idx_BTHW=None if body["face_idx"] is None else body["face_idx"].long(),
+        bary_BTHW3=None if body["bary"] is None else body["bary"].float(),
+        skeleton_BCTHW=None if skeleton is None else skeleton.float().permute(0, 4, 1, 2, 3) / 255,
+        num_dropped=num_dropped,
+    )
+
+
+def encode_frames(frames: NDArray, codec: Codec) -> Tensor:
+    """(T, H, W, 3) uint8 to (T, C, h, w) latents."""
+    return codec.encode(torch.as_tensor(frames).float().permute(0, 3, 1, 2) / 127.5 - 1)
+
+
+def clip_pictures(pictures: NDArray, side: int) -> Tensor:
+    """(N, H, W, 3) uint8 to (N, 3, side, side), normalised as CLIP's."""
+    rgb = torch.as_tensor(pictures).float().permute(0, 3, 1, 2) / 255
+    rgb = torch.nn.functional.interpolate(rgb, (side, side), mode="bilinear", antialias=True, align_corners=False)
+    mean, std = (torch.tensor(values)[:, None, None] for values in (CLIP_MEAN, CLIP_STD))
+    return (rgb - mean) / std
+
+
+def _stacked(arrays: list[NDArray | None]) -> Tensor | None:
+    return None if arrays[0] is None else torch.as_tensor(np.stack(arrays))  # type: ignore[arg-type]

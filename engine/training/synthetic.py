@@ -1,0 +1,78 @@
+"""Clips drawn by rule, as training clips in shards."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+
+from engine.synth.clip import SynthClip, make_clip
+from engine.synth.dataset import SynthSet, draw_clip, draw_reference, other_actor
+from engine.training.shards import CLIPS_PER_SHARD, TrainingClip, write_shards
+from engine.types import Progress, quiet
+
+
+def training_clip(dataset: SynthSet, index: int, *, pair: bool = False) -> TrainingClip:
+    """Draw one clip with all its layers.
+
+    Args:
+        dataset: the set it belongs to.
+        index: which one; the same on any machine.
+        pair: also draw the same moment with another actor.
+
+    Raises:
+        IndexError: there is no such clip.
+    """
+    clip = draw_clip(dataset, index)
+    frames = [clip.frame(idx) for idx in range(clip.spec.num_frames)]
+    side = dataset.size[0]
+    about = {
+        "identity": f"actor-{clip.spec.actor_seed}",
+        "source": f"synth seed {dataset.seed} index {index}",
+        "motion": clip.spec.motion if isinstance(clip.spec.motion, str) else "file",
+        "camera": clip.spec.camera,
+        "occluder": clip.spec.occluder,
+        "fps": clip.spec.fps,
+    }
+    other: SynthClip | None = None
+    if pair:
+        other = make_clip(other_actor(clip.spec, dataset.identities))
+        about["pair_identity"] = f"actor-{other.spec.actor_seed}"
+    return TrainingClip(
+        rgb=np.stack([frame.rgb for frame in frames]),
+        scene=np.stack([frame.scene for frame in frames]),
+        occlusion=np.stack([frame.occluder for frame in frames]),
+        human_mask=np.stack([frame.human[..., 3] for frame in frames]),
+        rotvec=clip.motion.rotvec,
+        root_m=clip.motion.root_m,
+        shape=clip.motion.shape,
+        camera=clip.camera,
+        reference=draw_reference(clip.spec.actor_seed, side),
+        about=about,
+        pair=None if other is None else np.stack([other.frame(idx).rgb for idx in range(len(frames))]),
+        pair_reference=None if other is None else draw_reference(other.spec.actor_seed, side),
+    )
+
+
+def build_synth(
+    dataset: SynthSet,
+    folder: Path,
+    *,
+    pairs: bool = False,
+    per_shard: int = CLIPS_PER_SHARD,
+    progress: Progress = quiet,
+) -> None:
+    """Write a set of clips as shards; a killed run goes on with the first shard that is missing.
+
+    Args:
+        dataset: what to draw.
+        folder: where to.
+        pairs: with the other half of a rendered pair.
+        per_shard: clips in one file.
+        progress: in clips.
+    """
+
+    def draw(start: int) -> Iterator[TrainingClip]:
+        return (training_clip(dataset, index, pair=pairs) for index in range(start, dataset.count))
+
+    for done in write_shards(draw, folder, total=dataset.count, per_shard=per_shard):
+        progress(done, dataset.count)
