@@ -20,6 +20,8 @@ COMMANDS = {
     "decompose": "Take a video apart: person, scene, occluders, depth.",
     "fit-motion": "Find how the person moves, in metres, and the camera.",
     "encode-id": "Turn a picture into a character that can move.",
+    "train": "Train the network from a recipe.",
+    "dataset": "Make clips to train on.",
     "status": "Show every stage of a project, its state and the reason.",
     "weights": "Show, get and check the weights of networks.",
     "clean": "Drop what can be made again, to free the disk.",

@@ -10,8 +10,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.body.model import load_body
-from engine.geometry import forward_kinematics, project, transform
+from engine.body.model import forward_kinematics, load_body
+from engine.geometry import project, transform
 from engine.raster import rasterize
 from engine.synth.dataset import skeleton_px
 from engine.training.recipe import DataRecipe, ModelRecipe

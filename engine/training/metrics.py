@@ -1,0 +1,59 @@
+"""The log of a run: metrics.csv, and TensorBoard events where TensorBoard is installed."""
+
+import csv
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from engine.training.trainer import StepReport
+
+COLUMNS = ("step", "loss", "lr", "grad_norm", "step_s", "psnr_db")
+
+
+class Log:
+    """Appends to the files of a run; rows past the step it goes on from are dropped first."""
+
+    def __init__(self, run: Path, step: int) -> None:
+        run.mkdir(parents=True, exist_ok=True)
+        self._path = run / "metrics.csv"
+        rows = []
+        if self._path.is_file():
+            with self._path.open(newline="", encoding="utf-8") as stream:
+                rows = [row for row in csv.DictReader(stream) if int(row["step"]) <= step]
+        self._stream = self._path.open("w", newline="", encoding="utf-8")
+        self._table = csv.DictWriter(self._stream, COLUMNS)
+        self._table.writeheader()
+        self._table.writerows(rows)
+        self._board = _board(run, step)
+
+    def step(self, report: "StepReport") -> None:
+        """Write down a step."""
+        values = vars(report)
+        self._table.writerow({name: f"{value:.6g}" for name, value in values.items()})
+        self._stream.flush()
+        self._tell(report.step, {name: values[name] for name in ("loss", "lr", "grad_norm", "step_s")})
+
+    def validation(self, step: int, psnr_db: float) -> None:
+        """Write down a look at held-out clips."""
+        self._table.writerow({"step": step, "psnr_db": f"{psnr_db:.3f}"})
+        self._stream.flush()
+        self._tell(step, {"psnr_db": psnr_db})
+
+    def _tell(self, step: int, values: dict[str, float]) -> None:
+        if self._board is not None:
+            for name, value in values.items():
+                self._board.add_scalar(name, value, step)
+
+    def close(self) -> None:
+        """End the files."""
+        self._stream.close()
+        if self._board is not None:
+            self._board.close()
+
+
+def _board(run: Path, step: int) -> Any:
+    try:
+        from torch.utils.tensorboard.writer import SummaryWriter
+    except ImportError:
+        return None
+    return SummaryWriter(str(run / "events"), purge_step=step + 1)

@@ -1,0 +1,148 @@
+"""What a run will take, before it starts: parameters, memory, time per step, disk."""
+
+import time
+from dataclasses import dataclass
+
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
+from engine.training.composer import MAP_PER_LATENT, Batch, Composer
+from engine.training.recipe import PARTS, Recipe
+
+BACKWARD = 2.0
+"""A backward pass computes twice what the forward pass did; with checkpointing that is done once more."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Estimates of a run."""
+
+    parameters: dict[str, int]
+    """Of each part."""
+    trained: int
+    """Parameters that learn."""
+    step_flop: float
+    """Floating-point operations of one optimizer step, all processes together."""
+    state_bytes: float
+    """Weights, gradients, AdamW's two averages and the averaged weights, of one process."""
+    activation_bytes: float
+    """What a forward pass keeps for the backward pass, of one process; measured, not guessed, when a step was tried."""
+    checkpoint_bytes: float
+    """One checkpoint on disk."""
+
+
+def plan_run(recipe: Recipe, channels: int, factor: int, *, processes: int = 1) -> Plan:
+    """Count what a run takes, without memory: the network is laid out on torch's meta device.
+
+    Args:
+        recipe: of the run.
+        channels: of the codec's latents; factor: its pixels along one side of a latent.
+        processes: that share the batch.
+    """
+    codec = _Layout(channels, factor)
+    with torch.device("meta"):
+        composer = Composer(recipe.model, codec, image_encoder=_published_encoder(recipe))  # type: ignore[arg-type]
+        batch = _one(recipe, codec)
+        noisy, timesteps = torch.empty_like(batch.target_BCTHW), torch.zeros(1, dtype=torch.int64)
+        counter = FlopCounterMode(display=False)
+        with counter, torch.no_grad():
+            composer(noisy, timesteps, batch)
+    parameters = {part: 0 for part in PARTS}
+    for part, _, parameter in composer.parts():
+        parameters[part] += parameter.numel()
+    single = recipe.data.frames == 1
+    learning = [part for part in recipe.optim.train if not (single and part == "motion_modules")]
+    trained, total = sum(parameters[part] for part in learning), sum(parameters.values())
+    passes = 1 + BACKWARD + (1 if recipe.optim.gradient_checkpointing else 0)
+    optimizer = 2 if recipe.optim.eight_bit else 8
+    micro = recipe.optim.batch / processes / recipe.optim.accumulate
+    return Plan(
+        parameters=parameters,
+        trained=trained,
+        step_flop=counter.get_total_flops() * passes * recipe.optim.batch,
+        state_bytes=4.0 * total * 2 + trained * (4.0 + optimizer),
+        activation_bytes=micro * _activations(recipe, composer, factor),
+        checkpoint_bytes=4.0 * total * 2 + 8.0 * trained,
+    )
+
+
+def measured_flops(device: str = "cpu") -> float:
+    """Floating-point operations a second of this machine in a matrix product, as a floor for the time of a step."""
+    a = torch.randn(1024, 1024, device=device)
+    for _ in range(2):
+        a @ a
+    started_s, count = time.monotonic(), 0
+    while time.monotonic() - started_s < 0.3:
+        a @ a
+        count += 1
+    if device != "cpu":
+        torch.cuda.synchronize()
+    return count * 2 * 1024**3 / (time.monotonic() - started_s)
+
+
+@dataclass(frozen=True)
+class _Layout:
+    """The shape of a codec, without one."""
+
+    channels: int
+    factor: int
+
+
+def _published_encoder(recipe: Recipe) -> torch.nn.Module | None:
+    if recipe.model.codec == "pixels":
+        return None
+    from transformers.models.clip.configuration_clip import CLIPVisionConfig
+    from transformers.models.clip.modeling_clip import CLIPVisionModelWithProjection
+
+    large = CLIPVisionConfig(
+        hidden_size=1024,
+        intermediate_size=4096,
+        num_hidden_layers=24,
+        num_attention_heads=16,
+        image_size=224,
+        patch_size=14,
+        projection_dim=recipe.model.cross_attention_dim,
+    )
+    return CLIPVisionModelWithProjection(large)
+
+
+def _one(recipe: Recipe, codec: _Layout) -> Batch:
+    """One sample without values."""
+    side, frames, model = recipe.data.size // codec.factor, recipe.data.frames, recipe.model
+    large = side * MAP_PER_LATENT
+    latents = torch.empty(1, codec.channels, frames, side, side)
+    codes = torch.empty(1, codec.channels * (model.scene + model.occlusion), frames, side, side)
+    drawn, picture = model.motion == "codes", 64 if model.codec == "pixels" else 224
+    return Batch(
+        target_BCTHW=latents,
+        codes_BCTHW=codes if model.scene or model.occlusion else None,
+        reference_BCHW=latents[:, :, 0],
+        picture_BCHW=torch.empty(1, 3, picture, picture),
+        face_idx_BTHW=torch.zeros(1, frames, large, large, dtype=torch.int64) if drawn else None,
+        bary_BTHW3=torch.empty(1, frames, large, large, 3) if drawn else None,
+        skeleton_BCTHW=None if drawn else torch.empty(1, 3, frames, large, large),
+    )
+
+
+def _activations(recipe: Recipe, composer: Composer, factor: int) -> float:
+    """Bytes that one sample keeps: outputs of all leaf layers, or of all blocks with checkpointing."""
+    kept = [0.0]
+    size = 2.0 if recipe.optim.precision == "bf16" else 4.0
+
+    def keep(module: torch.nn.Module, _: object, output: object) -> None:
+        if isinstance(output, torch.Tensor):
+            kept[0] += output.numel() * size
+
+    whole = ("BasicTransformerBlock", "TemporalBlock", "ResnetBlock2D")
+    modules = [
+        module
+        for module in composer.modules()
+        if (type(module).__name__ in whole if recipe.optim.gradient_checkpointing else not list(module.children()))
+    ]
+    hooks = [module.register_forward_hook(keep) for module in modules]
+    with torch.device("meta"), torch.no_grad():
+        batch = _one(recipe, _Layout(composer.reference_net.config["in_channels"], factor))
+        composer(torch.empty_like(batch.target_BCTHW), torch.zeros(1, dtype=torch.int64), batch)
+    for hook in hooks:
+        hook.remove()
+    return kept[0]

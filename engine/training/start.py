@@ -1,0 +1,109 @@
+"""Where a run begins: the codec, the network and its weights."""
+
+from pathlib import Path
+from typing import Literal
+
+import torch
+from torch import nn
+
+from engine.errors import InputError
+from engine.training.checkpoint import load_ema
+from engine.training.codec import Codec, PixelCodec, VaeCodec
+from engine.training.composer import Composer
+from engine.training.recipe import Recipe
+from engine.weights import find
+
+Init = Literal["recipe", "random"]
+
+
+def needed_weights(recipe: Recipe, init: Init) -> list[str]:
+    """Names in `mimo weights list` that the run cannot start without."""
+    if recipe.model.codec == "pixels" or init == "random":
+        return []
+    named = [recipe.init.stable_diffusion, recipe.init.motion_module]
+    return ["sd-vae-ft-mse", "image-encoder", *(name for name in named if name)]
+
+
+def make_codec(recipe: Recipe, init: Init, *folders: Path) -> Codec:
+    """Return the codec of a recipe; a random one has the published layout and no knowledge.
+
+    Args:
+        recipe: of the run.
+        init: "random" downloads and looks for nothing.
+        folders: folders of weights to search first.
+
+    Raises:
+        MissingError: its weights are not on this machine; says what to type.
+    """
+    if recipe.model.codec == "pixels":
+        return PixelCodec(recipe.model.patch)
+    from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
+
+    if init == "random":
+        return VaeCodec(AutoencoderKL(**sd_vae_config()))
+    return VaeCodec(AutoencoderKL.from_pretrained(find("sd-vae-ft-mse", *folders).folder, local_files_only=True))
+
+
+def sd_vae_config() -> dict:
+    """The configuration of SD 1.5's VAE."""
+    return {
+        "block_out_channels": (128, 256, 512, 512),
+        "down_block_types": ("DownEncoderBlock2D",) * 4,
+        "up_block_types": ("UpDecoderBlock2D",) * 4,
+        "layers_per_block": 2,
+        "latent_channels": 4,
+        "sample_size": 256,
+    }
+
+
+def make_composer(recipe: Recipe, codec: Codec, init: Init, *folders: Path) -> Composer:
+    """Return the network of a recipe with its starting weights.
+
+    Fresh weights come from the recipe's seed. Stable Diffusion's go into the denoiser and the reference net where names
+    and shapes agree; channels of `conv_in` that it does not have start at zero, so that they change nothing at first.
+
+    Raises:
+        MissingError: weights that the recipe names are not on this machine; says what to type.
+        InputError: they do not fit, or the run it continues has another network.
+    """
+    torch.manual_seed(recipe.seed)
+    random = init == "random"
+    encoder = None if random or recipe.model.codec == "pixels" else _clip(*folders)
+    composer = Composer(recipe.model, codec, image_encoder=encoder)
+    if random:
+        return composer
+    if recipe.init.stable_diffusion:
+        _take_stable_diffusion(composer, recipe, *folders)
+    if recipe.init.run:
+        _take_run(composer, Path(recipe.init.run))
+    return composer
+
+
+def _clip(*folders: Path) -> nn.Module:
+    from transformers.models.clip.modeling_clip import CLIPVisionModelWithProjection
+
+    folder = find("image-encoder", *folders).folder / "image_encoder"
+    return CLIPVisionModelWithProjection.from_pretrained(folder, local_files_only=True)
+
+
+def _take_stable_diffusion(composer: Composer, recipe: Recipe, *folders: Path) -> None:
+    from engine.diffusion.checkpoint import load_stable_diffusion
+
+    unet = next(path for path in find(recipe.init.stable_diffusion, *folders).files if path.suffix != ".json")
+    motion = find(recipe.init.motion_module, *folders).files[0]
+    wide = composer.denoising_unet.config["in_channels"]
+    networks = load_stable_diffusion(unet, motion, in_channels=wide)
+    composer.denoising_unet.load_state_dict(networks.denoising_unet.state_dict())
+    composer.reference_net.load_state_dict(networks.reference_net.state_dict())
+
+
+def _take_run(composer: Composer, run: Path) -> None:
+    weights = load_ema(run)
+    ours = composer.state_dict()
+    wrong = [name for name in ours if name not in weights or weights[name].shape != ours[name].shape]
+    if wrong or len(weights) != len(ours):
+        raise InputError(
+            f"the network of {run} is another one: {wrong[0] if wrong else 'it has more parts'} does not fit.",
+            fix="use the same [model] table in both recipes.",
+        )
+    composer.load_state_dict(weights)

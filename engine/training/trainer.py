@@ -1,0 +1,285 @@
+"""The trainer: optimizer steps over shards, on one CPU or many GPUs, that a kill -9 does not change by a bit."""
+
+import json
+import math
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from accelerate import Accelerator
+from accelerate.utils import DistributedDataParallelKwargs
+from torch import Tensor, nn
+
+from engine.errors import InputError, MimoError
+from engine.training import checkpoint
+from engine.training.codec import Codec
+from engine.training.composer import MAP_PER_LATENT, Batch, Composer, collate
+from engine.training.metrics import Log
+from engine.training.objective import draw_noise, loss_of, mix, training_schedule, weights_of
+from engine.training.recipe import Recipe
+from engine.training.samples import Sample, Samples, dropped, noise_seed
+from engine.training.shards import Shards
+
+Validate = Callable[[Composer, int], float | None]
+"""Given the averaged network and the step: looks at held-out clips, gives their PSNR in dB."""
+
+
+@dataclass(frozen=True)
+class StepReport:
+    """What a step said."""
+
+    step: int
+    loss: float
+    lr: float
+    grad_norm: float
+    step_s: float
+
+
+class Trainer:
+    """Owns the network, its average, the optimizer and the data of one run."""
+
+    def __init__(self, recipe: Recipe, composer: Composer, codec: Codec, run: Path) -> None:
+        """Set everything up, and go on from the newest checkpoint of `run` if there is one.
+
+        Args:
+            recipe: of the run.
+            composer: fresh or loaded weights.
+            codec: of the latents.
+            run: folder of the run; `checkpoints/` and `metrics.csv` are written there.
+
+        Raises:
+            InputError: no shards; the batch cannot be shared among the processes; a damaged checkpoint.
+        """
+        self.recipe, self.codec, self.run = recipe, codec, run
+        self.accelerator = Accelerator(
+            mixed_precision="bf16" if recipe.optim.precision == "bf16" else "no",
+            kwargs_handlers=[DistributedDataParallelKwargs(find_unused_parameters=True)],
+        )
+        self.parts = self._parts()
+        self.step, self.best = 0, None
+        self._samples = self._open(recipe.data.shards)
+        self._schedule = training_schedule(recipe.objective)
+        self._freeze(composer)
+        optimizer = self._optimizer(composer)
+        ema = {name: value.detach().clone() for name, value in composer.state_dict().items()}
+        self._resume(composer, optimizer, ema)
+        self.ema = {name: value.to(self.accelerator.device) for name, value in ema.items()}
+        if recipe.optim.gradient_checkpointing:
+            composer.denoising_unet.enable_gradient_checkpointing()
+            composer.reference_net.enable_gradient_checkpointing()
+        self.model, self.optimizer = self.accelerator.prepare(composer, optimizer)
+
+    @property
+    def composer(self) -> Composer:
+        """The network without what accelerate wraps around it."""
+        return self.accelerator.unwrap_model(self.model)
+
+    def train(self, *, validate: Validate | None = None) -> Iterator[StepReport]:
+        """Take the steps that are left, keeping checkpoints and telling the log.
+
+        Yields:
+            A report after every optimizer step.
+
+        Raises:
+            InputError: the loss is not a number (the batch that made it is written down), or memory ran out.
+        """
+        optim, every = self.recipe.optim, self.recipe.checkpoint.every
+        log = Log(self.run, self.step) if self.accelerator.is_main_process else None
+        while self.step < optim.steps:
+            report = self._one_step()
+            if log is not None:
+                log.step(report)
+            last = self.step == optim.steps
+            if validate is not None and (self.step % self.recipe.validate.every == 0 or last):
+                self._validate(validate, log)
+            if self.step % every == 0 or last:
+                self._save()
+            yield report
+        if log is not None:
+            log.close()
+
+    def averaged(self) -> Composer:
+        """A copy of the network with the averaged weights, on the same device, for looking at pictures."""
+        from copy import deepcopy
+
+        copy = deepcopy(self.composer)
+        copy.load_state_dict(self.ema)
+        return copy.eval()
+
+    def _one_step(self) -> StepReport:
+        started_s = time.monotonic()
+        lr = self.lr_at(self.step)
+        for group in self.optimizer.param_groups:
+            group["lr"] = lr
+        self.model.train()
+        self.optimizer.zero_grad(set_to_none=True)
+        losses = []
+        for places in self._micro_batches():
+            loss = self._loss(places)
+            losses.append(loss.detach())
+            self.accelerator.backward(loss / self.parts)
+        loss = self.accelerator.reduce(torch.stack(losses).mean(), reduction="mean")
+        norm = self.accelerator.clip_grad_norm_(self._trained(), self.recipe.optim.clip_norm)
+        self.optimizer.step()
+        self.step += 1
+        self._average()
+        return StepReport(self.step, float(loss), lr, float(norm), time.monotonic() - started_s)
+
+    def _loss(self, places: list[int]) -> Tensor:
+        recipe, step = self.recipe, self.step
+        places = sorted(places, key=lambda place: not self._dropped(place))  # those without identity come first
+        samples = [self._samples.draw(step, place, recipe.optim.batch) for place in places]
+        num_dropped = sum(map(self._dropped, places))
+        batch = self._to_device(
+            collate(samples, self.codec, recipe.model, clip_side=self._clip_side(), num_dropped=num_dropped)
+        )
+        drawn = [
+            draw_noise(tuple(one.shape), noise_seed(recipe.seed, step, place), recipe.objective.noise_offset)
+            for one, place in zip(batch.target_BCTHW, places)
+        ]
+        device = batch.target_BCTHW.device
+        timesteps_B = torch.tensor([timestep for _, timestep in drawn], device=device)
+        alphas_B = self._schedule.alphas_cumprod.to(device)[timesteps_B]
+        noise_BCTHW = torch.stack([noise for noise, _ in drawn]).to(device)
+        noisy_BCTHW, wanted_BCTHW = mix(batch.target_BCTHW, noise_BCTHW, alphas_B, recipe.objective.prediction)
+        try:
+            with self.accelerator.autocast():
+                predicted_BCTHW = self.model(noisy_BCTHW, timesteps_B, batch)
+        except RuntimeError as error:
+            raise _out_of_memory(error) or error from error
+        loss = loss_of(predicted_BCTHW, wanted_BCTHW, weights_of(alphas_B, recipe.objective))
+        if not math.isfinite(value := float(loss.detach())):
+            raise self._not_a_number(value, samples, timesteps_B.tolist())
+        return loss
+
+    def lr_at(self, step: int) -> float:
+        """The learning rate of a step."""
+        optim = self.recipe.optim
+        if step < optim.warmup_steps:
+            return optim.lr * (step + 1) / optim.warmup_steps
+        if optim.decay == "none":
+            return optim.lr
+        along = (step - optim.warmup_steps) / max(optim.steps - optim.warmup_steps, 1)
+        return optim.lr * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * along)))
+
+    def _micro_batches(self) -> Iterator[list[int]]:
+        """The places of the global batch that fall to this process, part by part."""
+        world, rank = self.accelerator.num_processes, self.accelerator.process_index
+        mine = list(range(rank, self.recipe.optim.batch, world))
+        size = len(mine) // self.parts
+        for start in range(0, len(mine), size):
+            yield mine[start : start + size]
+
+    def _parts(self) -> int:
+        optim, world = self.recipe.optim, self.accelerator.num_processes
+        if optim.batch % (world * optim.accumulate):
+            raise InputError(
+                f"optim.batch is {optim.batch}; {world} processes times optim.accumulate {optim.accumulate} do not "
+                "share it evenly.",
+                fix=f"use a multiple of {world * optim.accumulate}.",
+            )
+        return optim.accumulate
+
+    def _dropped(self, place: int) -> bool:
+        return dropped(self.recipe.seed, self.step, place, self.recipe.objective.drop_reference)
+
+    def _clip_side(self) -> int:
+        return int(self.composer.image_encoder.config.image_size)  # type: ignore[union-attr, arg-type]
+
+    def _open(self, folder: str) -> Samples:
+        data, model = self.recipe.data, self.recipe.model
+        side = data.size // self.codec.factor * MAP_PER_LATENT
+        return Samples(Shards(Path(folder)), data, model, map_side=side, seed=self.recipe.seed)
+
+    def _to_device(self, batch: Batch) -> Batch:
+        device = self.accelerator.device
+        moved = {name: value.to(device) for name, value in vars(batch).items() if isinstance(value, Tensor)}
+        return replace(batch, **moved)
+
+    def _freeze(self, composer: Composer) -> None:
+        single = self.recipe.data.frames == 1  # nothing to learn over time from one frame
+        for part, _, parameter in composer.parts():
+            parameter.requires_grad_(part in self.recipe.optim.train and not (single and part == "motion_modules"))
+
+    def _trained(self) -> list[nn.Parameter]:
+        return [parameter for parameter in self.model.parameters() if parameter.requires_grad]
+
+    def _optimizer(self, composer: Composer) -> torch.optim.Optimizer:
+        optim = self.recipe.optim
+        trained = [parameter for parameter in composer.parameters() if parameter.requires_grad]
+        kind: Any = torch.optim.AdamW
+        if optim.eight_bit:
+            try:
+                from bitsandbytes.optim import AdamW8bit as kind  # type: ignore[import-not-found]
+            except ImportError as error:
+                raise InputError(
+                    "optim.eight_bit needs bitsandbytes.",
+                    fix="pip install bitsandbytes, or --set optim.eight_bit=false",
+                ) from error
+        return kind(trained, lr=optim.lr, weight_decay=optim.weight_decay)
+
+    @torch.no_grad()
+    def _average(self) -> None:
+        """The average follows faster while there are few steps to average."""
+        decay = min(self.recipe.optim.ema, (1 + self.step) / (10 + self.step))
+        for name, value in self.composer.state_dict().items():
+            if value.is_floating_point():
+                self.ema[name].lerp_(value.detach(), 1 - decay)
+
+    def _validate(self, validate: Validate, log: Log | None) -> None:
+        if not self.accelerator.is_main_process:
+            return
+        psnr = validate(self.averaged(), self.step)
+        if psnr is None:
+            return
+        if log is not None:
+            log.validation(self.step, psnr)
+        if self.best is None or psnr > self.best:
+            self.best = psnr
+            checkpoint.save_best(self.ema, self.run / "checkpoints", {"step": self.step, "psnr_db": psnr})
+
+    def _save(self) -> None:
+        self.accelerator.wait_for_everyone()
+        if not self.accelerator.is_main_process:
+            return
+        state = checkpoint.State(
+            self.step, self.composer.state_dict(), self.ema, self.optimizer.state_dict(), self.best
+        )
+        checkpoint.save(state, self.run / "checkpoints", keep=self.recipe.checkpoint.keep)
+
+    def _resume(self, composer: Composer, optimizer: torch.optim.Optimizer, ema: dict[str, Tensor]) -> None:
+        last = checkpoint.newest(self.run / "checkpoints")
+        if last is None:
+            return
+        state = checkpoint.load(last)
+        composer.load_state_dict(state.model)
+        optimizer.load_state_dict(state.optimizer)
+        ema.update(state.ema)
+        self.step, self.best = state.step, state.best
+
+    def _not_a_number(self, loss: float, samples: list[Sample], timesteps: list[int]) -> MimoError:
+        """Write down the batch that broke the run."""
+        about = [
+            {"clip": one.clip_idx, "frames": one.frame_idx, "timestep": timestep}
+            for one, timestep in zip(samples, timesteps)
+        ]
+        path = self.run / f"nan-step-{self.step:06d}.json"
+        path.write_text(json.dumps({"loss": str(loss), "batch": about}, indent=1), encoding="utf-8")
+        return InputError(
+            f"the loss of step {self.step + 1} is {loss}; the batch that made it is in {path}.",
+            fix="lower optim.lr, or take those clips out; the same command goes on from the last checkpoint.",
+        )
+
+
+def _out_of_memory(error: RuntimeError) -> MimoError | None:
+    """The sentence for memory that ran out; None for any other error."""
+    text = str(error).lower()
+    if not (isinstance(error, torch.cuda.OutOfMemoryError) or "not enough memory" in text or "out of memory" in text):
+        return None
+    return InputError(
+        "memory ran out in a training step.",
+        fix="double optim.accumulate, set optim.gradient_checkpointing = true, or lower data.frames or data.size.",
+    )

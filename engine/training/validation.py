@@ -1,0 +1,122 @@
+"""A look at held-out clips: sample them, measure them, lay them side by side."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from engine.diffusion.sampler import Conditions, SamplingConfig, denoise
+from engine.training.codec import Codec
+from engine.training.composer import MAP_PER_LATENT, Composer, collate
+from engine.training.objective import draw_noise, training_schedule
+from engine.training.recipe import Recipe
+from engine.training.samples import Sample, Samples
+from engine.training.shards import Shards
+
+SHEET_FRAMES = 4
+
+
+@dataclass
+class Scores:
+    """Means over clips and frames."""
+
+    psnr_db: list[float] = field(default_factory=list)
+    """Of whole frames."""
+    psnr_human_db: list[float] = field(default_factory=list)
+    """Where the person is seen."""
+
+    def mean(self) -> dict[str, float]:
+        """Name to mean."""
+        return {name: float(np.mean(values)) for name, values in vars(self).items()}
+
+
+class Validation:
+    """Fixed clips, fixed frames, fixed noise: numbers of two steps, or of two runs, can be compared."""
+
+    def __init__(self, recipe: Recipe, codec: Codec, run: Path, *, folder: str | None = None) -> None:
+        """Choose the clips.
+
+        Args:
+            recipe: of the run.
+            codec: of the latents.
+            run: `samples/` is written there.
+            folder: shards to look at; by default the held-out ones, else the training ones.
+        """
+        self._recipe, self._codec, self._run = recipe, codec, run
+        data = recipe.data
+        shards = Shards(Path(folder or data.held_out or data.shards))
+        side = data.size // codec.factor * MAP_PER_LATENT
+        samples = Samples(shards, data, recipe.model, map_side=side, seed=recipe.seed)
+        span = (data.frames - 1) * data.stride + 1
+        self.samples = []
+        for idx in range(min(recipe.validate.clips, len(shards))):
+            last = int(shards.read(idx).num_frames) - 1
+            start = max(last + 1 - span, 0) // 2
+            frames = tuple(min(start + number * data.stride, last) for number in range(data.frames))
+            self.samples.append(samples.cut(idx, frames, seed=[0, idx]))
+
+    def __call__(self, composer: Composer, step: int) -> float:
+        """Sample all clips, write `samples/step-000500.png`, and return the PSNR of whole frames, dB."""
+        made = [self.sample(composer, sample, number) for number, sample in enumerate(self.samples)]
+        folder = self._run / "samples"
+        folder.mkdir(parents=True, exist_ok=True)
+        cv2.imwrite(str(folder / f"step-{step:06d}.png"), sheet(self.samples, made)[..., ::-1])
+        return score(self.samples, made).mean()["psnr_db"]
+
+    @torch.no_grad()
+    def sample(self, composer: Composer, sample: Sample, number: int) -> NDArray:
+        """Denoise one clip: (T, S, S, 3) uint8."""
+        recipe, device = self._recipe, next(composer.parameters()).device
+        clip_side = int(composer.image_encoder.config.image_size)  # type: ignore[union-attr, arg-type]
+        batch = collate([sample], self._codec, recipe.model, clip_side=clip_side)
+        batch = type(batch)(*(value.to(device) if torch.is_tensor(value) else value for value in vars(batch).values()))
+        tokens_BSC, reference = composer.identity(batch)
+        assert reference is not None
+        pose_BCTHW = composer.motion(batch)
+        noise_CTHW, _ = draw_noise(tuple(batch.target_BCTHW.shape[1:]), 1000 + number, 0.0)
+        latents_BCTHW = denoise(
+            composer.denoising_unet,
+            training_schedule(recipe.objective),
+            noise_CTHW[None].to(device),
+            Conditions(reference, tokens_BSC, lambda frames: pose_BCTHW[:, :, frames], batch.codes_BCTHW),
+            SamplingConfig(
+                num_steps=recipe.validate.num_steps,
+                guidance_scale=recipe.validate.guidance_scale,
+                window=max(recipe.data.frames, 24),
+            ),
+        )
+        pixels = self._codec.decode(latents_BCTHW[0].transpose(0, 1)).cpu()
+        return np.rint((pixels.permute(0, 2, 3, 1).numpy() + 1) * 127.5).astype(np.uint8)
+
+
+def psnr_db(got: NDArray, want: NDArray, mask: NDArray | None = None) -> float:
+    """Peak signal-to-noise ratio of 8-bit pixels, in float64; of the masked ones where a mask is given."""
+    error = np.square(got.astype(np.float64) - want.astype(np.float64)).mean(-1)
+    mean = error.mean() if mask is None else error[mask].mean()
+    return float(10 * np.log10(255.0**2 / max(mean, 1e-10)))
+
+
+def score(samples: list[Sample], made: list[NDArray]) -> Scores:
+    """Measure made clips against the true ones."""
+    scores = Scores()
+    for sample, frames in zip(samples, made):
+        for got, want, mask in zip(frames, sample.rgb, sample.human_mask):
+            scores.psnr_db.append(psnr_db(got, want))
+            if (mask > 127).any():
+                scores.psnr_human_db.append(psnr_db(got, want, mask > 127))
+    return scores
+
+
+def sheet(samples: list[Sample], made: list[NDArray]) -> NDArray:
+    """A row a clip: identity, then true and made frames by turns; (H, W, 3) uint8."""
+    rows = []
+    for sample, frames in zip(samples, made):
+        picks = np.unique(np.linspace(0, len(frames) - 1, SHEET_FRAMES).astype(int))
+        cells = [sample.reference]
+        for idx in picks:
+            cells += [sample.rgb[idx], frames[idx]]
+        rows.append(np.hstack(cells))
+    return np.vstack(rows)

@@ -1,0 +1,177 @@
+"""The trainer: to the bit the same with or without an interruption, and with one process or two."""
+
+import json
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from filmed import ROOT
+
+from engine.errors import InputError
+from engine.training import checkpoint
+from engine.training.codec import PixelCodec
+from engine.training.composer import Composer, collate
+from engine.training.plan import plan_run
+from engine.training.recipe import ModelRecipe
+from engine.training.samples import Samples
+from engine.training.shards import Shards
+
+
+def weights(run: Path, step: int) -> dict[str, torch.Tensor]:
+    return checkpoint.load(run / "checkpoints" / f"step-{step:06d}").model
+
+
+def test_an_interrupted_run_is_the_same_to_the_bit(tiny_recipe, tiny_trainer, tmp_path):
+    straight = [report.loss for report in tiny_trainer(tiny_recipe(steps=4), tmp_path / "a").train()]
+    broken = []
+    for report in tiny_trainer(tiny_recipe(steps=4), tmp_path / "b").train():
+        broken.append(report.loss)
+        if report.step == 3:  # the checkpoint of step 2 is there; step 3 is lost
+            break
+    again = tiny_trainer(tiny_recipe(steps=4), tmp_path / "b")
+    assert again.step == 2
+    broken = broken[:2] + [report.loss for report in again.train()]
+    assert broken == straight
+    a, b = weights(tmp_path / "a", 4), weights(tmp_path / "b", 4)
+    assert a.keys() == b.keys() and all(torch.equal(a[name], b[name]) for name in a)
+    rows = (tmp_path / "b" / "metrics.csv").read_text().splitlines()
+    assert [row.split(",")[0] for row in rows] == ["step", "1", "2", "3", "4"]
+
+
+def test_parts_of_a_batch_add_up(tiny_recipe, tiny_trainer, tmp_path):
+    """Accumulating in two parts takes the same step; float32 sums in another order."""
+    whole = [report.loss for report in tiny_trainer(tiny_recipe(steps=2), tmp_path / "a").train()]
+    parts = [report.loss for report in tiny_trainer(tiny_recipe(steps=2, accumulate=2), tmp_path / "b").train()]
+    assert parts == pytest.approx(whole, rel=1e-4)
+
+
+@pytest.mark.slow
+def test_two_processes_see_what_one_sees(tiny_recipe, tiny_trainer, tmp_path):
+    one = [report.loss for report in tiny_trainer(tiny_recipe(steps=3), tmp_path / "one").train()]
+    toml = f"""
+[data]
+shards = "{tiny_recipe().data.shards}"
+size = 32
+frames = 2
+[model]
+codec = "pixels"
+block_out_channels = [32, 32, 64, 64]
+cross_attention_dim = 16
+num_attention_heads = 2
+norm_num_groups = 8
+code_channels = 4
+[objective]
+drop_reference = 0.4
+[optim]
+steps = 3
+batch = 2
+lr = 1e-3
+warmup_steps = 2
+ema = 0.9
+[checkpoint]
+every = 2
+keep = 2
+"""
+    (tmp_path / "two.toml").write_text(toml)
+    command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node=2", "--master-port=29517"]
+    command += ["-m", "mimo_cli", "train", str(tmp_path / "two.toml"), "--out", str(tmp_path / "two"), "-q"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=500)
+    assert done.returncode == 0, done.stderr
+    rows = (tmp_path / "two" / "metrics.csv").read_text().splitlines()[1:]
+    losses = [float(row.split(",")[1]) for row in rows if row.split(",")[1]]
+    assert losses == pytest.approx(one, rel=1e-3)  # six printed digits, and gradients summed in another order
+
+
+def test_an_uneven_batch_is_refused(tiny_recipe, tiny_trainer, tmp_path):
+    recipe = tiny_recipe()
+    odd = replace(recipe, optim=replace(recipe.optim, batch=2, accumulate=1))
+    trainer = tiny_trainer(odd, tmp_path)
+    trainer.accelerator.state._shared_state["num_processes"] = 4
+    try:
+        with pytest.raises(InputError, match="share it evenly"):
+            trainer._parts()
+    finally:
+        trainer.accelerator.state._shared_state["num_processes"] = 1
+
+
+def test_a_loss_that_is_no_number_stops_with_its_batch(tiny_recipe, tiny_trainer, tmp_path):
+    trainer = tiny_trainer(tiny_recipe(), tmp_path)
+    with torch.no_grad():
+        trainer.composer.denoising_unet.conv_out.bias.fill_(float("nan"))
+    with pytest.raises(InputError, match="nan"):
+        next(iter(trainer.train()))
+    said = json.loads((tmp_path / "nan-step-000000.json").read_text())
+    assert len(said["batch"]) == 2 and {"clip", "frames", "timestep"} <= set(said["batch"][0])
+
+
+def test_frozen_parts_stay_and_the_codes_learn(tiny_recipe, tiny_trainer, tmp_path):
+    trainer = tiny_trainer(tiny_recipe(steps=3, train=("codes", "pose_encoder")), tmp_path)
+    before = {name: value.clone() for name, value in trainer.composer.state_dict().items()}
+    list(trainer.train())
+    after = trainer.composer.state_dict()
+    moved = {name.split(".")[0] for name in before if not torch.equal(before[name], after[name])}
+    assert moved == {"codes", "pose_encoder"}
+
+
+def test_only_the_newest_checkpoints_are_kept_and_half_ones_ignored(tiny_recipe, tiny_trainer, tmp_path):
+    list(tiny_trainer(tiny_recipe(steps=4, every=1), tmp_path).train())
+    folder = tmp_path / "checkpoints"
+    assert sorted(path.name for path in folder.iterdir()) == ["step-000003", "step-000004"]
+    (folder / "step-000005.tmp").mkdir()
+    assert checkpoint.newest(folder).name == "step-000004"
+    (folder / "step-000004" / "model.safetensors").write_bytes(b"half")
+    with pytest.raises(InputError, match="damaged"):
+        checkpoint.load(folder / "step-000004")
+
+
+def test_a_sample_without_identity_does_not_see_it(tiny_recipe):
+    recipe = tiny_recipe()
+    torch.manual_seed(0)
+    codec = PixelCodec(4)
+    composer = Composer(recipe.model, codec).eval()
+    torch.nn.init.normal_(composer.pose_encoder.conv_out.weight, std=0.1)
+    samples = Samples(Shards(Path(recipe.data.shards)), recipe.data, recipe.model, map_side=64, seed=0)
+    pair = [samples.cut(0, (0, 1), seed=[0]), samples.cut(1, (1, 2), seed=[0])]
+    other = [replace(pair[0], reference=pair[1].reference), pair[1]]
+    noisy = torch.randn(2, 48, 2, 8, 8)
+    said = [
+        composer(
+            noisy, torch.tensor([500, 500]), collate(two, codec, recipe.model, clip_side=64, num_dropped=num_dropped)
+        )
+        for num_dropped in (0, 1)
+        for two in (pair, other)
+    ]
+    assert not torch.equal(said[0][0], said[1][0])  # with its identity the answer depends on it
+    torch.testing.assert_close(said[2][0], said[3][0], rtol=0, atol=0)  # without, it does not
+    torch.testing.assert_close(said[2][1], said[0][1], rtol=1e-4, atol=1e-5)  # and its neighbour keeps its own
+
+
+@pytest.mark.parametrize(
+    "change", [{"scene": False}, {"occlusion": False}, {"motion": "skeleton"}, {"reference": "frame"}]
+)
+def test_every_ablation_takes_a_step(change, tiny_recipe, tiny_trainer, tmp_path):
+    recipe = tiny_recipe(steps=1)
+    reports = list(tiny_trainer(replace(recipe, model=replace(recipe.model, **change)), tmp_path).train())
+    assert len(reports) == 1 and reports[0].grad_norm > 0
+
+
+def test_the_plan_counts_the_networks_parameters(tiny_recipe):
+    recipe = tiny_recipe()
+    composer = Composer(recipe.model, PixelCodec(4))
+    plan = plan_run(recipe, 48, 4)
+    assert sum(plan.parameters.values()) == sum(parameter.numel() for parameter in composer.parameters())
+    assert plan.trained == sum(plan.parameters.values())
+    double = plan_run(replace(recipe, optim=replace(recipe.optim, batch=4)), 48, 4)
+    assert double.step_flop == pytest.approx(2 * plan.step_flop)
+
+
+@pytest.mark.slow
+def test_the_papers_model_has_the_papers_size(tiny_recipe):
+    recipe = tiny_recipe(model=ModelRecipe())
+    plan = plan_run(recipe, 4, 8)
+    extra = 3 * 3 * 4 * 320  # four more input channels than the release's eight
+    assert plan.parameters["denoising_unet"] == 859_532_484 + extra  # counted from the published file's shapes
+    assert plan.parameters["reference_net"] == 859_508_800
