@@ -12,7 +12,6 @@ from types import TracebackType
 import av
 import cv2
 import numpy as np
-from av.codec.context import Flags
 from av.container import OutputContainer
 from numpy.typing import NDArray
 
@@ -20,6 +19,7 @@ from engine.types import ClipInfo, Size
 from engine.video.color import plane_layout
 from engine.video.decode import open_container
 from engine.video.planes import tag_colors
+from engine.video.slices import SliceEncoder, SlicePlan, choose_grid, set_up_encoder
 
 LAYER_RATE = 25
 """Nominal frames per second: 40 ms a frame, exact in Matroska's milliseconds. The time is in `clip/frames.csv`."""
@@ -31,7 +31,7 @@ WITH_ALPHA = ("yuva420p", "yuva422p", "yuva444p")
 """Kinds with an alpha plane behind the planes of a clip; see `engine.video.overlay`."""
 
 NUM_SLICES = 4
-"""Slices per frame; they are coded in parallel. Part of the bytes, so fixed whatever the number of threads."""
+"""Slices of a full frame; they are coded in parallel. Part of the bytes, so fixed whatever the number of threads."""
 
 MAX_PENDING = 3
 """Frames that wait for the encoder at most: computing and encoding overlap, memory does not grow."""
@@ -69,7 +69,16 @@ class LayerWriter:
         self._container: OutputContainer | None = av.open(
             f"file:{path}", "w", format="matroska", options={"fflags": "+bitexact"}
         )
-        self._stream = add_ffv1_stream(self._container, size, pix_fmt, Fraction(1, LAYER_RATE), threads)
+        plan = plan_slices(kind, size, limited=info is not None and info.color_range == "tv")
+        self._slices = None if plan is None else SliceEncoder(size, pix_fmt, plan)
+        self._stream = add_ffv1_stream(
+            self._container,
+            size,
+            pix_fmt,
+            Fraction(1, LAYER_RATE),
+            threads,
+            num_slices=plan.grid.num_slices if plan else 0,
+        )
         if info is not None and kind not in STORED:
             tag_colors(self._stream.codec_context, info)
         self._worker = ThreadPoolExecutor(1, thread_name_prefix="layer")
@@ -83,14 +92,23 @@ class LayerWriter:
         """
         assert self._container is not None, "the layer is closed"
         picture = self._pack(frame)
-        picture.pts = self.num_frames
-        picture.time_base = Fraction(1, LAYER_RATE)
         while len(self._pending) >= MAX_PENDING:
             self._pending.popleft().result()
-        self._pending.append(self._worker.submit(self._encode, self._container, picture))
+        self._pending.append(self._worker.submit(self._encode, self._container, picture, self.num_frames))
         self.num_frames += 1
 
-    def _encode(self, container: OutputContainer, picture: "av.VideoFrame | None") -> None:
+    def _encode(
+        self, container: OutputContainer, picture: "av.VideoFrame | dict[int, av.VideoFrame]", frame_idx: int
+    ) -> None:
+        if isinstance(picture, dict):
+            assert self._slices is not None
+            packet = av.Packet(self._slices.encode(picture))
+            packet.stream, packet.time_base, packet.is_keyframe = self._stream, Fraction(1, LAYER_RATE), True
+            packet.pts = packet.dts = frame_idx
+            packet.duration = 1
+            container.mux(packet)
+            return
+        picture.pts, picture.time_base = frame_idx, Fraction(1, LAYER_RATE)
         container.mux(self._stream.encode(picture))
 
     def close(self) -> None:
@@ -101,7 +119,7 @@ class LayerWriter:
         try:
             while self._pending:
                 self._pending.popleft().result()
-            self._encode(container, None)
+            container.mux(self._stream.encode(None))
         finally:
             self._worker.shutdown()
             container.close()
@@ -121,20 +139,40 @@ class LayerWriter:
             with suppress(OSError, ValueError):
                 container.close()
 
-    def _pack(self, frame: NDArray | list[NDArray]) -> "av.VideoFrame":
-        if self.kind not in STORED:
-            assert isinstance(frame, list)
-            assert frame[0].shape == self.size, (frame[0].shape, self.size)
-            return stored_frame(frame, self.kind)
-        assert isinstance(frame, np.ndarray)
-        assert frame.shape[:2] == self.size, (frame.shape, self.size)
-        if self.kind in ("gray8", "gray16"):
-            assert frame.dtype == (np.uint8 if self.kind == "gray8" else np.uint16), frame.dtype
-            assert frame.ndim == 2, frame.shape
-            return planes_frame([frame], self._pix_fmt)
-        assert frame.dtype == np.uint8, frame.dtype
-        code = cv2.COLOR_RGB2BGRA if self.kind == "rgb" else cv2.COLOR_RGBA2BGRA
-        return packed_frame(cv2.cvtColor(frame, code), self._pix_fmt)
+    def _pack(self, frame: NDArray | list[NDArray]) -> "av.VideoFrame | dict[int, av.VideoFrame]":
+        planes = [frame] if isinstance(frame, np.ndarray) else frame
+        assert isinstance(frame, list) == (self.kind not in STORED), type(frame)
+        assert planes[0].shape[:2] == self.size, (planes[0].shape, self.size)
+        if self.kind in STORED:
+            assert planes[0].dtype == (np.uint16 if self.kind == "gray16" else np.uint8), planes[0].dtype
+            assert planes[0].ndim == (2 if self.kind in ("gray8", "gray16") else 3), planes[0].shape
+        slices = self._slices.pack(planes) if self._slices is not None else None
+        if slices is not None:
+            return slices
+        if self.kind in ("rgb", "rgba"):
+            code = cv2.COLOR_RGB2BGRA if self.kind == "rgb" else cv2.COLOR_RGBA2BGRA
+            return packed_frame(cv2.cvtColor(planes[0], code), self._pix_fmt)
+        return stored_frame(planes, self._pix_fmt if self.kind in STORED else self.kind)
+
+
+def plan_slices(kind: str, size: Size, *, limited: bool) -> SlicePlan | None:
+    """How frames of a layer are divided; None for kinds that are full, and sizes that do not divide.
+
+    Args:
+        kind: see `LayerWriter`.
+        size: (height, width), pixels.
+        limited: planes are of limited range, in which black is 16.
+    """
+    if kind not in ("gray8", "rgba", *WITH_ALPHA):
+        return None
+    grid = choose_grid(size, _step(STORED.get(kind, kind)))
+    return None if grid is None else SlicePlan(grid, (16 * limited, 128, 128, 0) if kind in WITH_ALPHA else (0,))
+
+
+def _step(pix_fmt: str) -> Size:
+    """Rows and columns that share a sample of chroma."""
+    layout = plane_layout(pix_fmt.replace("yuva", "yuv"))
+    return (1, 1) if layout is None else (layout.sub_y, layout.sub_x)
 
 
 def add_ffv1_stream(
@@ -144,22 +182,22 @@ def add_ffv1_stream(
     time_base: Fraction,
     threads: int,
     rate: Fraction = Fraction(LAYER_RATE),
+    num_slices: int = 0,
 ) -> "av.VideoStream":
-    """Add a lossless video stream to a file being written, set up so that equal input gives equal bytes."""
+    """Add a lossless video stream to a file being written, set up so that equal input gives equal bytes.
+
+    `num_slices` per frame, 0 for what suits a full picture.
+    """
     stream = container.add_stream("ffv1", rate=rate)
     assert isinstance(stream, av.VideoStream)
     stream.height, stream.width = size
     stream.pix_fmt = pix_fmt
     stream.time_base = time_base
-    codec = stream.codec_context
-    codec.time_base = time_base
-    codec.thread_type, codec.thread_count = "SLICE", threads
-    codec.flags |= Flags.bitexact
-    codec.gop_size = 1
-    layout = plane_layout(pix_fmt.replace("yuva", "yuv"))
-    odd = layout is not None and (size[0] % layout.sub_y or size[1] % layout.sub_x)
-    slices = 1 if odd or min(size) < 64 else NUM_SLICES  # FFmpeg refuses slices that cut a chroma sample, or tiny ones
-    codec.options = {"level": "3", "slices": str(slices), "slicecrc": "1", "coder": "rice", "context": "0"}
+    stream.codec_context.time_base = time_base
+    step_y, step_x = _step(pix_fmt)
+    odd = size[0] % step_y or size[1] % step_x
+    most = 1 if odd or min(size) < 64 else NUM_SLICES  # FFmpeg refuses slices that cut a chroma sample, or tiny ones
+    set_up_encoder(stream.codec_context, num_slices or most, threads)
     return stream
 
 

@@ -2,19 +2,24 @@
 
 import os
 from collections.abc import Generator, Iterator
+from contextlib import suppress
 from pathlib import Path
+from typing import NoReturn
 
 import av
 import cv2
 import numpy as np
+from av.container import InputContainer
+from av.error import FFmpegError
 from numpy.typing import NDArray
 
 from engine.errors import InputError
 from engine.types import FrameSource, Size
 from engine.video.color import plane_layout, to_8_bits
 from engine.video.decode import decode_stream, open_container, pick_stream, prefetch
-from engine.video.layer import WITH_ALPHA
+from engine.video.layer import STORED, WITH_ALPHA, plan_slices
 from engine.video.planes import Orientation, copy_planes, frame_rgb, frame_rgba, read_planes
+from engine.video.slices import Headers, SliceDecoder, SlicePlan, find_headers
 from engine.video.still import list_pictures, read_samples
 
 LOW, HIGH = 5, 250
@@ -74,11 +79,24 @@ class _VideoLayer:
         self._pts = sorted(p for p in pts if p is not None)
         intra = len(self._pts) == len(pts) and len(set(pts)) == len(pts) and all(key for _, key in packets)
         self._can_seek = intra
+        self._coding = self._find_coding(stream) if intra and ours else None
         self.num_frames = len(packets)
         if not intra:
             self._count()
         if not self.num_frames:
             raise InputError(f"{path} holds no frames.", fix="delete it and mimo makes a new one.")
+
+    def _find_coding(self, stream: "av.VideoStream") -> tuple[str, SlicePlan, Headers] | None:
+        """How our own writer divided the frames; None where it did not."""
+        pix_fmt = STORED.get(self._kind, self._kind)
+        codec = stream.codec_context
+        plan = plan_slices(self._kind, self.size, limited=codec.color_range == 1) if self._is_layer else None
+        if plan is None or codec.pix_fmt != pix_fmt:
+            return None
+        headers = find_headers(self.size, pix_fmt, plan)
+        if headers is None or codec.extradata != headers.extradata[1]:
+            return None
+        return pix_fmt, plan, headers
 
     def _count(self) -> None:
         """Count frames by decoding: packets of some codecs hold none, or several."""
@@ -92,7 +110,30 @@ class _VideoLayer:
     def read(self, start: int = 0, stop: int | None = None) -> Iterator[NDArray]:
         """See `FrameSource.read`."""
         stop = self.num_frames if stop is None else min(stop, self.num_frames)
-        yield from prefetch(self._walk(start, stop))
+        walk = self._walk if self._coding is None else self._walk_slices
+        yield from prefetch(walk(start, stop))
+
+    def _walk_slices(self, start: int, stop: int) -> Generator:
+        if start >= stop:
+            return
+        assert self._coding is not None
+        decoder, count = SliceDecoder(self.size, *self._coding), start
+        with open_container(self._path) as container:
+            stream = container.streams.video[0]
+            container.seek(self._pts[start], stream=stream, backward=True)
+            for packet in _packets(container, stream):
+                if packet.pts is None or packet.pts < self._pts[start]:
+                    continue
+                try:
+                    planes = decoder.decode(bytes(packet))
+                except (FFmpegError, ValueError) as error:
+                    self._check([str(error)])
+                    raise
+                yield planes if self._kind in WITH_ALPHA else planes[0]
+                count += 1
+                if count == stop:
+                    return
+        self._end(count)
 
     def _walk(self, start: int, stop: int) -> Generator:
         if start >= stop:
@@ -112,6 +153,9 @@ class _VideoLayer:
                 frames.close()
                 return
         self._check(errors)
+        self._end(count)
+
+    def _end(self, count: int) -> NoReturn:
         raise InputError(f"{self._path} ends at frame {count - 1}.", fix="delete it and mimo makes a new one.")
 
     def _check(self, errors: list[str]) -> None:
@@ -119,6 +163,13 @@ class _VideoLayer:
             raise InputError(
                 f"{self._path} is damaged ({errors[0]}).", fix="export it again, or delete it and mimo makes a new one."
             )
+
+
+def _packets(container: InputContainer, stream: "av.VideoStream") -> Iterator["av.Packet"]:
+    """Packets up to the first that cannot be read."""
+    packets = container.demux(stream)
+    with suppress(FFmpegError):
+        yield from (packet for packet in packets if packet.size)
 
 
 class _PictureLayer:
