@@ -193,7 +193,7 @@ LIFT = Stage(
 )
 ANIMATE = Stage(
     name="animate",
-    version=1,
+    version=2,
     about="animate the character",
     reads=(VIDEO, CLIP, FRAMES, TRACKS, HUMAN_MASK, BODY, CAMERA, PUPPET),
     writes=(HUMAN, SHADOW, LIGHT),
@@ -202,7 +202,7 @@ ANIMATE = Stage(
 )
 ANIMATE_ALONE = Stage(
     name="animate",
-    version=1,
+    version=2,
     about="animate the character",
     reads=(CLIP, FRAMES, BODY, PUPPET),
     optional=(CAMERA,),
