@@ -28,7 +28,8 @@ from numpy.typing import NDArray
 
 from engine.errors import InputError
 from engine.types import Camera
-from engine.video.layer import LayerWriter, read_layer_frame
+from engine.video.layer import LayerWriter
+from engine.video.layer_source import read_layer_frame
 
 VIDEOS = {"rgb": "rgb", "scene": "rgb", "occlusion": "rgba", "human.mask": "gray8", "pair": "rgb"}
 """Member to the kind of its frames."""
