@@ -1,5 +1,6 @@
 """The options that several commands share, each said once."""
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated
 
@@ -76,3 +77,24 @@ def parse_point(text: str | None) -> tuple[float, float] | None:
             f"--point {text} is not a pixel.", fix="write two numbers with a comma: --point 640,360"
         ) from None
     return x, y
+
+
+def parse_backends(words: Iterable[str]) -> dict[str, dict[str, str]]:
+    """Return the settings that `--backend LAYER=NAME` stands for: stage to {"backend": name}.
+
+    Raises:
+        UsageError: no such layer, or no such backend for it.
+    """
+    from engine.config import nearest
+    from engine.errors import UsageError
+    from mimo_cli.runs.layers import BACKENDS
+
+    tables = {}
+    for word in words:
+        layer, _, name = word.partition("=")
+        if layer not in BACKENDS:
+            raise UsageError(f"--backend {word}: {layer} is no layer.", fix=nearest(layer, BACKENDS, "layers"))
+        if name not in BACKENDS[layer]:
+            raise UsageError(f"--backend {word}: no such backend.", fix=nearest(name, BACKENDS[layer], "backends"))
+        tables[layer] = {"backend": name}
+    return tables

@@ -93,8 +93,10 @@ ESTIMATE_DEPTH = Stage(
     name="depth",
     version=1,
     about="order the layers in depth",
-    reads=(CLIP, HUMAN_MASK, OCCLUSION, TRACKS, LANDMARKS),
+    reads=(VIDEO, CLIP, HUMAN_MASK, OCCLUSION, TRACKS, LANDMARKS),
     writes=(DEPTH,),
+    params=layers.DepthParams,
+    weights=layers.depth_weights,
     run=layers.depth,
 )
 FIT = Stage(

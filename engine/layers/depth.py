@@ -22,7 +22,7 @@ _EYE_M = 1.5
 """Height a camera is taken to have above the ground, metres: held at the eye."""
 _FOCAL = 1.1
 """Focal length as a share of the longer side: 49 degrees across, between a phone and a camera."""
-_BACKDROP_M = 40.0
+BACKDROP_M = 40.0
 """Beyond this the ground prior says nothing."""
 _SMOOTH_FRAMES = 4.0
 """Standard deviation of the smoothing of the person's distance over time, frames."""
@@ -90,13 +90,13 @@ def person_distance(landmarks: Landmarks, tracks: Tracks, size: Size) -> tuple[N
     distance = np.clip(focal * BODY_M / np.maximum(tall, 8), NEAREST_M, 200)
     trust = np.where(seen, np.maximum(landmarks.score, 0.05), 0.02)
     return (
-        np.exp(_smooth(np.log(distance), trust)).astype(np.float32),
-        _smooth(np.clip(rows, 0, size[0]), trust).astype(np.float32),
+        np.exp(smooth_over_time(np.log(distance), trust)).astype(np.float32),
+        smooth_over_time(np.clip(rows, 0, size[0]), trust).astype(np.float32),
     )
 
 
-def _smooth(values: NDArray, weights: NDArray) -> NDArray:
-    """Weighted Gaussian mean over time."""
+def smooth_over_time(values: NDArray, weights: NDArray) -> NDArray:
+    """Weighted Gaussian mean over time: (T,) values and weights to (T,)."""
     reach = int(3 * _SMOOTH_FRAMES)
     kernel = np.exp(-0.5 * (np.arange(-reach, reach + 1) / _SMOOTH_FRAMES) ** 2)
     total = np.convolve(np.pad(values * weights, reach), kernel, "valid")
@@ -110,4 +110,4 @@ def _ground(half: Size, size: Size, foot_row: float, distance_m: float) -> NDArr
     horizon = foot_row - below_px
     rows = (np.arange(half[0]) + 0.5) * size[0] / half[0]
     inverse = (rows - horizon) / below_px * (NEAREST_M / distance_m)
-    return np.clip(inverse, NEAREST_M / _BACKDROP_M, 1).astype(np.float32)
+    return np.clip(inverse, NEAREST_M / BACKDROP_M, 1).astype(np.float32)

@@ -5,7 +5,16 @@ from typing import Annotated
 
 import typer
 
-from mimo_cli.args import DryRunOption, PersonOption, PointOption, ProjectOption, RedoOption, VerifyOption, parse_point
+from mimo_cli.args import (
+    DryRunOption,
+    PersonOption,
+    PointOption,
+    ProjectOption,
+    RedoOption,
+    VerifyOption,
+    parse_backends,
+    parse_point,
+)
 
 
 def decompose(
@@ -14,6 +23,14 @@ def decompose(
     project: ProjectOption = None,
     person: PersonOption = None,
     point: PointOption = None,
+    backend: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--backend",
+            metavar="LAYER=NAME",
+            help="A network for a layer: depth=depth-anything; embedded takes it back.",
+        ),
+    ] = None,
     dry_run: DryRunOption = False,
     redo: RedoOption = None,
     verify: VerifyOption = False,
@@ -34,6 +51,7 @@ def decompose(
         opened = open_video_project(None, video, verify=verify)
     else:
         opened = open_video_project(video, project or folder, verify=verify)
+    opened.set_params(parse_backends(backend or ()))
     remember(opened, person=person, point=parse_point(point))
     goals = (slots.HUMAN_MASK, slots.SCENE, slots.OCCLUSION, slots.DEPTH)
     for path in opened.run(goals, redo=redo or (), dry_run=dry_run, workers=WORKERS).values():

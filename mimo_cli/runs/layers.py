@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 from numpy.typing import NDArray
 
+from engine.config import nearest
+from engine.errors import RecipeError
 from engine.types import BackgroundMotion, ClipInfo, FrameSource
 from mimo_cli import slots, tables
 from mimo_cli.artifacts import Slot
@@ -25,6 +27,27 @@ class SegmentParams:
     """Number of the person in `mimo decompose --list-people`; None is the one who matters most by size and motion."""
     point: tuple[float, float] | None = None
     """x, y of a pixel on the person in the first frame they are in; None lets `person` decide."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class DepthParams:
+    """What says how far away things are."""
+
+    backend: str = "embedded"
+    """"embedded" (coarse: layers in order) or "depth-anything" (Depth Anything V2 Small; see `mimo weights`)."""
+
+    def __post_init__(self) -> None:
+        check_backend("depth", self.backend)
+
+
+BACKENDS = {"depth": ("embedded", "depth-anything")}
+"""Stage to what can do its work."""
+
+
+def check_backend(stage: str, backend: str) -> None:
+    """Raise RecipeError when a stage has no such backend."""
+    if backend not in BACKENDS[stage]:
+        raise RecipeError(f"{stage}.backend is {backend}.", fix=nearest(backend, BACKENDS[stage], "backends"))
 
 
 def segment(job: Job) -> None:
@@ -102,15 +125,27 @@ def _background(job: Job) -> "tuple[BackgroundMotion, Plate]":
     return motion, open_plate(job.inputs[slots.PLATE], motion, info.size)
 
 
+def depth_weights(params: DepthParams) -> tuple[str, ...]:
+    """Return the weights that a depth layer of these settings uses."""
+    return ("depth-anything-v2-small",) if params.backend == "depth-anything" else ()
+
+
 def depth(job: Job) -> None:
-    """Say how far away everything is, coarsely."""
+    """Say how far away everything is, coarsely or as a network measures it."""
     from engine.layers.depth import NEAREST_M, coarse_depth
 
     info = tables.read_clip(job.inputs[slots.CLIP])
     tracks = tables.read_tracks(job.inputs[slots.TRACKS], info.num_frames)
     landmarks = tables.read_landmarks(job.inputs[slots.LANDMARKS], info.num_frames)
     front = _layer(job, slots.OCCLUSION, "gray8", info.num_frames)
-    frames = coarse_depth(landmarks, tracks, _mask(job), front, info.size, progress=job.progress)
+    if job.params.backend == "depth-anything":
+        from engine.layers.depth_anything import network_depth
+
+        folder = job.weights("depth-anything-v2-small").folder
+        clip = open_source(job)
+        frames = network_depth(clip, landmarks, tracks, _mask(job), folder, chunks=job.chunks, progress=job.progress)
+    else:
+        frames = coarse_depth(landmarks, tracks, _mask(job), front, info.size, progress=job.progress)
     _write(job, slots.DEPTH, "gray16", front, frames)
     job.facts["metres"] = f"{NEAREST_M} * 65535 / value"
 

@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 from filmed import SPEC, film
-from tiny_hmr2 import write_tiny_hmr2
+from tiny_networks import write_tiny_hmr2
 from typer.testing import CliRunner
 
 from mimo_cli import app, tables

@@ -6,7 +6,7 @@ import av
 import numpy as np
 import pytest
 from filmed import SPEC
-from tiny_hmr2 import write_tiny_hmr2
+from tiny_networks import write_tiny_hmr2
 from typer.testing import CliRunner
 
 from engine.errors import InputError

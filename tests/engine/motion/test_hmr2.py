@@ -5,7 +5,7 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
-from tiny_hmr2 import write_tiny_hmr2
+from tiny_networks import write_tiny_hmr2
 
 from engine.body.model import forward_kinematics, load_body
 from engine.errors import InputError

@@ -1,0 +1,60 @@
+"""`mimo decompose --backend`, from the film to the layers, with small networks in the published layouts."""
+
+import numpy as np
+import pytest
+from filmed import SPEC, film
+from tiny_networks import write_tiny_depth_anything
+from typer.testing import CliRunner
+
+from engine.video import open_layer
+from mimo_cli import app
+from mimo_cli.opening import open_video_project
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("backends")
+    film(folder / "game.mp4")
+    open_video_project(folder / "game.mp4", folder / "game.mimo")
+    return folder
+
+
+@pytest.fixture
+def decompose(folder, monkeypatch):
+    """Call `mimo decompose` on the project, in this process; weights are only in the folder."""
+    from huggingface_hub import constants
+
+    monkeypatch.setenv("MIMO_WEIGHTS", str(folder / "weights"))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(folder / "cache"))
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(folder / "hub"))
+
+    def decompose(*words: str, code: int = 0):
+        done = CliRunner().invoke(app.app, ["decompose", str(folder / "game.mimo"), *words], prog_name="mimo")
+        assert done.exit_code == code, done.stderr
+        return done
+
+    return decompose
+
+
+def test_depth_of_a_network(folder, decompose):
+    missing = decompose("--backend", "depth=depth-anything", code=4).stderr
+    assert "fix: mimo weights pull depth-anything-v2-small" in missing
+    write_tiny_depth_anything(folder / "weights/depth-anything-v2-small")
+    done = decompose()  # remembered in project.toml
+    path = folder / "game.mimo/layers/depth.mkv"
+    assert str(path) in done.stdout.split()
+    layer = open_layer(path, kind="gray16")
+    assert (layer.num_frames, layer.size) == (SPEC.num_frames, SPEC.size)
+    measured = path.read_bytes()
+    again = decompose("--backend", "depth=embedded", "--dry-run").stderr
+    assert "depth" in again and "depth-anything → embedded" in again
+    decompose()
+    frame = next(iter(open_layer(path, kind="gray16").read()))
+    assert path.read_bytes() != measured and len(np.unique(frame)) > 10
+
+
+def test_what_is_no_backend(folder, decompose):
+    settings = (folder / "game.mimo/project.toml").read_bytes()
+    assert "dpeth is no layer" in decompose("--backend", "dpeth=depth-anything", code=2).stderr
+    assert "did you mean depth-anything?" in decompose("--backend", "depth=depth-anythin", code=2).stderr
+    assert (folder / "game.mimo/project.toml").read_bytes() == settings

@@ -1,0 +1,65 @@
+"""Small networks of random weights, in the layouts of the published files."""
+
+import json
+from pathlib import Path
+
+import torch
+
+from engine.motion.hmr2.network import Hmr2
+
+
+def write_tiny_hmr2(path: Path, *, seed: int = 0, sway: float = 1e-2) -> Path:
+    """Write a checkpoint of HMR 2.0 to which everybody stands in a T-pose, nearly.
+
+    Args:
+        path: of the file; folders are made.
+        seed: of the weights.
+        sway: how much the picture moves the body, against the mean.
+    """
+    torch.manual_seed(seed)
+    network = Hmr2(
+        {"width": 64, "depth": 2, "num_heads": 16, "mlp_width": 128},
+        {"width": 32, "depth": 2, "inner_width": 32, "mlp_width": 48, "context_width": 64},
+    )
+    state = network.state_dict()
+    for name in ("decpose", "decshape", "deccam"):
+        state[f"smpl_head.{name}.weight"].mul_(sway)
+    state["smpl_head.init_body_pose"][:] = torch.tensor([1.0, 0, 0, 0, 1, 0]).repeat(24)
+    state["smpl_head.init_body_pose"][0, :6] = torch.tensor([1.0, 0, 0, 0, -1, 0])  # upright: the camera's y is down
+    state["smpl_head.init_cam"][:] = torch.tensor([0.9, 0, 0])
+    path.parent.mkdir(parents=True, exist_ok=True)
+    torch.save({"epoch": 35, "global_step": 1000000, "state_dict": state}, path)
+    return path
+
+
+def write_tiny_depth_anything(folder: Path, *, seed: int = 0) -> Path:
+    """Write a folder of Depth Anything V2: 56 pixels instead of 518, 32 channels instead of 384."""
+    from transformers import DepthAnythingConfig, DepthAnythingForDepthEstimation, Dinov2Config
+
+    torch.manual_seed(seed)
+    backbone = Dinov2Config(
+        hidden_size=32, num_hidden_layers=4, num_attention_heads=2, image_size=56, patch_size=14,
+        out_indices=[1, 2, 3, 4], reshape_hidden_states=False, apply_layernorm=True,
+    )  # fmt: skip
+    config = DepthAnythingConfig(
+        backbone_config=backbone, reassemble_hidden_size=32, neck_hidden_sizes=[8, 8, 16, 16], fusion_hidden_size=16,
+        head_hidden_size=8,
+    )  # fmt: skip
+    network = DepthAnythingForDepthEstimation(config)
+    for name, tensor in network.named_parameters():  # as they are made, its answer is the same everywhere
+        if name.startswith(("neck", "head")) and tensor.ndim > 1:
+            tensor.data.mul_(8)
+    network.head.conv3.bias.data.fill_(1.0)
+    network.save_pretrained(folder)
+    (folder / "preprocessor_config.json").write_text(
+        json.dumps(
+            {
+                "ensure_multiple_of": 14,
+                "image_mean": [0.485, 0.456, 0.406],
+                "image_std": [0.229, 0.224, 0.225],
+                "keep_aspect_ratio": True,
+                "size": {"height": 56, "width": 56},
+            }
+        )
+    )
+    return folder
