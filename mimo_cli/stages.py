@@ -83,7 +83,7 @@ COMPLETE_SCENE = Stage(
 )
 FIND_OCCLUSION = Stage(
     name="occlusion",
-    version=1,
+    version=2,
     about="find what passes in front",
     reads=(VIDEO, CLIP, HUMAN_MASK, BACKGROUND, PLATE, TRACKS, LANDMARKS),
     writes=(OCCLUSION,),

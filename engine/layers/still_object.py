@@ -1,34 +1,40 @@
 """Find what stands still in front of the person: a pole or a trunk that the body passes behind.
 
-The place is known from frames in which the person is elsewhere. Where the body must be (its trunk and legs, by
-landmarks that are sure) and the frame still shows that place, again and again, something stands in front. It is
-believed only as a band that is slim, long and of other colours than the body; then it is followed up and down along
-its two edges. What stands before a person who never steps aside, or moves against the background as the camera
-travels, is missed.
+Where the body must be (see `expected`) and the frame shows the place instead, again and again, something stands in
+front. It is believed only as a band: slim, long, with two edges along which it is then followed up and down. What the
+body passes behind for a frame or two, and bushes, are missed.
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from engine.layers.band import Band, find_band
+from engine.layers.expected import body_path, draw_core, expected_silhouette, sure_landmarks, with_neighbours
+from engine.layers.mosaic import grow_mask
 from engine.layers.moving_object import View, colour_bins
-from engine.types import Landmarks, Size
+from engine.layers.plate import Plate
+from engine.layers.views import BODY_PX, body_height, find_threshold, read_views, view_step
+from engine.types import BackgroundMotion, Landmarks, Size, Tracks
 
+_MAX_FRAMES = 150
+"""Frames of a shot that are asked."""
 _MIN_FRAMES = 3
 """Frames in which the body must have been behind a pixel."""
 _MIN_SHARE = 0.7
 """Share of these frames in which the pixel shows the place all the same."""
 _MAX_FRONT = 0.35
 """More of the body's way than this in front of it is a plate that went wrong."""
-_SLIM, _LONG = 0.2, 0.25
-"""A band is at most this wide and at least this high, heights of the body."""
+_SLIM, _LONG, _VERY_LONG = 0.45, 0.25, 0.7
+"""A band is at most this wide and at least this high, heights of the body; very high, where a piece is short."""
+_LEAST = 0.04
+"""Side of the smallest piece that is looked at, heights of the body."""
 _RARE = 4e-4
 """Share of the body's pixels below which a colour is not the body's."""
-_BONES = ((23, 25, 0.03), (24, 26, 0.03), (25, 27, 0.012), (26, 28, 0.012))
-"""Landmark, landmark, radius in heights of the body: well inside the flesh."""
 
 
 @dataclass(frozen=True)
@@ -42,6 +48,84 @@ class StillThing:
     """(h, w) uint8, 0 or 255."""
 
 
+def find_still(
+    folders: list[Path],
+    plate: Plate,
+    motion: BackgroundMotion,
+    landmarks: Landmarks,
+    tracks: Tracks,
+    shot: tuple[int, int],
+) -> StillThing | None:
+    """Look for what stands in front of the person in one shot.
+
+    Args:
+        folders: of the views, see `views.save_views`.
+        plate: the views were compared with.
+        motion: of the background.
+        landmarks: of the person.
+        tracks: of the person.
+        shot: first frame, and the frame after the last.
+
+    Returns:
+        The thing (or things), or None.
+    """
+    start, stop = shot
+    seen = np.flatnonzero(tracks.score[start:stop] > 0)
+    if not len(seen):
+        return None
+    step = view_step(tracks)
+    body_px = body_height(tracks) / step
+    scale = np.diag([1.0 / step, 1.0 / step, 1.0])
+    to_first = scale @ motion.to_first[start:stop] @ np.linalg.inv(scale)
+    within = Landmarks(*(value[start:stop] for value in vars(landmarks).values()))
+    path = body_path(within, motion.to_first[start:stop]) / step
+    every = max(1, -(-(stop - start) // _MAX_FRAMES))
+    box = _find_place(tracks.box_px[start:stop][seen] / step, to_first[seen], body_px)
+    if box is None:
+        return None
+    watch = Watch(box, body_px)
+    for idx, view in enumerate(read_views(folders)):
+        if start <= idx < stop and sure_landmarks(landmarks, idx) and (idx - start) % every == 0:
+            watch.look(view, find_threshold(plate, idx))
+    shifted = dict(zip(range(start, stop), path))
+    for idx, view, near in with_neighbours(read_views(folders), start, stop):
+        if (idx - start) % every == 0 and view.away.shape[0] > 2:
+            body = expected_silhouette(idx, near, shifted)
+            core = np.zeros_like(body)
+            if sure_landmarks(landmarks, idx):
+                core = draw_core(view, landmarks.image_px[idx] / step, landmarks.visibility[idx], body_px)
+            watch.count(view, body, core, to_first[idx - start], find_threshold(plate, idx))
+    return watch.decide(lambda part: _lay_out(folders, to_first, start, part))
+
+
+def _find_place(boxes: NDArray, to_first: NDArray, body_px: float) -> tuple[int, int, int, int] | None:
+    """x0, y0, x1, y1: the part of the place where the person walks, small pixels; None where it is too large."""
+    corners = boxes[:, [[0, 1], [2, 1], [0, 3], [2, 3]]].astype(float)
+    places = np.concatenate([cv2.perspectiveTransform(c[:, None], m)[:, 0] for c, m in zip(corners, to_first)])
+    low = np.floor(places.min(0) - 0.5 * body_px).astype(int)
+    high = np.ceil(places.max(0) + 0.5 * body_px).astype(int)
+    if np.prod(high - low) > 40 * BODY_PX**2:
+        return None
+    return int(low[0]), int(low[1]), int(high[0]), int(high[1])
+
+
+def _lay_out(folders: list[Path], to_first: NDArray, start: int, box: tuple[int, int, int, int]) -> NDArray:
+    """(h, w, 3) uint8: a few views laid over each other where they show the place; box in small pixels."""
+    size = box[2] - box[0], box[3] - box[1]
+    canvas = np.zeros((size[1], size[0], 3), np.uint8)
+    every = max(1, len(to_first) // 24)
+    for idx, view in enumerate(read_views(folders)):
+        if not start <= idx < start + len(to_first) or (idx - start) % every:
+            continue
+        own = np.array([[1, 0, view.x0], [0, 1, view.y0], [0, 0, 1.0]])
+        matrix = np.array([[1, 0, -box[0]], [0, 1, -box[1]], [0, 0, 1.0]]) @ to_first[idx - start] @ own
+        shown = ((grow_mask(view.human) == 0) & (view.away < 40)).astype(np.uint8)
+        shown = cv2.warpPerspective(shown, matrix, size, flags=cv2.INTER_NEAREST)
+        moved = cv2.warpPerspective(view.rgb, matrix, size, flags=cv2.INTER_LINEAR)
+        canvas[shown > 0] = moved[shown > 0]
+    return canvas
+
+
 class Watch:
     """Counts, pixel by pixel of a shot's place, how often the body should hide it and how often it does not."""
 
@@ -52,38 +136,39 @@ class Watch:
         self._body_px = body_px
         self._colours = np.zeros(len(colour_bins(np.zeros((1, 3), np.uint8), count=True)), np.float64)
 
-    def look(self, view: View, points: NDArray, threshold: float) -> None:
+    def look(self, view: View, threshold: float) -> None:
         """First pass: learn the body's colours.
 
         Args:
             view: the frame.
-            points: (33, 2) float, landmarks, small pixels of the frame.
             threshold: difference from the plate that is no noise.
         """
-        core = draw_core(view, points, self._body_px)
-        inside = view.rgb[(core > 0) & (view.away > threshold)]
+        inside = view.rgb[(cv2.erode(view.human, np.ones((5, 5), np.uint8)) > 127) & (view.away > threshold)]
         self._colours += colour_bins(inside, count=True)
 
-    def count(self, view: View, points: NDArray, to_first: NDArray, threshold: float) -> None:
+    def count(self, view: View, body: NDArray, core: NDArray, to_first: NDArray, threshold: float) -> None:
         """Second pass: lay one frame over the place.
 
         Args:
-            view, points, threshold: as in `look`.
+            view: the frame.
+            body: (h, w) uint8: the expected silhouette.
+            core: (h, w) uint8: the inside of trunk and limbs.
             to_first: (3, 3) small pixels of the frame to small pixels of the shot's first frame.
+            threshold: difference from the plate that is no noise.
         """
-        core = draw_core(view, points, self._body_px)
-        if not core.any():
+        if not body.any() and not core.any():
             return
         strange = (self._colours < _RARE * max(self._colours.sum(), 1.0))[colour_bins(view.rgb.reshape(-1, 3))]
-        same = ((view.away < 0.6 * threshold) & (view.sure > 0)).astype(np.uint8) * 255
-        # What is like the place and like the body says nothing.
-        same_strange = cv2.bitwise_and(same, strange.reshape(core.shape).astype(np.uint8) * 255)
-        told = cv2.bitwise_and(core, cv2.bitwise_or(cv2.bitwise_not(same), same_strange))
-        layers = told, cv2.bitwise_and(core, same_strange)
+        strange = strange.reshape(core.shape)
+        same = (view.away < 0.6 * threshold) & (view.sure > 0)
+        # What is like the place and like the body says nothing, unless the mask, too, says that it is not the body.
+        shown = (core > 0) & same & strange | (body > 0) & same & (view.human < 64)
+        hidden = (core > 0) & ~same | (body > 0) & (view.human > 127) & (view.away > threshold)
         own = np.array([[1, 0, view.x0], [0, 1, view.y0], [0, 0, 1.0]])
         matrix = np.array([[1, 0, -self._x0], [0, 1, -self._y0], [0, 0, 1.0]]) @ to_first @ own
-        for total, layer in zip((self._behind, self._front), layers):
-            seen = cv2.warpPerspective(layer, matrix, total.shape[::-1], flags=cv2.INTER_NEAREST)
+        for total, layer in ((self._behind, shown | hidden), (self._front, shown)):
+            flat = layer.astype(np.uint8) * 255
+            seen = cv2.warpPerspective(flat, matrix, total.shape[::-1], flags=cv2.INTER_NEAREST)
             np.add(total, seen > 0, out=total, casting="unsafe")
 
     def decide(self, picture: Callable[[tuple[int, int, int, int]], NDArray]) -> StillThing | None:
@@ -94,89 +179,57 @@ class Watch:
         """
         crossed = self._behind >= _MIN_FRAMES
         front = (crossed & (self._front >= _MIN_SHARE * self._behind)).astype(np.uint8)
-        front = cv2.morphologyEx(front, cv2.MORPH_OPEN, np.ones((3, 3), np.uint8))
         # Stripes that look like the body are bridged where nothing speaks against it.
-        tall = np.ones((max(5, round(0.25 * self._body_px)), 1), np.uint8)
+        wide = max(3, round(0.05 * self._body_px)) | 1
         against = (self._behind >= 2) & (self._front < 0.4 * self._behind)
-        front = cv2.bitwise_and(cv2.morphologyEx(front, cv2.MORPH_CLOSE, tall), (~against).astype(np.uint8))
+        for shape in ((wide, wide), (1, 5 * wide)):
+            closed = cv2.morphologyEx(front, cv2.MORPH_CLOSE, np.ones(shape[::-1], np.uint8))
+            front = cv2.bitwise_and(closed, (~against).astype(np.uint8))
         front = cv2.morphologyEx(front, cv2.MORPH_OPEN, np.ones((3, 3), np.uint8))
         if not front.any() or front.sum() > _MAX_FRONT * crossed.sum():
             return None
         size = front.shape
-        box = self._x0, self._y0, self._x0 + size[1], self._y0 + size[0]
-        place = cv2.GaussianBlur(picture(box), (0, 0), 0.7).astype(np.float32)
+        place = picture((self._x0, self._y0, self._x0 + size[1], self._y0 + size[0]))
         mask = np.zeros(size, np.uint8)
         count, labels, stats, _ = cv2.connectedComponentsWithStats(front, connectivity=8)
         for label in range(1, count):
-            if stats[label, cv2.CC_STAT_HEIGHT] >= _LONG * self._body_px:
-                _add_band(mask, labels == label, place, self._body_px)
+            band = self._believe(labels == label, stats[label], place)
+            if band is not None:
+                band.draw(mask)
         return StillThing(self._x0, self._y0, mask) if mask.any() else None
 
-
-def draw_core(view: View, points: NDArray, body_px: float) -> NDArray:
-    """(h, w) uint8: 255 where the body must be, inside trunk and legs."""
-    core = np.zeros(view.away.shape, np.uint8)
-    at = np.round(points - (view.x0, view.y0)).astype(int)
-    for a, b, radius in _BONES:
-        cv2.line(core, at[a].tolist(), at[b].tolist(), 255, max(1, round(2 * radius * body_px)))
-    trunk = at[[11, 12, 24, 23]]
-    cv2.fillConvexPoly(core, cv2.convexHull(trunk), 255)
-    return core
-
-
-def sure_landmarks(landmarks: Landmarks, idx: int) -> bool:
-    """Whether a frame's trunk and legs can be trusted."""
-    return bool(landmarks.score[idx] > 0.5 and landmarks.visibility[idx, [11, 12, 23, 24]].min() > 0.5)
+    def _believe(self, piece: NDArray, stats: NDArray, place: NDArray) -> Band | None:
+        """The band of a piece: of a long piece at once, of a short one if the place shows a long band there."""
+        unit = self._body_px
+        if stats[cv2.CC_STAT_AREA] < (_LEAST * unit) ** 2 or stats[cv2.CC_STAT_HEIGHT] < _LEAST * unit:
+            return None
+        band = find_band(piece, place, 0.9 * unit)
+        if band is None or float(np.median(band.right - band.left)) > _SLIM * unit:
+            return None
+        is_long = stats[cv2.CC_STAT_HEIGHT] >= _LONG * unit
+        return band if band.height >= (_LONG if is_long else _VERY_LONG) * unit else None
 
 
-def _add_band(mask: NDArray, part: NDArray, place: NDArray, body_px: float) -> None:
-    """Draw a component as a straight band between its two edges, as long as the place shows these edges."""
-    rows = np.flatnonzero(part.any(1))
-    left, right = part[rows].argmax(1), part.shape[1] - part[rows][:, ::-1].argmax(1)
-    width = float(np.median(right - left))
-    if width > _SLIM * body_px or len(rows) < 1.5 * width:
-        return
-    # The body covers a band bit by bit: its middle line is sure, its edges are where the place changes most.
-    whole = np.abs(right - left - width) <= max(1.5, 0.25 * width)
-    slope, offset = np.polyfit(rows[whole], (left + right)[whole] / 2, 1)
-    away = np.abs((left + right) / 2 - (slope * rows + offset))
-    if abs(slope) > 0.5 or float(np.median(away)) > max(1.5, 0.25 * width):
-        return
-    reach = np.arange(-round(1.2 * width) - 3, round(1.2 * width) + 4)
-    xs = np.clip((slope * np.arange(len(part)) + offset)[:, None] + reach, 0, part.shape[1] - 2).astype(int)
-    strip = place[np.arange(len(part))[:, None], xs]
-    change = np.abs(np.diff(strip, axis=1)).max(2)
-    typical = np.median(change[rows], axis=0)
-    middle = len(reach) // 2
-    a, b = int(typical[:middle].argmax()), middle + int(typical[middle:].argmax())
-    if min(typical[a], typical[b]) < 6 or not 0.5 * width <= b - a <= 1.6 * width + 4:
-        return
-    edge = np.minimum(change[:, max(0, a - 1) : a + 2].max(1), change[:, b - 1 : b + 2].max(1))
-    support = cv2.blur(edge[:, None].astype(np.float32), (1, 9))[:, 0]
-    good = (support > 0.4 * min(typical[a], typical[b])).astype(np.uint8)
-    # A white stripe before a white wall has no edge: gaps are bridged.
-    good = cv2.morphologyEx(good[:, None], cv2.MORPH_CLOSE, np.ones((round(0.3 * body_px) | 1, 1), np.uint8))[:, 0]
-    top, bottom = int(rows[0]), int(rows[-1])
-    while top > 0 and good[top - 1]:
-        top -= 1
-    while bottom < len(part) - 1 and good[bottom + 1]:
-        bottom += 1
-    for row in range(top, bottom + 1):
-        mask[row, xs[row, a] + 1 : xs[row, b] + 1] = 255
-
-
-def draw_still(mask: NDArray, thing: StillThing, to_first: NDArray, step: int) -> NDArray:
-    """Add a thing to a frame's mask.
+def draw_still(mask: NDArray, thing: StillThing, to_first: NDArray, step: int, view: View, threshold: float) -> NDArray:
+    """Add a thing to a frame's mask, but for what is plainly the person.
 
     Args:
         mask: (H, W) uint8 of the frame.
         thing: what stands in front.
         to_first: (3, 3): pixels of the frame to pixels of the shot's first frame.
         step: pixels per small pixel.
+        view: the frame's.
+        threshold: difference from the plate that is no noise.
     """
     size: Size = (mask.shape[0], mask.shape[1])
     half = np.array([[1, 0, 0.5], [0, 1, 0.5], [0, 0, 1.0]])
     small = np.array([[1 / step, 0, -thing.x0], [0, 1 / step, -thing.y0], [0, 0, 1.0]])
     matrix = np.linalg.inv(half) @ small @ to_first @ half
     drawn = cv2.warpPerspective(thing.mask, matrix, size[::-1], flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP)
+    body = ((view.human > 127) & (view.away > threshold)).astype(np.uint8) * 255
+    body = cv2.morphologyEx(body, cv2.MORPH_OPEN, np.ones((5, 5), np.uint8))
+    if body.any():
+        rows, cols = (slice(at * step, (at + num) * step) for at, num in zip((view.y0, view.x0), body.shape))
+        wide = cv2.resize(body, (drawn[rows, cols].shape[1], drawn[rows, cols].shape[0]))
+        drawn[rows, cols] = cv2.min(drawn[rows, cols], cv2.bitwise_not(wide))
     return np.maximum(mask, drawn)

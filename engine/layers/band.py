@@ -1,0 +1,155 @@
+"""Bands in a picture: a pole or a trunk between two edges, followed up and down from the piece that is known of it."""
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+_SLOPES = np.linspace(-0.36, 0.36, 37)
+"""Columns per row that a band may lean."""
+_CLEAR = 40.0
+"""Levels: an edge of more than this is not clearer for it."""
+_LEAST_EDGE = 6.0
+"""Levels: typical change across an edge; grain and bark have less after the blur."""
+_WANDER = 12.0
+"""Levels that an edge must be clearer elsewhere to move by a column from one row to the next."""
+
+
+@dataclass(frozen=True)
+class Band:
+    """One band, row by row."""
+
+    top: int
+    """Its first row."""
+    left: NDArray
+    """(n,) int: first column inside."""
+    right: NDArray
+    """(n,) int: the column after the last one inside."""
+
+    @property
+    def height(self) -> int:
+        """How many rows it has."""
+        return len(self.left)
+
+    def draw(self, mask: NDArray) -> None:
+        """Set the band to 255 in a mask (h, w) uint8 of the picture's size."""
+        for row, (left, right) in enumerate(zip(self.left.tolist(), self.right.tolist()), self.top):
+            mask[row, max(0, left) : max(0, right)] = 255
+
+
+def find_band(piece: NDArray, picture: NDArray, reach: float) -> Band | None:
+    """Find the band that a piece belongs to.
+
+    Args:
+        piece: (h, w) bool: what is known to be of the band; its middle line is sure, its edges are not.
+        picture: (h, w, 3) uint8 of the place; black where it is not known.
+        reach: rows up and down that are asked for the band's direction; gaps up to a third of it are bridged.
+
+    Returns:
+        The band as far as its two edges go on, or None where there are no two edges, or they are much wider or
+        narrower apart than the piece is.
+    """
+    rows = np.flatnonzero(piece.any(1))
+    starts, stops = piece[rows].argmax(1), piece.shape[1] - piece[rows][:, ::-1].argmax(1)
+    width = float(np.quantile(stops, 0.9) - np.quantile(starts, 0.1))
+    middle_row = int(np.median(rows))
+    middle = float(np.median((starts + stops) / 2))
+    change = _changes(picture, max(0.7, 0.05 * width))
+    half = round(0.9 * width) + 4
+    low, high = max(0, middle_row - round(reach)), min(len(piece), middle_row + round(reach) + 1)
+    best = 0.0, 0.0, 0, 0
+    for slope in _SLOPES:
+        strip = _straighten(change, middle + slope * (np.arange(low, high) - middle_row), low, half)
+        score, left, right = _edge_pair(np.minimum(strip, _CLEAR), 0.5 * width, 1.6 * width + 4)
+        best = max(best, (score, float(slope), left, right))
+    typical, slope, left, right = best
+    if typical < _LEAST_EDGE:
+        return None
+    line = np.round(middle + slope * (np.arange(len(piece)) - middle_row)).astype(int)
+    strip = np.minimum(_straighten(change, line, 0, half), _CLEAR)
+    lefts, rights = _follow(strip, left, middle_row), _follow(strip, right, middle_row)
+    every = np.arange(len(piece))
+    support = np.minimum(strip[every, lefts], strip[every, rights])
+    top, bottom = _extent(support, 0.4 * typical, rows, reach)
+    part = slice(top, bottom)
+    return Band(top, (line + lefts - half)[part] + 1, (line + rights - half)[part] + 1)
+
+
+def _changes(picture: NDArray, blur: float) -> NDArray:
+    """(h, w) float32: how high a step there is to the right of each column, levels; NaN where that is not known.
+
+    The slope of a picture smoothed by a Gaussian of `blur` pixels, times its height's inverse: a step keeps its height,
+    also one that was blurred about as much.
+    """
+    soft = cv2.GaussianBlur(picture, (0, 0), sigmaX=blur, sigmaY=1.2).astype(np.float32)
+    change = np.zeros(picture.shape[:2], np.float32)
+    change[:, :-1] = np.abs(np.diff(soft, axis=1)).max(2) * max(1.0, blur * np.sqrt(2 * np.pi))
+    unknown = cv2.dilate((picture.max(2) == 0).astype(np.uint8), np.ones((5, 5), np.uint8)) > 0
+    change[unknown] = np.nan
+    return change
+
+
+def _straighten(change: NDArray, line: NDArray, top: int, half: int) -> NDArray:
+    """(n, 2 half + 1): the columns beside a line that begins in row `top`."""
+    cols = np.round(line).astype(int)[:, None] + np.arange(-half, half + 1)
+    strip = change[top + np.arange(len(line))[:, None], np.clip(cols, 0, change.shape[1] - 1)]
+    return np.where((cols < 0) | (cols >= change.shape[1]), np.nan, strip)
+
+
+def _edge_pair(strip: NDArray, least: float, most: float) -> tuple[float, int, int]:
+    """The two columns that are edges in the same rows: how clear the weaker one is, and where they are."""
+    known = ~np.isnan(strip)
+    value = np.where(known, strip, 0)
+    half = strip.shape[1] // 2
+    best = 0.0, 0, 0
+    for left in range(half):
+        stop = min(strip.shape[1], left + int(most) + 1)
+        start = min(stop, max(half, left + int(np.ceil(least))))
+        both = known[:, left, None] & known[:, start:stop]
+        score = np.minimum(value[:, left, None], value[:, start:stop]) * both
+        number = both.sum(0)
+        mean = np.where(number > 0.2 * len(strip), score.sum(0) / np.maximum(number, 1), 0.0)
+        if mean.size and mean.max() > best[0]:
+            best = float(mean.max()), left, start + int(mean.argmax())
+    return best
+
+
+def _known_mean(strip: NDArray) -> NDArray:
+    """Mean of every column over the rows in which it is known; 0 where few are."""
+    known = ~np.isnan(strip)
+    mean = np.where(known, strip, 0).sum(0) / np.maximum(known.sum(0), 1)
+    return np.where(known.sum(0) > 0.25 * len(strip), mean, 0.0)
+
+
+def _follow(strip: NDArray, start: int, row: int) -> NDArray:
+    """(n,) columns of an edge: up and down from a row, moving by at most one column a row, where it is clearest."""
+    cols = np.full(len(strip), start)
+    for step in (1, -1):
+        at = start
+        for other in range(row, len(strip) if step > 0 else -1, step):
+            around = np.arange(max(0, at - 1), min(strip.shape[1], at + 2))
+            near = strip[max(0, other - 3) : other + 4][:, around]
+            value = _known_mean(near) - _WANDER * (around != at)
+            at = int(around[value.argmax()])
+            cols[other] = at
+    return cols
+
+
+def _extent(support: NDArray, least: float, rows: NDArray, reach: float) -> tuple[int, int]:
+    """First row, and the row after the last, to which an edge goes on from `rows`."""
+    known = ~np.isnan(support)
+    weight = cv2.blur(known[:, None].astype(np.float32), (1, 9))[:, 0]
+    mean = cv2.blur(np.where(known, support, 0)[:, None].astype(np.float32), (1, 9))[:, 0] / np.maximum(weight, 1e-3)
+    good = ((mean > least) & (weight > 0.2)).astype(np.uint8)
+    # A white stripe before a white wall has no edge, and the body hides some: gaps are bridged.
+    good[rows[0] : rows[-1] + 1] = 1
+    padded = np.pad(good, round(reach))
+    good = cv2.morphologyEx(padded[:, None], cv2.MORPH_CLOSE, np.ones((round(reach / 3) | 1, 1), np.uint8))
+    good = good[round(reach) : len(padded) - round(reach), 0]
+    top, bottom = int(rows[0]), int(rows[-1]) + 1
+    while top > 0 and good[top - 1]:
+        top -= 1
+    while bottom < len(good) and good[bottom]:
+        bottom += 1
+    return top, bottom
