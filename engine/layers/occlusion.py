@@ -1,9 +1,9 @@
 """The occlusion layer: what is in front of the person.
 
-Two kinds of things are looked for, a compact one that moves (`moving_object`) and a slim one that stands still
-(`still_object`), and little is believed, because a piece of the old person pasted over the new character is worse than
-a thing that is missed. Captions, bushes, and trunks that move strongly against the background as the camera travels,
-are not found: paint them into `layers/occlusion.mask` by hand.
+Three kinds of things are looked for, a compact one that moves (`moving_object`), a slim one that stands still
+(`still_object`), and words laid over the picture (`caption`), and little is believed, because a piece of the old person
+pasted over the new character is worse than a thing that is missed. Bushes, and trunks that move strongly against the
+background as the camera travels, are not found: paint them into `layers/occlusion.mask` by hand.
 """
 
 import itertools
@@ -16,9 +16,10 @@ from numpy.typing import NDArray
 
 from engine.layers import moving_object as mo
 from engine.layers.background_motion import find_shots
+from engine.layers.caption import caption_scale, draw_line, find_captions
 from engine.layers.plate import Plate, build_plate
 from engine.layers.still_object import draw_still, find_still
-from engine.layers.views import body_height, find_threshold, read_views, save_views, view_step
+from engine.layers.views import body_height, find_threshold, read_pictures, read_views, save_views, view_step
 from engine.types import BackgroundMotion, Chunks, FrameSource, Landmarks, Progress, Tracks, quiet
 
 _MAX_CIRCLE_FRAMES = 120
@@ -60,8 +61,10 @@ def find_occlusion(
     shots = find_shots(motion)
     still = [find_still(folders, plate, motion, landmarks, tracks, shot) for shot in shots]
     starts = [shot[0] for shot in shots]
+    scale = caption_scale(clip.size)
+    words = find_captions(read_pictures(folders), landmarks, scale, clip.num_frames)
     # Frames are decoded a second time only where there is something to draw from them.
-    frames = clip.read() if found else itertools.repeat(np.zeros((1, 1, 3), np.uint8), clip.num_frames)
+    frames = clip.read() if found or words else itertools.repeat(np.zeros((1, 1, 3), np.uint8), clip.num_frames)
     for idx, (rgb, view) in enumerate(zip(frames, read_views(folders))):
         mask = np.zeros(clip.size, np.uint8)
         for thing, path in found:
@@ -69,6 +72,8 @@ def find_occlusion(
         standing = still[int(np.searchsorted(starts, idx, side="right")) - 1]
         if standing is not None:
             mask = draw_still(mask, standing, motion.to_first[idx], step, view, find_threshold(plate, idx))
+        for line in (line for first, last, line in words if first <= idx < last):
+            draw_line(mask, rgb, line, scale)
         yield mask
         progress(clip.num_frames + idx + 1, total)
 

@@ -7,6 +7,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from engine.layers.caption import EVERY, caption_scale
 from engine.layers.membrane import apply_exposure, fit_exposure, shrink
 from engine.layers.mosaic import grow_mask
 from engine.layers.moving_object import View
@@ -60,12 +61,16 @@ def save_views(
         stop = min(start + CHUNK, clip.num_frames)
         name = f"views-{start:06d}-{stop - 1:06d}"
         if chunks.get(name) is None:
-            views = []
+            views, pictures = [], []
             for idx, (rgb, human) in enumerate(zip(clip.read(start, stop), mask.read(start, stop)), start):
                 box = tracks.box_px[idx] if hidden[idx] else None
                 views.append(_make_view(plate, idx, rgb, human, step, box))
+                if idx % EVERY == 0:
+                    scale = caption_scale(clip.size)
+                    pictures.append(cv2.resize(rgb, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA))
             with chunks.make(name) as part:
                 _write_views(part, views)
+                np.save(part / "pictures.npy", np.array(pictures))
         folder = chunks.get(name)
         assert folder is not None
         folders.append(folder)
@@ -76,6 +81,11 @@ def save_views(
 def read_views(folders: list[Path]) -> Iterator[View]:
     """Yield the views of all frames."""
     return (view for folder in folders for view in _read_folder(folder))
+
+
+def read_pictures(folders: list[Path]) -> Iterator[NDArray]:
+    """Yield every `caption.EVERY`-th frame, whole and small, (h, w, 3) uint8."""
+    return (picture for folder in folders for picture in np.load(folder / "pictures.npy", mmap_mode="r"))
 
 
 def _is_short_gap(seen: NDArray) -> NDArray:
