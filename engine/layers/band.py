@@ -55,13 +55,14 @@ def find_band(piece: NDArray, picture: NDArray, reach: float) -> Band | None:
     width = float(np.quantile(stops, 0.9) - np.quantile(starts, 0.1))
     middle_row = int(np.median(rows))
     middle = float(np.median((starts + stops) / 2))
+    most = max(1.6 * width + 4, 0.1 * reach)  # of a pole, a limb may show but a part
     change = _changes(picture, max(0.7, 0.05 * width))
-    half = round(0.9 * width) + 4
+    half = round(0.55 * most) + 2
     low, high = max(0, middle_row - round(reach)), min(len(piece), middle_row + round(reach) + 1)
     best = 0.0, 0.0, 0, 0
     for slope in _SLOPES:
         strip = _straighten(change, middle + slope * (np.arange(low, high) - middle_row), low, half)
-        score, left, right = _edge_pair(np.minimum(strip, _CLEAR), 0.5 * width, 1.6 * width + 4)
+        score, left, right = _edge_pair(np.minimum(strip, _CLEAR), 0.5 * width, most)
         best = max(best, (score, float(slope), left, right))
     typical, slope, left, right = best
     if typical < _LEAST_EDGE:

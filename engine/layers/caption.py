@@ -27,6 +27,8 @@ _DENSITY = (0.06, 0.5)
 """Share of a line's pixels that are strokes."""
 _THIN = 0.3
 """Width of a stroke, shares of the line's height, at most."""
+_LEAST_LOOKS = 3
+"""Looks in which a line must be seen before the body."""
 _MIN_FILL = 0.03
 """Share of the body's inside, where a line crosses it, that shows strokes; a sign behind has none."""
 _BONES = ((23, 25), (24, 26), (25, 27), (26, 28), (27, 31), (28, 32), (27, 29), (28, 30), (29, 31), (30, 32), (11, 23),
@@ -76,7 +78,7 @@ def find_captions(
         num_frames: of the clip.
 
     Returns:
-        (first frame, frame after the last, line) of those that lie over the picture; at least two looks long.
+        (first frame, frame after the last, line) of those that lie over the picture, seen so in three looks at least.
     """
     open_lines: list[tuple[int, int, list[Line]]] = []
     done: list[tuple[int, int, list[Line]]] = []
@@ -95,9 +97,10 @@ def find_captions(
         open_lines = still + [(idx, idx, [line]) for line in found]
     captions = []
     for first, last, lines in done + open_lines:
-        crossed, shown = sum(line.crossed for line in lines), sum(line.shown for line in lines)
         height = float(np.median([line.bottom - line.top for line in lines]))
-        if len(lines) >= 2 and crossed > 0.2 * height**2 and shown >= _MIN_FILL * crossed:
+        met = [line for line in lines if line.crossed > 0.05 * height**2]
+        told = [line for line in met if line.shown >= _MIN_FILL * line.crossed]
+        if len(told) >= _LEAST_LOOKS and len(told) >= 0.6 * len(met):
             line = lines[len(lines) // 2]
             captions.append((max(0, first - EVERY + 1), min(num_frames, last + EVERY), line))
     return captions

@@ -20,9 +20,11 @@ OFFSETS = (-14, -10, -7, -4, 4, 7, 10, 14)
 REACH = max(OFFSETS)
 _LEAST = 4
 """So many of them must have the body at a pixel."""
+_LIMB = 0.045
+"""Half the width of a limb, heights of the body."""
 _TRUNK = (11, 12, 23, 24)
 _LEGS = ((23, 25, 0.03), (24, 26, 0.03), (25, 27, 0.012), (26, 28, 0.012))
-_ARMS = ((11, 13, 0.012), (13, 15, 0.01), (12, 14, 0.012), (14, 16, 0.01))
+_ARMS = ((11, 13, 0.018), (13, 15, 0.014), (12, 14, 0.018), (14, 16, 0.014))
 """Landmark, landmark, radius in heights of the body: well inside the flesh."""
 
 
@@ -60,16 +62,17 @@ def with_neighbours(views: Iterable[View], start: int, stop: int) -> Iterator[tu
             yield idx, known[idx], known
 
 
-def expected_silhouette(idx: int, near: dict[int, View], path: NDArray) -> NDArray:
+def expected_trunk(idx: int, near: dict[int, View], path: dict[int, NDArray], body_px: float) -> NDArray:
     """Lay the silhouettes of other frames over one frame.
 
     Args:
         idx: the frame.
         near: views by index, the frame's own among them.
         path: by index, (2,) the body's middle, small pixels of that frame.
+        body_px: height of the person, small pixels.
 
     Returns:
-        (h, w) uint8: 255 where the body must be.
+        (h, w) uint8: 255 where the body must be; without the limbs, which swing.
     """
     view = near[idx]
     height, width = view.away.shape
@@ -81,7 +84,9 @@ def expected_silhouette(idx: int, near: dict[int, View], path: NDArray) -> NDArr
         shift = np.array([[1, 0, near[other].x0 + dx - view.x0], [0, 1, near[other].y0 + dy - view.y0]])
         moved = cv2.warpAffine(near[other].human, shift, (width, height), flags=cv2.INTER_NEAREST)
         count += moved > 127
-    return cv2.erode(cv2.compare(count, _LEAST - 1, cv2.CMP_GT), np.ones((3, 3), np.uint8))
+    body = cv2.compare(count, _LEAST - 1, cv2.CMP_GT)
+    side = 2 * max(1, round(_LIMB * body_px)) + 1
+    return cv2.erode(cv2.morphologyEx(body, cv2.MORPH_OPEN, np.ones((side, side), np.uint8)), np.ones((3, 3), np.uint8))
 
 
 def draw_core(view: View, points: NDArray, visibility: NDArray, body_px: float) -> NDArray:

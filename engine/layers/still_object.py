@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine.layers.band import Band, find_band
-from engine.layers.expected import body_path, draw_core, expected_silhouette, sure_landmarks, with_neighbours
+from engine.layers.expected import body_path, draw_core, expected_trunk, sure_landmarks, with_neighbours
 from engine.layers.mosaic import grow_mask
 from engine.layers.moving_object import View, colour_bins
 from engine.layers.plate import Plate
@@ -25,13 +25,17 @@ _MAX_FRAMES = 150
 """Frames of a shot that are asked."""
 _MIN_FRAMES = 3
 """Frames in which the body must have been behind a pixel."""
+_MIN_PART = 0.15
+"""The same as a share of the frames at the pixel where the body is most often: a limb that strays is no witness."""
 _MIN_SHARE = 0.7
 """Share of these frames in which the pixel shows the place all the same."""
 _MAX_FRONT = 0.35
 """More of the body's way than this in front of it is a plate that went wrong."""
 _SLIM, _LONG, _VERY_LONG = 0.45, 0.25, 0.7
 """A band is at most this wide and at least this high, heights of the body; very high, where a piece is short."""
-_LEAST = 0.04
+_POLE, _OFTEN = 0.12, 6
+"""A band known by a short piece is at most this wide, heights of the body, and seen in so many frames."""
+_LEAST = 0.03
 """Side of the smallest piece that is looked at, heights of the body."""
 _RARE = 4e-4
 """Share of the body's pixels below which a colour is not the body's."""
@@ -90,7 +94,7 @@ def find_still(
     shifted = dict(zip(range(start, stop), path))
     for idx, view, near in with_neighbours(read_views(folders), start, stop):
         if (idx - start) % every == 0 and view.away.shape[0] > 2:
-            body = expected_silhouette(idx, near, shifted)
+            body = expected_trunk(idx, near, shifted, body_px)
             core = np.zeros_like(body)
             if sure_landmarks(landmarks, idx):
                 core = draw_core(view, landmarks.image_px[idx] / step, landmarks.visibility[idx], body_px)
@@ -177,7 +181,7 @@ class Watch:
         Args:
             picture: gives the place, (h, w, 3) uint8, of a box in small pixels of the first frame.
         """
-        crossed = self._behind >= _MIN_FRAMES
+        crossed = self._behind >= max(_MIN_FRAMES, _MIN_PART * float(self._behind.max()))
         front = (crossed & (self._front >= _MIN_SHARE * self._behind)).astype(np.uint8)
         # Stripes that look like the body are bridged where nothing speaks against it.
         wide = max(3, round(0.05 * self._body_px)) | 1
@@ -199,15 +203,20 @@ class Watch:
         return StillThing(self._x0, self._y0, mask) if mask.any() else None
 
     def _believe(self, piece: NDArray, stats: NDArray, place: NDArray) -> Band | None:
-        """The band of a piece: of a long piece at once, of a short one if the place shows a long band there."""
+        """The band of a piece: of a long piece at once, of a short one if the place shows a long, slim band there."""
         unit = self._body_px
         if stats[cv2.CC_STAT_AREA] < (_LEAST * unit) ** 2 or stats[cv2.CC_STAT_HEIGHT] < _LEAST * unit:
             return None
         band = find_band(piece, place, 0.9 * unit)
-        if band is None or float(np.median(band.right - band.left)) > _SLIM * unit:
+        if band is None:
             return None
-        is_long = stats[cv2.CC_STAT_HEIGHT] >= _LONG * unit
-        return band if band.height >= (_LONG if is_long else _VERY_LONG) * unit else None
+        width = float(np.median(band.right - band.left))
+        if stats[cv2.CC_STAT_HEIGHT] >= _LONG * unit:
+            return band if width <= _SLIM * unit and band.height >= _LONG * unit else None
+        # A wall has many upright edges: a short piece must reach from edge to edge, of something like a pole.
+        spans = stats[cv2.CC_STAT_WIDTH] >= 0.45 * width
+        often = float(np.median(self._front[piece])) >= _OFTEN
+        return band if spans and often and width <= _POLE * unit and band.height >= _VERY_LONG * unit else None
 
 
 def draw_still(mask: NDArray, thing: StillThing, to_first: NDArray, step: int, view: View, threshold: float) -> NDArray:
