@@ -43,6 +43,39 @@ ScaleOption = Annotated[
     float | None,
     typer.Option("--scale", metavar="X", help="Height of the character over that of the person [default: 1]."),
 ]
+AnimatorOption = Annotated[
+    str | None,
+    typer.Option(
+        "--animator",
+        metavar="NAME",
+        help="puppet, or diffusion: the MIMO network [default: puppet].",
+    ),
+]
+NetworkOption = Annotated[
+    str | None,
+    typer.Option("--network", metavar="NAME", help="Its weights: a name or a folder [default: mimo]."),
+]
+SideOption = Annotated[
+    int | None, typer.Option("--side", metavar="PX", help="Side of the network's picture [default: 784].")
+]
+StepsOption = Annotated[int | None, typer.Option("--steps", metavar="N", help="Denoising steps [default: 25].")]
+GuidanceOption = Annotated[
+    float | None, typer.Option("--guidance", metavar="X", help="1 for none, in half the time [default: 3.5].")
+]
+SeedOption = Annotated[int | None, typer.Option("--seed", metavar="N", help="Of the network's noise [default: 42].")]
+PrecisionOption = Annotated[
+    str | None, typer.Option("--precision", metavar="P", help="float32, bfloat16 or float16 [default: what fits].")
+]
+FastOption = Annotated[
+    bool | None,
+    typer.Option("--fast/--exact", help="Fewer steps and reused features: another result, in a fraction of the time."),
+]
+PlanOption = Annotated[
+    bool, typer.Option("--plan", help="Measure this machine and say what the network will take; do nothing.")
+]
+CommercialOption = Annotated[
+    bool, typer.Option("--commercial", help="Refuse networks that may not be used to earn money.")
+]
 JointsOption = Annotated[
     Path | None,
     typer.Option(

@@ -12,6 +12,9 @@ _TABLES_OF = {
     "point": ("segment",),
     "backend": ("fit", "fit-people"),
     "scale": ("animate",),
+    **{
+        name: ("animate",) for name in ("animator", "network", "side", "steps", "guidance", "seed", "precision", "fast")
+    },
     "width": ("import",),
     "height": ("import",),
     "fps": ("import",),
@@ -82,6 +85,25 @@ def remember(project: Project, **values: Any) -> None:
         for table in _TABLES_OF[name] if value is not None else ():
             tables.setdefault(table, {})[name] = list(value) if isinstance(value, tuple) else value
     project.set_params(tables)
+
+
+def reopen(project: Project, *, verify: bool = False) -> Project:
+    """Open a project again where what was remembered chose other stages: another animator reads other things."""
+    return Project.open(project.root, verify=verify)
+
+
+def refuse_non_commercial(project: Project) -> None:
+    """Refuse a project whose settings ask for weights that may not be used to earn money.
+
+    Raises:
+        UsageError: with what may take their place.
+    """
+    from engine.weights.known import known, refuse
+
+    for stage in project.stages:
+        for name in stage.needs(project.params(stage)):
+            if name in known():
+                refuse(known()[name])
 
 
 def parse_size(text: str | None) -> tuple[int | None, int | None]:

@@ -63,6 +63,8 @@ SURFACE = _layer("motion/surface")
 """The posed embedded body, every point of it in a colour of its own, unlit, on black."""
 SDC = _layer("motion/sdc")
 """The posed SMPL body as the published network was shown it."""
+SKELETON = _layer("motion/skeleton")
+"""The person's landmarks as a coloured skeleton, as Moore-AnimateAnyone's network was shown it."""
 
 REFERENCE = picture_slot("identity/{name}/reference")
 MASK = picture_slot("identity/{name}/mask")

@@ -9,9 +9,10 @@ A project of a video walks `VIDEO_STAGES`; a project of a motion file, with noth
 """
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
-from mimo_cli.runs import clip, conditions, identity, layers, motion, render
+from mimo_cli.runs import animation, clip, conditions, diffuse, identity, layers, motion, render
 from mimo_cli.slots import (
     BACKDROP,
     BACKGROUND,
@@ -42,6 +43,7 @@ from mimo_cli.slots import (
     SDC,
     SHADOW,
     SHAPE,
+    SKELETON,
     SURFACE,
     TRACKS,
     VIDEO,
@@ -199,7 +201,8 @@ ANIMATE = Stage(
     about="animate the character",
     reads=(VIDEO, CLIP, FRAMES, TRACKS, HUMAN_MASK, BODY, CAMERA, PUPPET),
     writes=(HUMAN, SHADOW, LIGHT),
-    params=render.AnimateParams,
+    params=animation.AnimateParams,
+    resolve=animation.resolve,
     run=render.animate,
 )
 ANIMATE_ALONE = Stage(
@@ -209,8 +212,41 @@ ANIMATE_ALONE = Stage(
     reads=(CLIP, FRAMES, BODY, PUPPET),
     optional=(CAMERA,),
     writes=(HUMAN, SHADOW),
-    params=render.AnimateParams,
+    params=animation.AnimateParams,
+    resolve=animation.resolve,
     run=render.animate_alone,
+)
+DRAW_SKELETON = Stage(
+    name="skeleton",
+    version=1,
+    about="draw the skeleton for the network",
+    reads=(CLIP, LANDMARKS),
+    writes=(SKELETON,),
+    run=diffuse.draw_skeleton,
+)
+DIFFUSE = Stage(
+    name="animate",
+    version=1,
+    about="generate the character",
+    reads=(VIDEO, CLIP, FRAMES, HUMAN_MASK, SCENE, OCCLUSION, CUTOUT, CANONICAL, PUPPET),
+    writes=(HUMAN, SHADOW, LIGHT),
+    params=animation.AnimateParams,
+    resolve=animation.resolve,
+    weights=animation.weights_of,
+    run=diffuse.diffuse,
+)
+"""Takes the place of ANIMATE; reads what shows the motion besides."""
+DIFFUSE_ALONE = Stage(
+    name="animate",
+    version=1,
+    about="generate the character",
+    reads=(CLIP, FRAMES, CUTOUT, CANONICAL),
+    optional=(BACKDROP,),
+    writes=(HUMAN, SHADOW),
+    params=animation.AnimateParams,
+    resolve=animation.resolve,
+    weights=animation.weights_of,
+    run=diffuse.diffuse_alone,
 )
 COMPOSE = Stage(
     name="compose",
@@ -275,6 +311,25 @@ STAGES = VIDEO_STAGES
 
 
 def stages_of(settings: Mapping[str, Any]) -> tuple[Stage, ...]:
-    """Return the stages of a project from the tables of its project.toml: a video's, or a motion file's."""
-    source = settings.get("source", {})
-    return MOTION_STAGES if "motion" in source and "video" not in source else VIDEO_STAGES
+    """Return the stages of a project from the tables of its project.toml: a video's, or a motion file's; with the
+    puppet, or with the network and what it reads."""
+    source, animate = settings.get("source", {}), settings.get("animate", {})
+    stages = MOTION_STAGES if "motion" in source and "video" not in source else VIDEO_STAGES
+    if isinstance(animate, Mapping) and animate.get("animator") == "diffusion":
+        return _with_network(stages, animation.pose_of(animate))
+    return stages
+
+
+def _with_network(stages: tuple[Stage, ...], pose: str) -> tuple[Stage, ...]:
+    shows = (diffuse.POSES[pose],) if pose in diffuse.POSES else ()
+    surface = pose == "surface"
+    diffused = {
+        ANIMATE: replace(DIFFUSE, reads=(*DIFFUSE.reads, *shows, *((BODY, SHAPE, CAMERA) if surface else ()))),
+        ANIMATE_ALONE: replace(
+            DIFFUSE_ALONE,
+            reads=(*DIFFUSE_ALONE.reads, *shows, *((BODY, SHAPE) if surface else ())),
+            optional=(*DIFFUSE_ALONE.optional, *((CAMERA,) if surface else ())),
+        ),
+    }
+    skeleton = (DRAW_SKELETON,) if pose == "skeleton" and ANIMATE in stages else ()
+    return (*skeleton, *(diffused.get(stage, stage) for stage in stages))

@@ -9,7 +9,7 @@ the same name in the denoiser reads it as additional keys and values. Hu et al. 
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Protocol
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -154,6 +154,45 @@ class ImageTokenAttention:
         q_NALD = split_heads(attn.to_q(x_NLC), attn)
         k_NASD, v_NASD = (split_heads(to(tokens_NSC), attn) for to in (attn.to_k, attn.to_v))
         return attn.to_out[0](join_heads(scaled_dot_product_attention(q_NALD, k_NASD, v_NASD)))
+
+
+class ConstantTokenAttention(nn.Module):
+    """Cross-attention over one token that is known beforehand: linear in it, hence a direction and a bias.
+
+    Its tokens are (N, 1, 1): 1 where the token is shown, 0 where it is not.
+    """
+
+    direction: Tensor
+    bias: Tensor
+
+    def __init__(self, attn: AttentionLayer, token_C: Tensor) -> None:
+        super().__init__()
+        out: Any = attn.to_out[0]
+        self.register_buffer("direction", out(attn.to_v(token_C)) - out.bias)
+        self.register_buffer("bias", out.bias.detach().clone())
+
+    def forward(self, x_NLC: Tensor, encoder_hidden_states: Tensor, **unused: object) -> Tensor:
+        """(N, 1, C), to be broadcast over the positions."""
+        return self.bias + encoder_hidden_states * self.direction
+
+
+@torch.no_grad()
+def fix_token(unet: nn.Module, tokens_BSC: Tensor) -> Tensor:
+    """Fold a single image token into the cross-attentions of a denoiser, in place: their weights and norms go.
+
+    Args:
+        unet: a `DenoisingUNet`; from now on good for this token and for none.
+        tokens_BSC: (1, 1, C), on its device and in its precision.
+
+    Returns:
+        (1, 1, 1) ones: what to show it as token from now on; zeros stand for the unconditional half.
+    """
+    for name, block in list(unet.named_modules()):
+        attn = getattr(block, "attn2", None)
+        if attn is not None and ".motion_modules." not in name:
+            block.attn2 = ConstantTokenAttention(attn, tokens_BSC[0, 0])  # type: ignore[assignment]
+            block.norm2 = nn.Identity()  # type: ignore[assignment]
+    return torch.ones_like(tokens_BSC[:, :, :1])
 
 
 def split_heads(x_NLC: Tensor, attn: AttentionLayer) -> Tensor:

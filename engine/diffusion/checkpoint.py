@@ -7,47 +7,104 @@ accounted for, and a file that does not fit is refused with the list of what doe
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
 
 from engine.diffusion.key_names import from_diffusers, from_release, is_motion, to_release
+from engine.diffusion.pose_encoder import PoseEncoder, VertexCodes
 from engine.diffusion.pose_guider import PoseGuider
 from engine.diffusion.reference_net import ReferenceNet
 from engine.diffusion.schedule import BetaSchedule
-from engine.diffusion.tensor_file import build_network, find_tensors, read_tensors, write_tensors
+from engine.diffusion.tensor_file import build_network, find_tensors, read_tensors, tensor_shape, write_tensors
 from engine.diffusion.unet import DenoisingUNet
 from engine.errors import InputError
 
 STEMS = ("denoising_unet", "motion_module", "reference_unet", "pose_guider")
 """The four files of a release."""
 
+PAPER_STEMS = ("denoising_unet", "motion_module", "reference_unet", "pose_encoder", "vertex_codes")
+"""The five files of the paper's variant: learned codes on the body's vertices instead of a drawn body."""
+
 OUTPUT_LAYERS = ("conv_norm_out.", "conv_out.")
 """Of SD 1.5's UNet, what the reference net does not have."""
+
+Variant = Literal["release", "moore", "paper"]
+
+
+@dataclass(frozen=True)
+class MotionCodes:
+    """The paper's way of showing a motion: codes on vertices, drawn, and encoded over space and time."""
+
+    codes: VertexCodes
+    encoder: PoseEncoder
 
 
 @dataclass(frozen=True)
 class Networks:
-    """The three networks that are trained; the VAE and the CLIP image encoder are others'."""
+    """The networks that are trained; the VAE and the CLIP image encoder are others'."""
 
     denoising_unet: DenoisingUNet
     reference_net: ReferenceNet
-    pose_guider: PoseGuider
+    motion: PoseGuider | MotionCodes
+    """What shows the motion: the releases' pose guider, or the paper's codes and encoder."""
+
+    @property
+    def pose_guider(self) -> PoseGuider:
+        """The pose guider of a release."""
+        assert isinstance(self.motion, PoseGuider), "the paper's variant has codes and an encoder"
+        return self.motion
 
     @property
     def beta_schedule(self) -> BetaSchedule:
         """Which schedule they were trained with: 4 input channels are Moore's, 8 are MIMO's."""
-        return "linear" if self.denoising_unet.config["in_channels"] == 4 else "scaled_linear"
+        return beta_schedule_of(self.denoising_unet)
+
+
+def beta_schedule_of(unet: DenoisingUNet) -> BetaSchedule:
+    """Which schedule a denoiser was trained with: 4 input channels are Moore's, 8 MIMO's, 12 the paper's."""
+    return "linear" if unet.config["in_channels"] == 4 else "scaled_linear"
+
+
+def variant_of(folder: Path) -> Variant:
+    """Tell which network a folder holds.
+
+    Raises:
+        InputError: files are missing.
+    """
+    if find_tensors(folder, "pose_encoder") is not None:
+        find_release(folder, PAPER_STEMS)
+        return "paper"
+    width = tensor_shape(find_release(folder)["denoising_unet"], "conv_in.weight")[1]
+    return "moore" if width == 4 else "release"
+
+
+def find_release(folder: Path, stems: tuple[str, ...] = STEMS) -> dict[str, Path]:
+    """Find the files of a release; motion modules may also lie in `denoising_unet`.
+
+    Returns:
+        Stem to file.
+
+    Raises:
+        InputError: a file is missing.
+    """
+    paths = {stem: path for stem in stems if (path := find_tensors(folder, stem)) is not None}
+    if missing := [stem for stem in stems if stem not in paths and stem != "motion_module"]:
+        raise InputError(
+            f"{folder} has no {', '.join(missing)} (.safetensors or .pth).",
+            fix=f"point to the folder that holds all {len(stems)} files of the network.",
+        )
+    return paths
 
 
 def load_release(folder: Path, *, dtype: torch.dtype = torch.float32) -> Networks:
-    """Load the four files of a release, MIMO's or Moore-AnimateAnyone's, or of our own training.
+    """Load the files of a release, MIMO's or Moore-AnimateAnyone's, or of our own training, either variant.
 
     Args:
-        folder: holds `denoising_unet`, `motion_module`, `reference_unet` and `pose_guider`, each `.safetensors` or
-            `.pth`. Motion modules may also be in `denoising_unet`, where they win, as in the release; then
-            `motion_module` may be absent.
+        folder: holds `denoising_unet`, `motion_module`, `reference_unet` and `pose_guider` (the paper's variant:
+            `pose_encoder` and `vertex_codes`), each `.safetensors` or `.pth`. Motion modules may also be in
+            `denoising_unet`, where they win, as in the release; then `motion_module` may be absent.
         dtype: precision of the loaded networks, whatever that of the files.
 
     Returns:
@@ -56,21 +113,36 @@ def load_release(folder: Path, *, dtype: torch.dtype = torch.float32) -> Network
     Raises:
         InputError: a file is missing or unreadable, or its tensors are not those of the network.
     """
-    paths = {stem: path for stem in STEMS if (path := find_tensors(folder, stem)) is not None}
-    if missing := [stem for stem in STEMS if stem not in paths and stem != "motion_module"]:
-        raise InputError(
-            f"{folder} has no {', '.join(missing)} (.safetensors or .pth).",
-            fix="point to the folder that holds all four files of the release.",
-        )
+    variant_of(folder)
+    return Networks(
+        load_denoiser(folder, dtype=dtype), load_reference_net(folder, dtype=dtype), load_motion(folder, dtype=dtype)
+    )
+
+
+def load_denoiser(folder: Path, *, dtype: torch.dtype = torch.float32) -> DenoisingUNet:
+    """Load the denoiser of a release with its motion modules; see `load_release`."""
+    paths = {stem: path for stem in STEMS[:2] if (path := find_tensors(folder, stem)) is not None}
     tensors = {stem: read_tensors(path) for stem, path in paths.items()}
     denoising = _renamed(tensors.get("motion_module", {})) | _renamed(tensors["denoising_unet"])
     source = " + ".join(str(paths[stem]) for stem in ("motion_module", "denoising_unet") if stem in paths)
-    return Networks(
-        build_network(DenoisingUNet, denoising_config, denoising, source=source, dtype=dtype),
-        build_network(
-            ReferenceNet, unet_config, tensors["reference_unet"], source=str(paths["reference_unet"]), dtype=dtype
-        ),
-        build_network(PoseGuider, pose_config, tensors["pose_guider"], source=str(paths["pose_guider"]), dtype=dtype),
+    return build_network(DenoisingUNet, denoising_config, denoising, source=source, dtype=dtype)
+
+
+def load_reference_net(folder: Path, *, dtype: torch.dtype = torch.float32) -> ReferenceNet:
+    """Load the reference net of a release; see `load_release`."""
+    path = find_release(folder, ("reference_unet",))["reference_unet"]
+    return build_network(ReferenceNet, unet_config, read_tensors(path), source=str(path), dtype=dtype)
+
+
+def load_motion(folder: Path, *, dtype: torch.dtype = torch.float32) -> PoseGuider | MotionCodes:
+    """Load what shows the motion to a denoiser: the pose guider of a release, or the paper's codes and encoder."""
+    if find_tensors(folder, "pose_encoder") is None:
+        path = find_release(folder, ("pose_guider",))["pose_guider"]
+        return build_network(PoseGuider, pose_config, read_tensors(path), source=str(path), dtype=dtype)
+    encoder, codes = find_release(folder, PAPER_STEMS[3:]).values()
+    return MotionCodes(
+        build_network(VertexCodes, codes_config, read_tensors(codes), source=str(codes), dtype=dtype),
+        build_network(PoseEncoder, encoder_config, read_tensors(encoder), source=str(encoder), dtype=dtype),
     )
 
 
@@ -111,7 +183,7 @@ def load_stable_diffusion(
 
 
 def save_release(networks: Networks, folder: Path) -> None:
-    """Write the four files in the layout of the releases, as `.safetensors`; `load_release` and the release read them.
+    """Write the files of a network as `.safetensors` in the layout of the releases, which read them too.
 
     Args:
         networks: any precision, kept.
@@ -123,8 +195,12 @@ def save_release(networks: Networks, folder: Path) -> None:
         "motion_module": {key: tensor for key, tensor in denoising.items() if is_motion(key)},
         "denoising_unet": {key: tensor for key, tensor in denoising.items() if not is_motion(key)},
         "reference_unet": networks.reference_net.state_dict(),
-        "pose_guider": networks.pose_guider.state_dict(),
     }
+    if isinstance(networks.motion, PoseGuider):
+        contents["pose_guider"] = networks.motion.state_dict()
+    else:
+        contents["pose_encoder"] = networks.motion.encoder.state_dict()
+        contents["vertex_codes"] = networks.motion.codes.state_dict()
     for stem, tensors in contents.items():
         write_tensors(folder / f"{stem}.safetensors", tensors)
 
@@ -154,6 +230,23 @@ def pose_config(tensors: Mapping[str, Tensor]) -> dict[str, Any]:
     while f"blocks.{2 * len(widths) - 1}.weight" in tensors:
         widths.append(tensors[f"blocks.{2 * len(widths) - 1}.weight"].shape[0])
     return {"out_channels": tensors["conv_out.weight"].shape[0], "channels": tuple(widths)}
+
+
+def codes_config(tensors: Mapping[str, Tensor]) -> dict[str, Any]:
+    """The configuration of the `VertexCodes` that have these tensors."""
+    return dict(zip(("num_vertices", "code_channels"), tensors["codes"].shape, strict=True))
+
+
+def encoder_config(tensors: Mapping[str, Tensor]) -> dict[str, Any]:
+    """The configuration of the `PoseEncoder` that has these tensors."""
+    widths = [tensors["conv_in.weight"].shape[0]]
+    while f"blocks.{len(widths) - 1}.weight" in tensors:
+        widths.append(tensors[f"blocks.{len(widths) - 1}.weight"].shape[0])
+    return {
+        "code_channels": tensors["conv_in.weight"].shape[1],
+        "out_channels": tensors["conv_out.weight"].shape[0],
+        "channels": tuple(widths),
+    }
 
 
 def _renamed(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:

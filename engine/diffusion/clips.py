@@ -3,6 +3,7 @@
 Facts of the published code, reproduced exactly. Boxes are (x_min, x_max, y_min, y_max) with exclusive ends, pixels.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -92,16 +93,18 @@ def split_clip(boxes: Sequence[Box]) -> list[ClipPart]:
     """
     parts: list[ClipPart] = []
     start, union, lead = 0, NOWHERE, []
+    smallest, largest = math.inf, 0  # areas of the part's boxes so far
     for frame_idx, box in enumerate(boxes):
         wider = unite(union, box)
-        ratios = [area(boxes[earlier]) / area(wider) if area(wider) else 0.0 for earlier in range(start, frame_idx)]
+        whole = area(wider)
         if frame_idx == len(boxes) - 1:
             parts.append(ClipPart(lead + list(range(start, frame_idx + 1)), wider))
-        elif any(ratio < MIN_AREA_RATIO for ratio in ratios) and any(ratios):
+        elif whole and smallest / whole < MIN_AREA_RATIO and largest > 0:
             frames = lead + list(range(start, frame_idx))
             parts.append(ClipPart(frames, union))
             lead = frames[-OVERLAP:]
-            start, wider = frame_idx, box
+            start, wider, smallest, largest = frame_idx, box, math.inf, 0
+        smallest, largest = min(smallest, area(box)), max(largest, area(box))
         union = wider
     return parts
 

@@ -18,6 +18,7 @@ from torch import Tensor
 from transformers.modeling_utils import PreTrainedModel
 from transformers.models.clip.modeling_clip import CLIPVisionModelWithProjection
 
+from engine.diffusion.codec import PIXELS_PER_LATENT, decode_latents, encode_pictures, guide_poses
 from engine.diffusion.pose_guider import PoseGuider
 from engine.diffusion.prepare import clip_pixels, pose_pixels, vae_pixels
 from engine.diffusion.reference_net import ReferenceNet
@@ -25,9 +26,6 @@ from engine.diffusion.sampler import Conditions, SamplingConfig, denoise, look_a
 from engine.diffusion.unet import DenoisingUNet
 from engine.errors import InputError
 from engine.types import Chunks, Size
-
-LATENT_SCALE = 0.18215  # SD 1.5's VAE
-PIXELS_PER_LATENT = 8
 
 
 @dataclass
@@ -144,19 +142,16 @@ class MimoPipeline(DiffusionPipeline):
 
     def encode(self, pixels: Iterable[NDArray]) -> Tensor:
         """Pictures to latents, one at a time: T times (3, H, W) float32 -1 ... 1 to (1, 4, T, H/8, W/8), scaled."""
-        latents = [self.vae.encode(self._tensor(one[None], self.vae)).latent_dist.mean for one in pixels]
-        return (torch.stack(latents, dim=2) * LATENT_SCALE).to(self.denoising_unet.dtype)
+        return encode_pictures(self.vae, pixels, device=self._execution_device, dtype=self.denoising_unet.dtype)
 
     def guide(self, pose_rgb: Sequence[NDArray], size: Size, frames: Sequence[int]) -> Tensor:
         """Pose pictures to features, one at a time: those of `frames`, (1, C, len(frames), H/8, W/8)."""
-        pixels = (self._tensor(pose_pixels(pose_rgb[frame], size)[None, :, None], self.pose_guider) for frame in frames)
-        return torch.cat([self.pose_guider(one) for one in pixels], dim=2).to(self.denoising_unet.dtype)
+        pixels = (pose_pixels(pose_rgb[frame], size) for frame in frames)
+        return guide_poses(self.pose_guider, pixels, device=self._execution_device).to(self.denoising_unet.dtype)
 
     def decode(self, latents_BCTHW: Tensor) -> Iterator[NDArray]:
         """Latents to pictures, one at a time: (1, 4, T, H/8, W/8) to T times (H, W, 3) float32, 0 ... 1."""
-        for latents_BCHW in latents_BCTHW.unbind(dim=2):
-            rgb_BCHW = self.vae.decode((latents_BCHW / LATENT_SCALE).to(self.vae.dtype)).sample
-            yield (rgb_BCHW / 2 + 0.5).clamp(0, 1)[0].permute(1, 2, 0).float().cpu().numpy()
+        return decode_latents(self.vae, latents_BCTHW)
 
     def _tensor(self, array: NDArray, network: ModelMixin | PreTrainedModel) -> Tensor:
         return torch.from_numpy(array).to(self._execution_device, network.dtype)

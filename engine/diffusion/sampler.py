@@ -5,6 +5,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
+from typing import Any, Protocol
 
 import torch
 from diffusers.schedulers.scheduling_ddim import DDIMScheduler
@@ -30,6 +31,21 @@ class SamplingConfig:
     """Frames denoised together, at most 32."""
     overlap: int = 4
     """Frames that neighbouring windows share."""
+
+
+class Predict(Protocol):
+    """Predicts v for some frames of a clip; `partial(predict_v, unet)` is one."""
+
+    def __call__(
+        self,
+        latents_BCTHW: Tensor,
+        timestep: Tensor | int,
+        conditions: "Conditions",
+        frames: list[int],
+        guidance_scale: float,
+    ) -> Tensor:
+        """See `predict_v`."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -74,7 +90,7 @@ def look_at_reference(
 
 @torch.no_grad()
 def denoise(
-    unet: DenoisingUNet,
+    unet: "DenoisingUNet | Predict",
     scheduler: DDIMScheduler,
     noise_BCTHW: Tensor,
     conditions: Conditions,
@@ -86,7 +102,7 @@ def denoise(
     """Turn noise into the latents of a clip.
 
     Args:
-        unet: the denoiser; the latents live on its device.
+        unet: the denoiser, or what predicts with one; the latents live on its device.
         scheduler: its timesteps are set here.
         noise_BCTHW: (1, 4, T, H, W) unit Gaussian noise for all frames.
         conditions: of all frames.
@@ -97,6 +113,7 @@ def denoise(
     Returns:
         (1, 4, T, H, W) latents, same precision as the noise.
     """
+    predict_window: Any = partial(predict_v, unet) if isinstance(unet, DenoisingUNet) else unet
     latents_BCTHW = noise_BCTHW * scheduler.init_noise_sigma
     windows = context_windows(latents_BCTHW.shape[2], length=config.window, overlap=config.overlap)
     scheduler.set_timesteps(config.num_steps, device=latents_BCTHW.device)
@@ -105,7 +122,7 @@ def denoise(
         count_T = latents_BCTHW.new_zeros(latents_BCTHW.shape[2])
         for window_idx, frames in enumerate(windows):
             name = f"step{step_idx:03d}-window{window_idx:04d}"
-            predict = partial(predict_v, unet, latents_BCTHW, timestep, conditions, frames, config.guidance_scale)
+            predict = partial(predict_window, latents_BCTHW, timestep, conditions, frames, config.guidance_scale)
             total_BCTHW[:, :, frames] += predict() if chunks is None else _kept(chunks, name, predict).to(total_BCTHW)
             count_T[frames] += 1
         v_BCTHW = total_BCTHW / count_T[:, None, None]  # the release forgets to divide at guidance <= 1

@@ -10,11 +10,13 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.types import Size
+from engine.types import Landmarks, Size
 
 NECK = 1
 JOINT_FROM_COCO: tuple[int, ...] = (0, -1, 6, 8, 10, 5, 7, 9, 12, 14, 16, 11, 13, 15, 2, 1, 4, 3)
 """COCO-WholeBody keypoint of each OpenPose joint; the neck is the middle of the shoulders."""
+COCO_FROM_BLAZEPOSE: tuple[int, ...] = (0, 2, 5, 7, 8, 11, 12, 13, 14, 15, 16, 23, 24, 25, 26, 27, 28)
+"""BlazePose landmark of each of COCO's 17 body joints: nose, eyes, ears, shoulders, elbows ... ankles, left first."""
 COCO_SHOULDERS = (5, 6)
 FACE, LEFT_HAND, RIGHT_HAND = slice(23, 91), slice(91, 112), slice(112, 133)
 """Of the 133 COCO-WholeBody keypoints."""
@@ -66,6 +68,24 @@ def draw_skeleton(keypoints_px: NDArray, scores: NDArray, size: Size) -> NDArray
         if point is not None:
             cv2.circle(canvas, point, FACE_PX, (255, 255, 255), thickness=-1)
     return canvas
+
+
+def draw_landmarks(landmarks: Landmarks, frame_idx: int, size: Size) -> NDArray:
+    """Draw the person that BlazePose found: its joints are COCO's, its hands and face have too few points to be drawn.
+
+    Args:
+        landmarks: T frames.
+        frame_idx: which.
+        size: (height, width) of the drawing, pixels of the landmarks.
+
+    Returns:
+        (height, width, 3) uint8 RGB; black where the person was not seen.
+    """
+    keypoints_px, scores = np.zeros((1, 133, 2)), np.zeros((1, 133))
+    if landmarks.score[frame_idx] > 0:
+        keypoints_px[0, : len(COCO_FROM_BLAZEPOSE)] = landmarks.image_px[frame_idx, list(COCO_FROM_BLAZEPOSE)]
+        scores[0, : len(COCO_FROM_BLAZEPOSE)] = landmarks.visibility[frame_idx, list(COCO_FROM_BLAZEPOSE)]
+    return draw_skeleton(keypoints_px, scores, size)
 
 
 def openpose_joints(keypoints_px: NDArray, scores: NDArray) -> tuple[NDArray, NDArray, NDArray]:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import torch
-from safetensors import SafetensorError
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
@@ -65,6 +65,24 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
     if not isinstance(tensors, dict) or not all(isinstance(value, Tensor) for value in tensors.values()):
         raise InputError(f"{path} is not a state dict of tensors.", fix="give the checkpoint of one network.")
     return tensors
+
+
+def tensor_shape(path: Path, name: str) -> tuple[int, ...]:
+    """The shape of one tensor of a file, without reading the others where the format allows it.
+
+    Raises:
+        InputError: the file cannot be read, or has no such tensor.
+    """
+    if path.suffix == ".safetensors":
+        try:
+            with safe_open(path, "pt") as file:
+                return tuple(file.get_slice(name).get_shape())
+        except (SafetensorError, OSError) as error:
+            raise InputError(f"{path} has no {name}: {error}.", fix="check that each file has its own name.") from error
+    tensors = read_tensors(path)
+    if name not in tensors:
+        raise InputError(f"{path} has no {name}.", fix="check that each file has its own name.")
+    return tuple(tensors[name].shape)
 
 
 def write_tensors(path: Path, tensors: Mapping[str, Tensor]) -> None:

@@ -97,5 +97,18 @@ def expand(names: list[str]) -> list[Weights]:
     return [known()[member] for member in dict.fromkeys(members)]
 
 
+def refuse(weights: Weights) -> None:
+    """Refuse weights that may not be used to earn money.
+
+    Raises:
+        UsageError: with what may take their place.
+    """
+    if not weights.commercial:
+        raise UsageError(
+            f"{weights.name} is not for commercial use (licence: {weights.licence}).",
+            fix=f"use instead: {weights.instead}",
+        )
+
+
 def _table() -> dict:
     return tomllib.loads(TABLE.read_text(encoding="utf-8"))

@@ -7,14 +7,23 @@ import typer
 
 from mimo_cli.args import (
     AlphaOption,
+    AnimatorOption,
+    CommercialOption,
     DryRunOption,
+    FastOption,
+    GuidanceOption,
     JointsOption,
     LosslessOption,
     NameOption,
+    NetworkOption,
     OutOption,
+    PrecisionOption,
     ProjectOption,
     RedoOption,
     ScaleOption,
+    SeedOption,
+    SideOption,
+    StepsOption,
     VerifyOption,
 )
 
@@ -41,6 +50,15 @@ def animate(
     scale: ScaleOption = None,
     joints: JointsOption = None,
     name: NameOption = None,
+    animator: AnimatorOption = None,
+    network: NetworkOption = None,
+    side: SideOption = None,
+    steps: StepsOption = None,
+    guidance: GuidanceOption = None,
+    seed: SeedOption = None,
+    precision: PrecisionOption = None,
+    fast: FastOption = None,
+    commercial: CommercialOption = False,
     lossless: LosslessOption = False,
     alpha: AlphaOption = False,
     dry_run: DryRunOption = False,
@@ -58,13 +76,20 @@ def animate(
     """
     from mimo_cli.character import add_character, add_sample, check_character
     from mimo_cli.delivery import deliver, plan_delivery
-    from mimo_cli.opening import open_motion_project, parse_size, remember
+    from mimo_cli.opening import open_motion_project, parse_size, refuse_non_commercial, remember, reopen
 
     delivery = plan_delivery(out, lossless=lossless, alpha=alpha)
     width, height = parse_size(size)
     check_character(character)
     opened = open_motion_project(motion, scene, project, verify=verify)
-    remember(opened, scale=scale, width=width, height=height, fps=fps)
+    chosen = {
+        "animator": animator, "network": network, "side": side, "steps": steps, "guidance": guidance, "seed": seed,
+        "precision": precision, "fast": fast,
+    }  # fmt: skip
+    remember(opened, scale=scale, width=width, height=height, fps=fps, **chosen)
+    opened = reopen(opened, verify=verify)
+    if commercial:
+        refuse_non_commercial(opened)
     if character is None and not opened.identities():
         identity = add_sample(opened)
     else:

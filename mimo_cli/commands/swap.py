@@ -7,16 +7,25 @@ import typer
 
 from mimo_cli.args import (
     AlphaOption,
+    AnimatorOption,
+    CommercialOption,
     DryRunOption,
+    FastOption,
+    GuidanceOption,
     JointsOption,
     LosslessOption,
     NameOption,
+    NetworkOption,
     OutOption,
     PersonOption,
     PointOption,
+    PrecisionOption,
     ProjectOption,
     RedoOption,
     ScaleOption,
+    SeedOption,
+    SideOption,
+    StepsOption,
     VerifyOption,
     parse_point,
 )
@@ -37,6 +46,15 @@ def swap(
     scale: ScaleOption = None,
     joints: JointsOption = None,
     name: NameOption = None,
+    animator: AnimatorOption = None,
+    network: NetworkOption = None,
+    side: SideOption = None,
+    steps: StepsOption = None,
+    guidance: GuidanceOption = None,
+    seed: SeedOption = None,
+    precision: PrecisionOption = None,
+    fast: FastOption = None,
+    commercial: CommercialOption = False,
     lossless: LosslessOption = False,
     alpha: AlphaOption = False,
     dry_run: DryRunOption = False,
@@ -54,11 +72,18 @@ def swap(
     """
     from mimo_cli.character import add_character, check_character
     from mimo_cli.delivery import deliver, plan_delivery
-    from mimo_cli.opening import open_video_project, remember
+    from mimo_cli.opening import open_video_project, refuse_non_commercial, remember, reopen
 
     delivery = plan_delivery(out, lossless=lossless, alpha=alpha)
     check_character(character)
     opened = open_video_project(video, project, verify=verify)
-    remember(opened, person=person, point=parse_point(point), scale=scale)
+    chosen = {
+        "animator": animator, "network": network, "side": side, "steps": steps, "guidance": guidance, "seed": seed,
+        "precision": precision, "fast": fast,
+    }  # fmt: skip
+    remember(opened, person=person, point=parse_point(point), scale=scale, **chosen)
+    opened = reopen(opened, verify=verify)
+    if commercial:
+        refuse_non_commercial(opened)
     identity = add_character(opened, character, name=name, joints=joints)
     deliver(opened, delivery, identity, redo=redo or (), dry_run=dry_run)

@@ -40,7 +40,7 @@ def weights(
     """
     from engine.config import nearest
     from engine.errors import UsageError
-    from engine.weights.known import expand
+    from engine.weights.known import expand, refuse
 
     if action == "recover-sdc":
         from mimo_cli.recovery import recover_sdc
@@ -53,8 +53,8 @@ def weights(
         )
     folders = (project / "weights",) if project is not None else _here()
     chosen = expand(names or [])
-    if commercial:
-        _refuse_non_commercial(chosen)
+    for one in chosen if commercial else ():
+        refuse(one)
     _ACTIONS[action](chosen, folders, commercial)
 
 
@@ -174,17 +174,6 @@ def _path(chosen: "Sequence[Weights]", folders: tuple[Path, ...], commercial: bo
         console.current().result(user_folder())
     for weights in chosen:
         console.current().result(find(weights.name, *folders).folder, name=weights.name)
-
-
-def _refuse_non_commercial(chosen: "Sequence[Weights]") -> None:
-    from engine.errors import UsageError
-
-    for weights in chosen:
-        if not weights.commercial:
-            raise UsageError(
-                f"{weights.name} is not for commercial use (licence: {weights.licence}).",
-                fix=f"use instead: {weights.instead}",
-            )
 
 
 def _here() -> tuple[Path, ...]:

@@ -39,7 +39,7 @@ def surface(job: Job) -> None:
 def surface_alone(job: Job) -> None:
     """Draw the embedded body of a motion file, seen by a camera that follows it."""
     info, motion = _motion(job)
-    _write_surface(job, info, motion, _camera(job, info, motion))
+    _write_surface(job, info, motion, seen_by(job, info, motion))
 
 
 def sdc(job: Job) -> None:
@@ -76,7 +76,7 @@ def _motion(job: Job) -> tuple[ClipInfo, Motion]:
     return info, replace(motion, shape=read_shape(job.inputs[slots.SHAPE]))
 
 
-def _camera(job: Job, info: ClipInfo, motion: Motion) -> Camera:
+def seen_by(job: Job, info: ClipInfo, motion: Motion) -> Camera:
     """The project's camera, or one that sees the whole motion of the embedded body well."""
     if slots.CAMERA in job.inputs:
         return tables.read_camera(job.inputs[slots.CAMERA], info.num_frames)

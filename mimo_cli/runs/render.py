@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine.errors import InputError, RecipeError
-from engine.types import ClipInfo, Patch, Puppet, Size
+from engine.types import ClipInfo, Patch, Size
 from mimo_cli import slots, tables
 from mimo_cli.runs.backdrop import Backdrop
 from mimo_cli.runs.chunked import write_layers
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 NUM_LIGHT_FRAMES = 7
 NOTHING = Patch(0, 0, np.zeros((1, 1, 4), np.uint8), np.zeros((1, 1), np.uint8))
 """Nobody: one clear pixel, since an empty array is none to OpenCV."""
-_LIGHT_TEXT = """# How scene and source look to the character. `grain` (levels of 0 ... 255) may be changed: 0 is none.
+LIGHT_TEXT = """# How scene and source look to the character. `grain` (levels of 0 ... 255) may be changed: 0 is none.
 gain_rgb = [{gain_rgb[0]:.4f}, {gain_rgb[1]:.4f}, {gain_rgb[2]:.4f}]
 ambient = {ambient:.4f}
 blur_px = {blur_px:.4f}
@@ -33,24 +33,6 @@ grain = {grain:.4f}
 """
 PLAIN_SUFFIXES = (".mp4", ".m4v", ".mov")
 ALPHA_SUFFIXES = (".mov", ".webm", ".mkv", ".gif", "/")
-
-
-@dataclass(frozen=True, kw_only=True)
-class AnimateParams:
-    """How the character stands in the scene."""
-
-    scale: float = 1.0
-    """Height of the character over the height of the person replaced."""
-    shadow: float = 0.7
-    """Strength of the contact shadow, 0 ... 1."""
-    match_light: bool = True
-    """Bring brightness and cast of the character to those of the scene."""
-
-    def __post_init__(self) -> None:
-        if not 0.05 <= self.scale <= 20:
-            raise RecipeError(f"animate.scale is {self.scale}.", fix="use 0.05 to 20; 1 is the height of the person.")
-        if not 0 <= self.shadow <= 1:
-            raise RecipeError(f"animate.shadow is {self.shadow}.", fix="use 0 (none) to 1 (black).")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -104,8 +86,8 @@ def animate(job: Job) -> None:
     puppet = load_puppet(job.inputs[slots.PUPPET])
     camera = tables.read_camera(job.inputs[slots.CAMERA], info.num_frames)
     posed = pose_puppet(puppet, motion, scale=job.params.scale, travel="person")
-    light = _light(job, puppet) if job.params.match_light else Light()
-    job.outputs[slots.LIGHT].write_text(_LIGHT_TEXT.format(**vars(light)), encoding="utf-8")
+    light = measure_light(job) if job.params.match_light else Light()
+    job.outputs[slots.LIGHT].write_text(LIGHT_TEXT.format(**vars(light)), encoding="utf-8")
     shadow = job.params.shadow
     animator = PuppetAnimator(puppet, motion, camera, info.size, light=light, shadow=shadow, posed=posed)
     _render(job, info, animator, find_presence(job, info))
@@ -138,9 +120,12 @@ def _render(job: Job, info: ClipInfo, animator: "PuppetAnimator", present: NDArr
     write_layers(job, info.num_frames, info.size, [(slots.HUMAN, "rgba"), (slots.SHADOW, "gray8")], frames)
 
 
-def _light(job: Job, puppet: Puppet) -> "Light":
+def measure_light(job: Job) -> "Light":
     """Read the light of the scene from a few frames around the person."""
     from engine.animator.light import estimate_light
+    from engine.identity import load_puppet
+
+    puppet = load_puppet(job.inputs[slots.PUPPET])
 
     clip = open_source(job)
     mask = _open(job, slots.HUMAN_MASK, "gray8", clip.info)

@@ -8,8 +8,9 @@ import pytest
 import torch
 from parity.release import write_stand_ins
 from safetensors.torch import load_file, save_file
+from tiny_network import tiny_networks
 
-from engine.diffusion.checkpoint import load_release, load_stable_diffusion, save_release
+from engine.diffusion.checkpoint import load_release, load_stable_diffusion, save_release, variant_of
 from engine.diffusion.key_names import from_release, is_motion, to_release
 from engine.diffusion.pose_guider import PoseGuider
 from engine.diffusion.reference_net import ReferenceNet
@@ -103,6 +104,22 @@ def test_swapped_absent_and_broken_files(mimo_files, tmp_path):
     (tmp_path / "motion_module.pth").unlink()
     shutil.copy(mimo_files / "reference_unet.pth", tmp_path)
     with pytest.raises(InputError, match="pos_embed1"):
+        load_release(tmp_path)
+
+
+def test_the_papers_variant(tmp_path):
+    """Twelve channels, codes and a 3D encoder: written and read again, and told apart from the releases."""
+    torch.manual_seed(0)
+    networks = tiny_networks(12, num_vertices=30)
+    save_release(networks, tmp_path)
+    assert variant_of(tmp_path) == "paper"
+    again = load_release(tmp_path)
+    for name in ("codes", "encoder"):
+        want, got = (getattr(one.motion, name).state_dict() for one in (networks, again))
+        assert want.keys() == got.keys() and all(torch.equal(got[key], want[key]) for key in want)
+    assert again.denoising_unet.config["in_channels"] == 12
+    (tmp_path / "vertex_codes.safetensors").unlink()
+    with pytest.raises(InputError, match="no vertex_codes"):
         load_release(tmp_path)
 
 

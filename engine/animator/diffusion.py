@@ -1,0 +1,427 @@
+"""The diffusion animator: the MIMO network over a clip of any length, window by window, at the clip's own resolution.
+
+A person is cut out with some room around, in as many crops as their size asks for (`engine.diffusion.clips`); each
+crop is generated in streaming windows (`engine.diffusion.stream`), cut out again (`engine.diffusion.matte`) and laid
+into a clear picture of the clip's size. Every finished window is kept as a chunk, and what the next one needs of it is
+read from there, hence a killed run goes on with the same result.
+"""
+
+# Shapes: B batch (always 1), C channels, T frames of a window, K known frames, H W latent size, S side of the network.
+
+import json
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from engine.animator.fragments import BodyFragments
+from engine.diffusion import clips, matte, prepare
+from engine.diffusion.clips import Box
+from engine.diffusion.drift import ColorAnchor, DriftMeter
+from engine.diffusion.loaded import LoadedNetwork
+from engine.diffusion.sampler import Conditions, SamplingConfig, denoise
+from engine.diffusion.stream import StreamWindow, denoise_window, frame_noise, stream_windows
+from engine.types import Chunks, FrameSource, Progress, Size, quiet
+from engine.video import LayerWriter
+
+LONGEST_GAP = 8
+"""Frames without a person that are still generated with their neighbours; a longer gap is left out."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class RenderConfig:
+    """How a clip is generated."""
+
+    sampling: SamplingConfig
+    seed: int = 42
+    streaming: bool = True
+    """False: the published closed loop of windows, for which a crop has to fit into memory from its first to its last
+    frame."""
+    anchor: bool = True
+    """Keep the figure's colours where the reference put them."""
+    whole_box: bool = False
+    """Show the whole crop with a faded border, as the published code, instead of what differs from the scene."""
+    alone: bool = False
+    """The scene that is shown is not the one that will be behind the figure."""
+
+
+@dataclass(frozen=True)
+class Shown:
+    """What the network is shown, at the clip's size."""
+
+    pose: FrameSource
+    """(H, W, 3) uint8, the drawn body on black."""
+    scene: FrameSource
+    """(H, W, 3) uint8 without the person."""
+    time_s: NDArray
+    """(T,) float64, seconds."""
+    occlusion: FrameSource | None = None
+    """(H, W, 3) uint8, the source where something passes in front, else black: for the paper's network."""
+    body: BodyFragments | None = None
+    """Draws the body's surface: for the paper's network."""
+
+
+@dataclass(frozen=True)
+class Shot:
+    """Frames that follow each other and share one crop."""
+
+    start: int
+    stop: int
+    box: Box
+
+
+@dataclass(frozen=True)
+class Task:
+    """One window to make: frames `start ... stop - 1` of the clip, the first `num_known` of them finished."""
+
+    shot_idx: int
+    start: int
+    stop: int
+    num_known: int
+    num_wanted: int
+    """How many of its last frames the next window will have to know."""
+
+    @property
+    def name(self) -> str:
+        """Of its chunk."""
+        return f"shot{self.shot_idx:03d}-{self.start:06d}-{self.stop - 1:06d}"
+
+
+def find_shots(pose: FrameSource) -> list[Shot]:
+    """Decide where to cut the clip into crops.
+
+    Args:
+        pose: T frames of the drawn body on black; a black frame shows nobody.
+
+    Returns:
+        Shots in order; neighbours share up to four frames, and long stretches without anybody are in none.
+    """
+    boxes = [clips.square_box(clips.body_box(rgb), pose.size) for rgb in pose.read()]
+    shots = []
+    for start, stop in _stretches([box != clips.EMPTY for box in boxes]):
+        seen = [boxes[idx] for idx in range(start, stop) if boxes[idx] != clips.EMPTY]
+        last = seen[0]
+        filled = [last := box if box != clips.EMPTY else last for box in boxes[start:stop]]
+        for part in clips.split_clip(filled):
+            shots.append(Shot(start + part.frames[0], start + part.frames[-1] + 1, part.box))
+    return shots
+
+
+def list_tasks(shots: Sequence[Shot], config: RenderConfig) -> list[Task]:
+    """List the windows of all shots, in the order in which they are made."""
+    tasks = []
+    for idx, shot in enumerate(shots):
+        length = shot.stop - shot.start
+        sampling = config.sampling
+        if config.streaming:
+            windows = stream_windows(length, length=sampling.window, overlap=sampling.overlap)
+        else:
+            windows = [StreamWindow(0, length, 0)]
+        wanted = [window.num_known for window in windows[1:]] + [0]
+        for window, num_wanted in zip(windows, wanted, strict=True):
+            start, stop = shot.start + window.start, shot.start + window.stop
+            tasks.append(Task(idx, start, stop, window.num_known, num_wanted))
+    return tasks
+
+
+class DiffusionAnimator:
+    """Generates the figure of a clip."""
+
+    def __init__(
+        self,
+        load: Callable[[], LoadedNetwork],
+        shown: Shown,
+        config: RenderConfig,
+        *,
+        progress: Progress = quiet,
+    ) -> None:
+        """Nothing is loaded before a window has to be made.
+
+        Args:
+            load: gives the network, having seen the reference.
+            shown: what it is shown.
+            config: how.
+            progress: hears of every step of every window.
+        """
+        self._load, self._shown, self._config, self._progress = load, shown, config, progress
+        self._network: LoadedNetwork | None = None
+        self.shots = find_shots(shown.pose)
+        self.tasks = list_tasks(self.shots, config)
+        self.drift = DriftMeter()
+
+    def render(self, chunks: Chunks) -> list[Path]:
+        """Generate the clip.
+
+        Args:
+            chunks: keeps finished windows.
+
+        Returns:
+            Lossless videos of straight RGBA that follow each other: all frames of the clip, clear where nobody is.
+        """
+        state, written, files = _State(), 0, []
+        for number, task in enumerate(self.tasks):
+            if chunks.get(task.name) is None:
+                ready = self._ready_after(number)
+                with chunks.make(task.name) as folder:
+                    frames = self._make(task, number, state, chunks)
+                    self._write(folder, state, frames, written, ready)
+                    state.save(folder)
+            folder = chunks.get(task.name)
+            assert folder is not None
+            state = _State.load(folder)
+            written = self._ready_after(number)
+            self.drift.time_s += [row[0] for row in state.colors]
+            self.drift.rgb += [row[1:] for row in state.colors]
+            if (folder / "human.mkv").exists():
+                files.append(folder / "human.mkv")
+            self._progress((number + 1) * self._num_steps, self._total)
+        return files or [self._clear(chunks)]
+
+    @property
+    def _num_steps(self) -> int:
+        return self._config.sampling.num_steps + 1
+
+    @property
+    def _total(self) -> int:
+        return len(self.tasks) * self._num_steps
+
+    def _ready_after(self, number: int) -> int:
+        """The first frame of the clip that windows after this one still change."""
+        later = self.tasks[number + 1 :]
+        return min((task.start + task.num_known for task in later), default=self._shown.pose.num_frames)
+
+    # ------------------------------------------------------------------------------------------ one window
+
+    def _make(self, task: Task, number: int, state: "_State", chunks: Chunks) -> "Iterator[tuple[int, NDArray]]":
+        """Generate a window; yields each new frame of the clip as (index, (H, W, 4) uint8 straight RGBA)."""
+        if self._network is None:
+            self._network = self._load()
+        network, config = self._network, self._config
+        shot = self.shots[task.shot_idx]
+        box = clips.crop_box(clips.ClipPart([], shot.box), self._shown.pose.size)
+        poses = [_crop(rgb, box) for rgb in self._shown.pose.read(task.start, task.stop)]
+        scenes = [_crop(rgb, box) for rgb in self._shown.scene.read(task.start, task.stop)]
+        noise_BCTHW = torch.stack(
+            [frame_noise(config.seed, f"{task.shot_idx}/{idx}", 4, network.latent_size) for idx in _range(task)], dim=1
+        )[None].to(network.device, network.dtype)
+        conditions = self._conditions(task, box, poses, scenes)
+        known = state.known if task.num_known else None
+        latents_BCTHW = self._denoise(task, number, noise_BCTHW, conditions, known, chunks)
+        new_BCTHW = latents_BCTHW[:, :, task.num_known :]
+        if config.anchor:
+            figure_THW = _figure(poses[task.num_known :], network.latent_size).to(new_BCTHW.device)
+            new_BCTHW = state.anchor.pull(new_BCTHW, figure_THW)
+        whole_BCTHW = torch.cat([latents_BCTHW[:, :, : task.num_known], new_BCTHW], dim=2)
+        state.known = whole_BCTHW[:, :, whole_BCTHW.shape[2] - task.num_wanted :].cpu() if task.num_wanted else None
+        state.colors = []
+        first = task.start + task.num_known
+        for offset, rgb in enumerate(network.decode(new_BCTHW)):
+            place = task.num_known + offset
+            state.time_s = float(self._shown.time_s[first + offset])
+            frame = self._placed(rgb, poses[place], scenes[place], box, state)
+            yield first + offset, self._mixed(frame, first + offset, shot, state)
+
+    def _denoise(
+        self,
+        task: Task,
+        number: int,
+        noise_BCTHW: Tensor,
+        conditions: Conditions,
+        known: Tensor | None,
+        chunks: Chunks,
+    ) -> Tensor:
+        network, config = self._network, self._config
+        assert network is not None
+        if config.streaming:
+            return denoise_window(
+                network.predict,
+                network.scheduler,
+                noise_BCTHW,
+                conditions,
+                config.sampling,
+                known_BCKHW=None if known is None else known.to(noise_BCTHW),
+                on_step=lambda done, total: self._progress(number * self._num_steps + done, self._total),
+            )
+        return denoise(
+            network.predict,
+            network.scheduler,
+            noise_BCTHW,
+            conditions,
+            config.sampling,
+            chunks=_Named(chunks, task.name),
+            on_step=lambda step, t, latents: self._progress(number * self._num_steps + step + 1, self._total),
+        )
+
+    def _conditions(self, task: Task, box: Box, poses: list[NDArray], scenes: list[NDArray]) -> Conditions:
+        network = self._network
+        assert network is not None
+        size = network.size
+        layers = []
+        if network.num_layers > 0:
+            padded = (prepare.pad_square(rgb, prepare.WHITE) for rgb in scenes)
+            layers.append(network.encode(prepare.vae_pixels(rgb, size) for rgb in padded))
+        if network.num_layers > 1:
+            assert self._shown.occlusion is not None
+            fronts = (_crop(rgb, box) for rgb in self._shown.occlusion.read(task.start, task.stop))
+            padded = (prepare.pad_square(rgb, prepare.BLACK) for rgb in fronts)
+            layers.append(network.encode(prepare.vae_pixels(rgb, size) for rgb in padded))
+        if network.variant == "paper":
+            assert self._shown.body is not None
+            faces, face_idx, bary = self._shown.body.draw(task.start, task.stop, box, size)
+            features = network.guide_codes(faces, face_idx, bary)
+        else:
+            padded = (prepare.pad_square(rgb, prepare.BLACK) for rgb in poses)
+            features = network.guide(prepare.pose_pixels(rgb, size) for rgb in padded)
+        return Conditions(
+            network.reference,
+            network.tokens_BSC,
+            lambda frames: features[:, :, frames],
+            torch.cat(layers, dim=1) if layers else None,
+        )
+
+    # ------------------------------------------------------------------------------------------ back into the clip
+
+    def _placed(self, rgb_01: NDArray, pose: NDArray, scene: NDArray, box: Box, state: "_State") -> NDArray:
+        """A generated square back in its place: (H, W, 4) uint8 straight RGBA, clear around the figure."""
+        x0, x1, y0, y1 = box
+        size = self._shown.pose.size
+        side = clips.round_up(max(y1 - y0, x1 - x0))
+        square = Image.fromarray((rgb_01 * 255).astype(np.uint8)).resize((side, side), Image.Resampling.BICUBIC)
+        top, left = prepare.square_offset((y1 - y0, x1 - x0))
+        rgb = np.asarray(square)[top : top + y1 - y0, left : left + x1 - x0]
+        body = pose.max(axis=2)
+        if self._config.whole_box:
+            alpha = matte.box_matte(box, size) * np.uint8(body.any())
+        else:
+            alpha = matte.figure_matte(rgb, scene, body, fill=self._config.alone)
+        state.note_color(rgb, np.minimum(alpha, body))
+        frame = np.zeros((*size, 4), np.uint8)
+        frame[y0:y1, x0:x1, :3] = np.where(alpha[..., None] > 0, rgb, 0)
+        frame[y0:y1, x0:x1, 3] = alpha
+        return frame
+
+    def _mixed(self, frame: NDArray, idx: int, shot: Shot, state: "_State") -> NDArray:
+        """Fade from the crop before into this one where both have a frame, as the published code does."""
+        before = state.pending.pop(idx, None)
+        if before is None:
+            return frame
+        share = (idx - shot.start + 1) / (clips.OVERLAP + 1)
+        return _mix(before, frame, share)
+
+    def _write(
+        self, folder: Path, state: "_State", frames: "Iterator[tuple[int, NDArray]]", written: int, ready: int
+    ) -> None:
+        """Write what no later window changes, and keep the rest for it."""
+        size = self._shown.pose.size
+        for idx, rgba in frames:
+            state.pending[idx] = rgba
+        if ready <= written:
+            return
+        clear = np.zeros((*size, 4), np.uint8)
+        with LayerWriter(folder / "human.mkv", size, "rgba") as writer:
+            for idx in range(written, ready):
+                writer.write(state.pending.pop(idx, clear))
+
+    def _clear(self, chunks: Chunks) -> Path:
+        """Nobody anywhere: a clip of nothing."""
+        if chunks.get("nobody") is None:
+            with chunks.make("nobody") as folder:
+                self._write(folder, _State(), iter(()), 0, self._shown.pose.num_frames)
+        folder = chunks.get("nobody")
+        assert folder is not None
+        return folder / "human.mkv"
+
+
+@dataclass
+class _State:
+    """What a window leaves to the next; it goes through the disk, so that a resumed run sees the same."""
+
+    known: Tensor | None = None
+    anchor: ColorAnchor = field(default_factory=ColorAnchor)
+    pending: dict[int, NDArray] = field(default_factory=dict)
+    """Frames that the next shot also has, (H, W, 4) uint8 straight RGBA."""
+    colors: list[list[float]] = field(default_factory=list)
+    """Time and mean colour of the figure, a row per frame of this window."""
+    time_s: float = 0.0
+    """Of the frame at work."""
+
+    def note_color(self, rgb: NDArray, alpha: NDArray) -> None:
+        """Note how the figure looks in the frame of `time_s`."""
+        meter = DriftMeter()
+        meter.add(self.time_s, rgb, alpha)
+        self.colors += [[time, *mean] for time, mean in zip(meter.time_s, meter.rgb, strict=True)]
+
+    def save(self, folder: Path) -> None:
+        """Write it into a chunk."""
+        tensors = {} if self.known is None else {"known": self.known.contiguous()}
+        tensors |= {f"frame/{idx}": torch.from_numpy(rgba) for idx, rgba in self.pending.items()}
+        if tensors:
+            save_file(tensors, folder / "state.safetensors")
+        text = json.dumps({"anchor": asdict(self.anchor), "colors": self.colors})
+        (folder / "state.json").write_text(text, encoding="utf-8")
+
+    @classmethod
+    def load(cls, folder: Path) -> "_State":
+        """Read it back."""
+        path = folder / "state.safetensors"
+        tensors = load_file(path) if path.exists() else {}
+        told = json.loads((folder / "state.json").read_text(encoding="utf-8"))
+        frames = {int(key.split("/")[1]): tensor.numpy() for key, tensor in tensors.items() if key != "known"}
+        return cls(tensors.get("known"), ColorAnchor(**told["anchor"]), frames, told["colors"])
+
+
+class _Named:
+    """Chunks whose names begin with that of a window."""
+
+    def __init__(self, chunks: Chunks, name: str) -> None:
+        self._chunks, self._name = chunks, name
+
+    def get(self, name: str):
+        return self._chunks.get(f"{self._name}-{name}")
+
+    def make(self, name: str):
+        return self._chunks.make(f"{self._name}-{name}")
+
+
+def _stretches(present: Sequence[bool]) -> list[tuple[int, int]]:
+    """Runs of frames with a person, joined over short gaps: start and stop of each."""
+    runs: list[tuple[int, int]] = []
+    for idx, is_there in enumerate(present):
+        if not is_there:
+            continue
+        if runs and idx - runs[-1][1] <= LONGEST_GAP:
+            runs[-1] = (runs[-1][0], idx + 1)
+        else:
+            runs.append((idx, idx + 1))
+    return runs
+
+
+def _range(task: Task) -> range:
+    return range(task.start, task.stop)
+
+
+def _crop(picture: NDArray, box: Box) -> NDArray:
+    x0, x1, y0, y1 = box
+    return np.ascontiguousarray(picture[y0:y1, x0:x1])
+
+
+def _figure(poses: Sequence[NDArray], size: Size) -> Tensor:
+    """Where the body is in the latents: (T, h, w) float32, 0 ... 1."""
+    masks = [(prepare.pad_square(rgb, prepare.BLACK).max(axis=2) > 0).astype(np.float32) for rgb in poses]
+    small = [cv2.resize(mask, (size[1], size[0]), interpolation=cv2.INTER_AREA) for mask in masks]
+    return torch.from_numpy(np.stack(small))
+
+
+def _mix(before: NDArray, after: NDArray, share: float) -> NDArray:
+    """Between two pictures of straight RGBA: colours weigh as much as they cover."""
+    weights = [before[..., 3:].astype(np.float32) * (1 - share), after[..., 3:].astype(np.float32) * share]
+    alpha = weights[0] + weights[1]
+    rgb = (before[..., :3] * weights[0] + after[..., :3] * weights[1]) / np.maximum(alpha, 1e-6)
+    return np.rint(np.concatenate([rgb, alpha], axis=2)).astype(np.uint8)
