@@ -52,7 +52,7 @@ def sdc(job: Job) -> None:
 def sdc_alone(job: Job) -> None:
     """Draw SMPL's body of a motion file, seen by a camera that follows it."""
     info, motion = _motion(job)
-    _write_sdc(job, info, motion, _camera(job, info, motion))
+    _write_sdc(job, info, motion, seen_by(job, info, motion))
 
 
 def read_shape(path: Path) -> NDArray:
