@@ -8,9 +8,8 @@ read from there, hence a killed run goes on with the same result.
 
 # Shapes: B batch (always 1), C channels, T frames of a window, K known frames, H W latent size, S side of the network.
 
-import json
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import cv2
@@ -18,38 +17,19 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from PIL import Image
-from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from engine.animator.fragments import BodyFragments
+from engine.animator.handover import Handover
+from engine.animator.shots import RenderConfig, Shot, Task, find_shots, list_tasks
 from engine.diffusion import clips, matte, prepare
 from engine.diffusion.clips import Box
-from engine.diffusion.drift import ColorAnchor, DriftMeter
+from engine.diffusion.drift import DriftMeter
 from engine.diffusion.loaded import LoadedNetwork
-from engine.diffusion.sampler import Conditions, SamplingConfig, denoise
-from engine.diffusion.stream import StreamWindow, denoise_window, frame_noise, stream_windows
+from engine.diffusion.sampler import Conditions, denoise
+from engine.diffusion.stream import denoise_window, frame_noise
 from engine.types import Chunks, FrameSource, Progress, Size, quiet
 from engine.video import LayerWriter
-
-LONGEST_GAP = 8
-"""Frames without a person that are still generated with their neighbours; a longer gap is left out."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class RenderConfig:
-    """How a clip is generated."""
-
-    sampling: SamplingConfig
-    seed: int = 42
-    streaming: bool = True
-    """False: the published closed loop of windows, for which a crop has to fit into memory from its first to its last
-    frame."""
-    anchor: bool = True
-    """Keep the figure's colours where the reference put them."""
-    whole_box: bool = False
-    """Show the whole crop with a faded border, as the published code, instead of what differs from the scene."""
-    alone: bool = False
-    """The scene that is shown is not the one that will be behind the figure."""
 
 
 @dataclass(frozen=True)
@@ -66,69 +46,6 @@ class Shown:
     """(H, W, 3) uint8, the source where something passes in front, else black: for the paper's network."""
     body: BodyFragments | None = None
     """Draws the body's surface: for the paper's network."""
-
-
-@dataclass(frozen=True)
-class Shot:
-    """Frames that follow each other and share one crop."""
-
-    start: int
-    stop: int
-    box: Box
-
-
-@dataclass(frozen=True)
-class Task:
-    """One window to make: frames `start ... stop - 1` of the clip, the first `num_known` of them finished."""
-
-    shot_idx: int
-    start: int
-    stop: int
-    num_known: int
-    num_wanted: int
-    """How many of its last frames the next window will have to know."""
-
-    @property
-    def name(self) -> str:
-        """Of its chunk."""
-        return f"shot{self.shot_idx:03d}-{self.start:06d}-{self.stop - 1:06d}"
-
-
-def find_shots(pose: FrameSource) -> list[Shot]:
-    """Decide where to cut the clip into crops.
-
-    Args:
-        pose: T frames of the drawn body on black; a black frame shows nobody.
-
-    Returns:
-        Shots in order; neighbours share up to four frames, and long stretches without anybody are in none.
-    """
-    boxes = [clips.square_box(clips.body_box(rgb), pose.size) for rgb in pose.read()]
-    shots = []
-    for start, stop in _stretches([box != clips.EMPTY for box in boxes]):
-        seen = [boxes[idx] for idx in range(start, stop) if boxes[idx] != clips.EMPTY]
-        last = seen[0]
-        filled = [last := box if box != clips.EMPTY else last for box in boxes[start:stop]]
-        for part in clips.split_clip(filled):
-            shots.append(Shot(start + part.frames[0], start + part.frames[-1] + 1, part.box))
-    return shots
-
-
-def list_tasks(shots: Sequence[Shot], config: RenderConfig) -> list[Task]:
-    """List the windows of all shots, in the order in which they are made."""
-    tasks = []
-    for idx, shot in enumerate(shots):
-        length = shot.stop - shot.start
-        sampling = config.sampling
-        if config.streaming:
-            windows = stream_windows(length, length=sampling.window, overlap=sampling.overlap)
-        else:
-            windows = [StreamWindow(0, length, 0)]
-        wanted = [window.num_known for window in windows[1:]] + [0]
-        for window, num_wanted in zip(windows, wanted, strict=True):
-            start, stop = shot.start + window.start, shot.start + window.stop
-            tasks.append(Task(idx, start, stop, window.num_known, num_wanted))
-    return tasks
 
 
 class DiffusionAnimator:
@@ -165,7 +82,7 @@ class DiffusionAnimator:
         Returns:
             Lossless videos of straight RGBA that follow each other: all frames of the clip, clear where nobody is.
         """
-        state, written, files = _State(), 0, []
+        state, written, files = Handover(), 0, []
         for number, task in enumerate(self.tasks):
             if chunks.get(task.name) is None:
                 ready = self._ready_after(number)
@@ -175,7 +92,7 @@ class DiffusionAnimator:
                     state.save(folder)
             folder = chunks.get(task.name)
             assert folder is not None
-            state = _State.load(folder)
+            state = Handover.load(folder)
             written = self._ready_after(number)
             self.drift.time_s += [row[0] for row in state.colors]
             self.drift.rgb += [row[1:] for row in state.colors]
@@ -199,7 +116,7 @@ class DiffusionAnimator:
 
     # ------------------------------------------------------------------------------------------ one window
 
-    def _make(self, task: Task, number: int, state: "_State", chunks: Chunks) -> "Iterator[tuple[int, NDArray]]":
+    def _make(self, task: Task, number: int, state: Handover, chunks: Chunks) -> "Iterator[tuple[int, NDArray]]":
         """Generate a window; yields each new frame of the clip as (index, (H, W, 4) uint8 straight RGBA)."""
         if self._network is None:
             self._network = self._load()
@@ -288,7 +205,7 @@ class DiffusionAnimator:
 
     # ------------------------------------------------------------------------------------------ back into the clip
 
-    def _placed(self, rgb_01: NDArray, pose: NDArray, scene: NDArray, box: Box, state: "_State") -> NDArray:
+    def _placed(self, rgb_01: NDArray, pose: NDArray, scene: NDArray, box: Box, state: Handover) -> NDArray:
         """A generated square back in its place: (H, W, 4) uint8 straight RGBA, clear around the figure."""
         x0, x1, y0, y1 = box
         size = self._shown.pose.size
@@ -307,7 +224,7 @@ class DiffusionAnimator:
         frame[y0:y1, x0:x1, 3] = alpha
         return frame
 
-    def _mixed(self, frame: NDArray, idx: int, shot: Shot, state: "_State") -> NDArray:
+    def _mixed(self, frame: NDArray, idx: int, shot: Shot, state: Handover) -> NDArray:
         """Fade from the crop before into this one where both have a frame, as the published code does."""
         before = state.pending.pop(idx, None)
         if before is None:
@@ -316,7 +233,7 @@ class DiffusionAnimator:
         return _mix(before, frame, share)
 
     def _write(
-        self, folder: Path, state: "_State", frames: "Iterator[tuple[int, NDArray]]", written: int, ready: int
+        self, folder: Path, state: Handover, frames: "Iterator[tuple[int, NDArray]]", written: int, ready: int
     ) -> None:
         """Write what no later window changes, and keep the rest for it."""
         size = self._shown.pose.size
@@ -333,48 +250,10 @@ class DiffusionAnimator:
         """Nobody anywhere: a clip of nothing."""
         if chunks.get("nobody") is None:
             with chunks.make("nobody") as folder:
-                self._write(folder, _State(), iter(()), 0, self._shown.pose.num_frames)
+                self._write(folder, Handover(), iter(()), 0, self._shown.pose.num_frames)
         folder = chunks.get("nobody")
         assert folder is not None
         return folder / "human.mkv"
-
-
-@dataclass
-class _State:
-    """What a window leaves to the next; it goes through the disk, so that a resumed run sees the same."""
-
-    known: Tensor | None = None
-    anchor: ColorAnchor = field(default_factory=ColorAnchor)
-    pending: dict[int, NDArray] = field(default_factory=dict)
-    """Frames that the next shot also has, (H, W, 4) uint8 straight RGBA."""
-    colors: list[list[float]] = field(default_factory=list)
-    """Time and mean colour of the figure, a row per frame of this window."""
-    time_s: float = 0.0
-    """Of the frame at work."""
-
-    def note_color(self, rgb: NDArray, alpha: NDArray) -> None:
-        """Note how the figure looks in the frame of `time_s`."""
-        meter = DriftMeter()
-        meter.add(self.time_s, rgb, alpha)
-        self.colors += [[time, *mean] for time, mean in zip(meter.time_s, meter.rgb, strict=True)]
-
-    def save(self, folder: Path) -> None:
-        """Write it into a chunk."""
-        tensors = {} if self.known is None else {"known": self.known.contiguous()}
-        tensors |= {f"frame/{idx}": torch.from_numpy(rgba) for idx, rgba in self.pending.items()}
-        if tensors:
-            save_file(tensors, folder / "state.safetensors")
-        text = json.dumps({"anchor": asdict(self.anchor), "colors": self.colors})
-        (folder / "state.json").write_text(text, encoding="utf-8")
-
-    @classmethod
-    def load(cls, folder: Path) -> "_State":
-        """Read it back."""
-        path = folder / "state.safetensors"
-        tensors = load_file(path) if path.exists() else {}
-        told = json.loads((folder / "state.json").read_text(encoding="utf-8"))
-        frames = {int(key.split("/")[1]): tensor.numpy() for key, tensor in tensors.items() if key != "known"}
-        return cls(tensors.get("known"), ColorAnchor(**told["anchor"]), frames, told["colors"])
 
 
 class _Named:
@@ -388,19 +267,6 @@ class _Named:
 
     def make(self, name: str):
         return self._chunks.make(f"{self._name}-{name}")
-
-
-def _stretches(present: Sequence[bool]) -> list[tuple[int, int]]:
-    """Runs of frames with a person, joined over short gaps: start and stop of each."""
-    runs: list[tuple[int, int]] = []
-    for idx, is_there in enumerate(present):
-        if not is_there:
-            continue
-        if runs and idx - runs[-1][1] <= LONGEST_GAP:
-            runs[-1] = (runs[-1][0], idx + 1)
-        else:
-            runs.append((idx, idx + 1))
-    return runs
 
 
 def _range(task: Task) -> range:

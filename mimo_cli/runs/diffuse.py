@@ -18,8 +18,9 @@ from mimo_cli.runs.source import open_source
 from mimo_cli.stage import Job
 
 if TYPE_CHECKING:
-    from engine.animator.diffusion import DiffusionAnimator, RenderConfig
+    from engine.animator.diffusion import DiffusionAnimator
     from engine.animator.fragments import BodyFragments
+    from engine.animator.shots import RenderConfig
     from engine.diffusion.loaded import LoadedNetwork
 
 POSES: dict[str, Slot] = {"sdc": slots.SDC, "surface": slots.SURFACE, "skeleton": slots.SKELETON}
@@ -97,7 +98,7 @@ def _render(job: Job, info: ClipInfo, shown, *, alone: bool) -> None:
 
 def render_config(params, *, alone: bool) -> "RenderConfig":
     """Turn settings of the stage into those of the animator."""
-    from engine.animator.diffusion import RenderConfig
+    from engine.animator.shots import RenderConfig
     from engine.diffusion.sampler import SamplingConfig
 
     sampling = SamplingConfig(

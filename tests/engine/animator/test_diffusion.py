@@ -8,7 +8,8 @@ import pytest
 import torch
 from tiny_network import write_weights
 
-from engine.animator.diffusion import DiffusionAnimator, RenderConfig, Shown, find_shots, list_tasks
+from engine.animator.diffusion import DiffusionAnimator, Shown
+from engine.animator.shots import RenderConfig, find_shots, list_tasks
 from engine.diffusion.loaded import Folders, LoadedNetwork
 from engine.diffusion.prepare import prepare_reference
 from engine.diffusion.sampler import SamplingConfig
