@@ -5,8 +5,7 @@ from dataclasses import dataclass
 
 from engine.diffusion import clips
 from engine.diffusion.clips import Box
-from engine.diffusion.sampler import SamplingConfig
-from engine.diffusion.stream import StreamWindow, stream_windows
+from engine.diffusion.windows import SamplingConfig, StreamWindow, stream_windows
 from engine.types import FrameSource
 
 LONGEST_GAP = 8

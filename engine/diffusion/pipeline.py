@@ -22,8 +22,9 @@ from engine.diffusion.codec import PIXELS_PER_LATENT, decode_latents, encode_pic
 from engine.diffusion.pose_guider import PoseGuider
 from engine.diffusion.prepare import clip_pixels, pose_pixels, vae_pixels
 from engine.diffusion.reference_net import ReferenceNet
-from engine.diffusion.sampler import Conditions, SamplingConfig, denoise, look_at_reference
+from engine.diffusion.sampler import Conditions, denoise, look_at_reference
 from engine.diffusion.unet import DenoisingUNet
+from engine.diffusion.windows import SamplingConfig
 from engine.errors import InputError
 from engine.types import Chunks, Size
 

@@ -15,22 +15,8 @@ from torch import Tensor
 from engine.diffusion.attention import ReferenceFeatures, round_bank
 from engine.diffusion.reference_net import ReferenceNet
 from engine.diffusion.unet import DenoisingUNet
-from engine.diffusion.windows import context_windows
+from engine.diffusion.windows import SamplingConfig, context_windows
 from engine.types import Chunks
-
-
-@dataclass(frozen=True, kw_only=True)
-class SamplingConfig:
-    """How a clip is denoised; the defaults are the release's."""
-
-    num_steps: int = 25
-    """DDIM steps."""
-    guidance_scale: float = 3.5
-    """How far to go from the unconditional prediction past the conditional one; at most 1: only the latter is made."""
-    window: int = 24
-    """Frames denoised together, at most 32."""
-    overlap: int = 4
-    """Frames that neighbouring windows share."""
 
 
 class Predict(Protocol):

@@ -12,46 +12,13 @@ same either way.
 
 import hashlib
 from collections.abc import Callable
-from dataclasses import dataclass
 
 import torch
 from diffusers.schedulers.scheduling_ddim import DDIMScheduler
 from torch import Tensor
 
-from engine.diffusion.sampler import Conditions, Predict, SamplingConfig
-
-
-@dataclass(frozen=True)
-class StreamWindow:
-    """Frames that are denoised together."""
-
-    start: int
-    stop: int
-    num_known: int
-    """The first so many are finished, by earlier windows."""
-
-
-def stream_windows(num_frames: int, *, length: int = 24, overlap: int = 4) -> list[StreamWindow]:
-    """List the windows over a clip, in the order in which they are made.
-
-    Args:
-        num_frames: frames of the clip, at least 1.
-        length: frames in a window.
-        overlap: frames that two neighbouring windows share, at least 1.
-
-    Returns:
-        One window for a clip of at most `length`; else windows of exactly `length` frames, the last one ending with the
-        clip and sharing as many frames as that takes.
-    """
-    assert num_frames >= 1
-    assert 0 < overlap < length
-    windows, done = [], 0
-    while done < num_frames:
-        start = max(0, min(done - overlap, num_frames - length)) if done else 0
-        stop = min(start + length, num_frames)
-        windows.append(StreamWindow(start, stop, done - start))
-        done = stop
-    return windows
+from engine.diffusion.sampler import Conditions, Predict
+from engine.diffusion.windows import SamplingConfig
 
 
 def frame_noise(seed: int, place: str, channels: int, size: tuple[int, int]) -> Tensor:

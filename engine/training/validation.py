@@ -8,7 +8,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from engine.diffusion.sampler import Conditions, SamplingConfig, denoise
+from engine.diffusion.sampler import Conditions, denoise
+from engine.diffusion.windows import SamplingConfig
 from engine.training.codec import Codec
 from engine.training.composer import MAP_PER_LATENT, Composer, collate
 from engine.training.objective import draw_noise, training_schedule

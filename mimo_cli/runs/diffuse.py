@@ -99,7 +99,7 @@ def _render(job: Job, info: ClipInfo, shown, *, alone: bool) -> None:
 def render_config(params, *, alone: bool) -> "RenderConfig":
     """Turn settings of the stage into those of the animator."""
     from engine.animator.shots import RenderConfig
-    from engine.diffusion.sampler import SamplingConfig
+    from engine.diffusion.windows import SamplingConfig
 
     sampling = SamplingConfig(
         num_steps=params.steps, guidance_scale=params.guidance, window=params.window, overlap=params.overlap

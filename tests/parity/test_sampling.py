@@ -9,8 +9,9 @@ import pytest
 import torch
 from parity.release import Release, distance
 
-from engine.diffusion.sampler import Conditions, SamplingConfig, denoise, look_at_reference
+from engine.diffusion.sampler import Conditions, denoise, look_at_reference
 from engine.diffusion.schedule import make_scheduler
+from engine.diffusion.windows import SamplingConfig
 from engine.types import TempChunks
 
 RUN = 5e-5

@@ -12,7 +12,7 @@ from engine.animator.diffusion import DiffusionAnimator, Shown
 from engine.animator.shots import RenderConfig, find_shots, list_tasks
 from engine.diffusion.loaded import Folders, LoadedNetwork
 from engine.diffusion.prepare import prepare_reference
-from engine.diffusion.sampler import SamplingConfig
+from engine.diffusion.windows import SamplingConfig
 from engine.types import ArraySource, TempChunks
 from engine.video import open_layer
 

@@ -8,10 +8,11 @@ from tiny_network import TINY
 
 from engine.diffusion.attention import fix_token, round_bank
 from engine.diffusion.reference_net import ReferenceNet
-from engine.diffusion.sampler import Conditions, SamplingConfig, denoise, predict_v
+from engine.diffusion.sampler import Conditions, denoise, predict_v
 from engine.diffusion.schedule import make_scheduler
-from engine.diffusion.stream import denoise_window, frame_noise, levels_after, stream_windows
+from engine.diffusion.stream import denoise_window, frame_noise, levels_after
 from engine.diffusion.unet import DenoisingUNet
+from engine.diffusion.windows import SamplingConfig, stream_windows
 
 FRAMES, SIZE = 5, (8, 8)
 
