@@ -59,6 +59,8 @@ SHAPE = data_slot("motion/shape", ".toml")
 PEOPLE = Slot("motion/people", (FOLDER,))
 """A folder for each person: `person-1/body.bvh`, `shape.toml` and `camera.csv`."""
 CAMERA = data_slot("motion/camera", ".csv", check=check_columns("frame_idx", "fx_px", "fy_px", "rx_rad", "tx_m"))
+PREVIEW = Slot("motion/preview", (".mp4", ".mov", ".m4v"))
+"""The posed body over the clip, half transparent."""
 SURFACE = _layer("motion/surface")
 """The posed embedded body, every point of it in a colour of its own, unlit, on black."""
 SDC = _layer("motion/sdc")

@@ -2,7 +2,7 @@
 
     video ──ingest──> clip ──segment──> human mask, landmarks ──background──> scene, occlusion, depth
                                              └──fit──> motion, camera            │
-                                                        └──surface, sdc──> what a network sees
+                                                        └──preview, surface, sdc──> the body, drawn
     picture ──cutout──> joints ──lift──> puppet ──animate──> human, shadow ──compose──> out
 
 A project of a video walks `VIDEO_STAGES`; a project of a motion file, with nothing filmed, walks `MOTION_STAGES`.
@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from mimo_cli.runs import animation, clip, conditions, diffuse, identity, layers, motion, render
+from mimo_cli.runs import animation, clip, conditions, diffuse, identity, layers, motion, preview, render
 from mimo_cli.slots import (
     BACKDROP,
     BACKGROUND,
@@ -37,6 +37,7 @@ from mimo_cli.slots import (
     OUT_LOSSLESS,
     PEOPLE,
     PLATE,
+    PREVIEW,
     PUPPET,
     REFERENCE,
     SCENE,
@@ -103,7 +104,7 @@ ESTIMATE_DEPTH = Stage(
 )
 FIT = Stage(
     name="fit",
-    version=1,
+    version=3,
     about="fit a body to the person",
     reads=(VIDEO, CLIP, FRAMES, TRACKS, LANDMARKS, BACKGROUND),
     writes=(BODY, SHAPE, CAMERA),
@@ -113,7 +114,7 @@ FIT = Stage(
 )
 FIT_PEOPLE = Stage(
     name="fit-people",
-    version=1,
+    version=2,
     about="fit a body to everybody",
     reads=(VIDEO, CLIP, FRAMES, TRACKS, LANDMARKS, OTHERS, BACKGROUND),
     writes=(PEOPLE,),
@@ -130,6 +131,14 @@ IMPORT = Stage(
     writes=(CLIP, FRAMES, BODY, SHAPE),
     params=motion.ImportParams,
     run=motion.import_motion,
+)
+PREVIEW_MOTION = Stage(
+    name="preview",
+    version=1,
+    about="lay the body over the clip",
+    reads=(VIDEO, CLIP, FRAMES, BODY, SHAPE, CAMERA),
+    writes=(PREVIEW,),
+    run=preview.preview,
 )
 DRAW_SURFACE = Stage(
     name="surface",
@@ -299,7 +308,7 @@ EXPORT_ALPHA = Stage(
 _IDENTITY = (CUT_OUT, FIND_JOINTS, LIFT)
 VIDEO_STAGES = (
     *(INGEST, *_IDENTITY, SEGMENT, TRACK_BACKGROUND, FIT, COMPLETE_SCENE, FIND_OCCLUSION, ESTIMATE_DEPTH),
-    *(FIT_PEOPLE, DRAW_SURFACE, DRAW_SDC, ANIMATE, COMPOSE, COMPOSE_LOSSLESS, EXPORT_ALPHA),
+    *(FIT_PEOPLE, PREVIEW_MOTION, DRAW_SURFACE, DRAW_SDC, ANIMATE, COMPOSE, COMPOSE_LOSSLESS, EXPORT_ALPHA),
 )
 """The identity comes early: a picture that is no character is refused before the long work."""
 MOTION_STAGES = (

@@ -10,11 +10,11 @@ _J = {name: idx for idx, name in enumerate(BODY_JOINTS)}
 _L = {name: idx for idx, name in enumerate(LANDMARKS)}
 _LIMBS = (
     # joint that turns, end of its bone in the body, where the bone starts and ends among the landmarks
-    *((f"{s}_shoulder", f"{s}_elbow", (f"{s}_shoulder",), (f"{s}_elbow",)) for s in ("left", "right")),
-    *((f"{s}_elbow", f"{s}_wrist", (f"{s}_elbow",), (f"{s}_wrist",)) for s in ("left", "right")),
-    *((f"{s}_hip", f"{s}_knee", (f"{s}_hip",), (f"{s}_knee",)) for s in ("left", "right")),
-    *((f"{s}_knee", f"{s}_ankle", (f"{s}_knee",), (f"{s}_ankle",)) for s in ("left", "right")),
-    *((f"{s}_ankle", f"{s}_foot", (f"{s}_heel",), (f"{s}_foot_index",)) for s in ("left", "right")),
+    *((f"{s}_shoulder", f"{s}_elbow", f"{s}_shoulder", f"{s}_elbow") for s in ("left", "right")),
+    *((f"{s}_elbow", f"{s}_wrist", f"{s}_elbow", f"{s}_wrist") for s in ("left", "right")),
+    *((f"{s}_hip", f"{s}_knee", f"{s}_hip", f"{s}_knee") for s in ("left", "right")),
+    *((f"{s}_knee", f"{s}_ankle", f"{s}_knee", f"{s}_ankle") for s in ("left", "right")),
+    *((f"{s}_ankle", f"{s}_foot", f"{s}_heel", f"{s}_foot_index") for s in ("left", "right")),
 )
 
 
@@ -46,10 +46,10 @@ def initial_pose(landmarks_m: NDArray, rest_m: NDArray) -> NDArray:
     _set(world, "head", head)
     for side in ("left", "right"):
         _set(world, f"{side}_collar", chest)
-    for joint, end, starts, ends in _LIMBS:
+    for joint, end, start_mark, end_mark in _LIMBS:
         parent = world[:, JOINT_PARENTS[_J[joint]]]
         at_rest = parent @ (rest_m[_J[end]] - rest_m[_J[joint]])
-        seen = sum(points[name] for name in ends) - sum(points[name] for name in starts)
+        seen = points[end_mark] - points[start_mark]
         if joint.endswith("ankle"):  # the sole, not the bone, runs from heel to toe
             at_rest = parent @ _level(rest_m[_J[end]] - rest_m[_J[joint]])
         _set(world, joint, rotation_between(at_rest, seen) @ parent)

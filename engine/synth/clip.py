@@ -18,7 +18,7 @@ from engine.synth.props import Ball, Pole, Prop, bouncing_path, outline_mask
 from engine.synth.scene import Plate, make_plate
 from engine.types import BackgroundMotion, Camera, Motion, Size
 
-_CAMERA_M = np.array([0.0, 1.0, 4.6])
+_CAMERA_M = (0.0, 1.0, 4.6)
 _PERSON_SHARE = 0.70
 """Share of the picture's height that the mean adult takes."""
 _SHADOW_STRENGTH = 0.56
@@ -33,12 +33,15 @@ class ClipSpec:
     size: Size = (240, 320)
     num_frames: int = 24
     fps: float = 24.0
-    camera: Literal["static", "pan", "handheld", "zoom"] = "pan"
-    """The camera stands still and turns or zooms: the still world of any two frames is related by a homography."""
+    camera: Literal["static", "pan", "handheld", "zoom", "follow"] = "pan"
+    """The camera stands still and turns or zooms: the still world of any two frames is related by a homography.
+    "follow" keeps the actor's pelvis near the middle, with an unsteady hand."""
+    camera_m: tuple[float, float, float] = _CAMERA_M
+    """Where the camera stands, world, metres."""
     occluder: Literal["ball", "pole", "none"] = "ball"
     """A ball moves in front of the actor; a pole stands in front of them and is part of the scene."""
     motion: str | Motion = "juggle"
-    """A key of `engine.synth.motions.MOTIONS`, or a motion of `num_frames` frames."""
+    """A key of `engine.synth.motions.MOTIONS`, or a motion of `num_frames` frames, of a body of its `shape`."""
     seed: int = 0
     """The place."""
     actor_seed: int = 0
@@ -92,10 +95,10 @@ class SynthClip:
         self.spec = spec
         self.times_s: NDArray = np.arange(spec.num_frames) / spec.fps
         """(T,) float64."""
-        shape = actor_shape(spec.actor_seed)
+        shape = spec.motion.shape if isinstance(spec.motion, Motion) else actor_shape(spec.actor_seed)
         self.act = _act(spec, self.times_s, shape)
         self.motion: Motion = self.act.motion
-        self.camera: Camera = _camera(spec, self.times_s)
+        self.camera: Camera = _camera(spec, self.times_s, self.motion.root_m)
         joints = forward_kinematics(self.motion.rotvec, self.motion.root_m, self.motion.rest_m)[0]
         self.joints_world_m: NDArray = joints[:, :22]
         """(T, 22, 3) float32."""
@@ -207,11 +210,11 @@ class SynthClip:
         ground = flatten_to_ground(vertices)
         cam = transform(world_to_cam, ground).astype(np.float32)
         covered = rasterize(cam[None], self._actor.faces, K, size).face_idx[0] >= 0
-        soft = cv2.GaussianBlur(covered.astype(np.float32), (0, 0), 0.016 * focal / _CAMERA_M[2] + 0.3)
+        soft = cv2.GaussianBlur(covered.astype(np.float32), (0, 0), 0.016 * focal / self.spec.camera_m[2] + 0.3)
         outline = None if self._prop is None else self._prop.shadow_outline(frame_idx)
         if outline is not None:
             ball = outline_mask(project(K, transform(world_to_cam, outline)), size)
-            blur = cv2.GaussianBlur(ball, (0, 0), 0.028 * focal / _CAMERA_M[2] + 0.3)
+            blur = cv2.GaussianBlur(ball, (0, 0), 0.028 * focal / self.spec.camera_m[2] + 0.3)
             soft = 1 - (1 - soft) * (1 - blur)
         return _bytes(255 * _SHADOW_STRENGTH * soft)
 
@@ -253,19 +256,21 @@ def _prop(spec: ClipSpec, act: Act, times_s: NDArray) -> Prop | None:
     return Pole() if spec.occluder == "pole" else None
 
 
-def _camera(spec: ClipSpec, times_s: NDArray) -> Camera:
-    """A camera that stands still and turns or zooms."""
+def _camera(spec: ClipSpec, times_s: NDArray, root_m: NDArray) -> Camera:
+    """A camera that stands still and turns or zooms; root_m (T, 3) is what "follow" looks at."""
     num, (height, width) = spec.num_frames, spec.size
     share = np.arange(num) / max(num - 1, 1)
-    focal = np.full(num, _PERSON_SHARE * height * _CAMERA_M[2] / 1.71)
+    focal = np.full(num, focal_px(height))
     turn = np.zeros((num, 3))
     if spec.camera == "pan":
         turn[:, 1] = np.deg2rad(spec.pan_deg) * (share - 0.5)
-    elif spec.camera == "handheld":
+    elif spec.camera in ("handheld", "follow"):
         rng = np.random.default_rng([spec.seed, 13])
         for rate_hz in (0.35, 0.8, 1.7):
             phase, size = rng.uniform(0, 2 * np.pi, 3), np.deg2rad([0.45, 0.55, 0.25]) * (0.35 / rate_hz) ** 0.7
             turn += size * np.sin(2 * np.pi * rate_hz * times_s[:, None] + phase)
+        if spec.camera == "follow":
+            turn[:, :2] += _aim(root_m - np.array(spec.camera_m), spec.fps)
     elif spec.camera == "zoom":
         focal *= 1 + 0.22 * share
     K = np.zeros((num, 3, 3))
@@ -274,8 +279,22 @@ def _camera(spec: ClipSpec, times_s: NDArray) -> Camera:
     rotation = rotvec_to_matrix(turn) @ np.diag([1.0, -1.0, -1.0])
     world_to_cam = np.tile(np.eye(4), (num, 1, 1))
     world_to_cam[:, :3, :3] = rotation
-    world_to_cam[:, :3, 3] = -rotation @ _CAMERA_M
+    world_to_cam[:, :3, 3] = -rotation @ np.array(spec.camera_m)
     return Camera(K.astype(np.float32), world_to_cam.astype(np.float32))
+
+
+def focal_px(height: int) -> float:
+    """Focal length of every clip that does not zoom, pixels, of its picture's height."""
+    return _PERSON_SHARE * height * _CAMERA_M[2] / 1.71
+
+
+def _aim(target_m: NDArray, fps: float) -> NDArray:
+    """(T, 2) radians: turns about the camera's x and y axes towards a target (T, 3) seen from a level camera."""
+    # A hand lags behind nothing here but does not follow every step: a mean over half a second, edges held.
+    half = max(1, round(fps / 4))
+    padded = np.pad(target_m.astype(np.float64), ((half, half), (0, 0)), mode="edge")
+    x, y, z = (np.lib.stride_tricks.sliding_window_view(padded, 2 * half + 1, axis=0).mean(-1) * [1, -1, -1]).T
+    return np.stack([0.3 * np.arctan2(y, z), np.arctan2(-x, z)], 1)
 
 
 def _to_first(camera: Camera) -> NDArray:
@@ -289,7 +308,7 @@ def _plate(spec: ClipSpec, camera: Camera) -> Plate:
     """The still world as wide as all frames together, with as many pixels as the samples of the closest frame."""
     world_to_cam = np.eye(4)
     world_to_cam[:3, :3] = np.diag([1.0, -1.0, -1.0])
-    world_to_cam[:3, 3] = -world_to_cam[:3, :3] @ _CAMERA_M
+    world_to_cam[:3, 3] = -world_to_cam[:3, :3] @ np.array(spec.camera_m)
     (height, width), focal = spec.size, float(camera.K[:, 0, 0].max()) * spec.supersample
     corners = np.array([[0, 0, 1], [width, 0, 1], [0, height, 1], [width, height, 1]], float)
     rays = corners @ np.swapaxes(np.linalg.inv(camera.K.astype(float)), 1, 2) @ camera.world_to_cam[:, :3, :3]

@@ -32,6 +32,9 @@ def fit_motion(
             "--person", metavar="N", help="Which person, counted from 1; all: a motion for everybody in motion/people."
         ),
     ] = None,
+    preview: Annotated[
+        bool, typer.Option("--preview", help="Write motion/preview.mp4 too: the posed body laid over the clip.")
+    ] = False,
     surface: Annotated[
         bool, typer.Option("--surface", help="Draw motion/surface too: the body as a network is shown it.")
     ] = False,
@@ -46,6 +49,7 @@ def fit_motion(
 
     \b
     mimo fit-motion game.mimo
+    mimo fit-motion game.mimo --preview
     mimo fit-motion game.mimo --motion dance.bvh
     mimo fit-motion game.mimo --backend hmr2
     mimo fit-motion game.mimo --person all
@@ -72,7 +76,7 @@ def fit_motion(
         for line in facts.get("mapping", ()):
             console.current().say(line)
         opened.put(slots.BODY, motion)
-    more = ((slots.SURFACE, surface), (slots.SDC, sdc), (slots.PEOPLE, everybody))
+    more = ((slots.PREVIEW, preview), (slots.SURFACE, surface), (slots.SDC, sdc), (slots.PEOPLE, everybody))
     goals = (slots.BODY, slots.CAMERA, *(slot for slot, wanted in more if wanted))
     for path in opened.run(goals, redo=redo or (), dry_run=dry_run).values():
         console.current().result(path)

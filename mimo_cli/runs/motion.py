@@ -31,8 +31,8 @@ _PREDICTING = 0.95
 class FitParams:
     """How the body is fitted."""
 
-    iterations: int = 100
-    """Optimisation steps of each round."""
+    iterations: int = 6
+    """Gauss-Newton steps of each round."""
     backend: str = "embedded"
     """What sees the body in a frame: "embedded" (BlazePose) or "hmr2" (HMR 2.0 of 4D-Humans; see `mimo weights`)."""
 

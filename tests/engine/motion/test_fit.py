@@ -73,7 +73,7 @@ def _project(K: np.ndarray, points: np.ndarray) -> np.ndarray:
 
 def fitted(truth: Truth):
     times = FrameTimes(np.arange(T), np.arange(T) / FPS, np.full(T, 1 / FPS))
-    motion, camera = fit_motion(truth.landmarks, times, truth.background, INFO, params=FitParams(iterations=100))
+    motion, camera = fit_motion(truth.landmarks, times, truth.background, INFO, params=FitParams())
     joints, rotations = forward_kinematics(
         motion.rotvec.astype(np.float64), motion.root_m.astype(np.float64), motion.rest_m.astype(np.float64)
     )

@@ -1,0 +1,1 @@
+"""How good a result is: measures with their definitions, for benchmarks and tests."""

@@ -1,0 +1,103 @@
+"""What is fixed before a fit: the evidence in camera axes, the clock, the lens and the turns of the camera."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from engine.geometry import matrix_to_rotvec, rotation_between, rotvec_to_matrix
+from engine.motion.camera import camera_turns, find_intrinsics
+from engine.motion.prior import PosePrior
+from engine.types import LANDMARKS, BackgroundMotion, ClipInfo, FrameTimes, Landmarks
+
+_L = {name: idx for idx, name in enumerate(LANDMARKS)}
+_LEVEL_RAD = np.radians(10)
+"""People lean; only what tilts more than this is the camera's."""
+
+
+@dataclass(frozen=True)
+class View:
+    """The evidence of T frames, float64."""
+
+    rays: NDArray
+    """(T, 33, 2) landmarks on the plane z = 1 of their camera."""
+    upright: NDArray
+    """(T, 33, 3) the 3D landmarks in camera axes, metres."""
+    trust: NDArray
+    """(T, 33) 0 ... 1; 0 where the person was not seen."""
+    K: NDArray
+    """(3, 3) pixels."""
+    turns: NDArray
+    """(T, 3, 3) directions of frame 0's camera to directions of frame t's."""
+    first_to_world: NDArray
+    """(3, 3)"""
+    time_s: NDArray
+    """(T,) seconds."""
+    prior: PosePrior | None = None
+
+    @property
+    def world_to_cam(self) -> NDArray:
+        """(T, 3, 3) rotations."""
+        return self.turns @ self.first_to_world.T
+
+    @property
+    def seen(self) -> NDArray:
+        """(T,) bool."""
+        return self.trust.max(1) > 0
+
+
+def make_view(
+    landmarks: Landmarks,
+    times: FrameTimes,
+    background: BackgroundMotion,
+    info: ClipInfo,
+    prior: PosePrior | None = None,
+) -> View:
+    """Bring the evidence of a clip into camera axes; see `fit_motion` for the arguments."""
+    K = find_intrinsics(background, info)
+    turns = camera_turns(background, K)
+    rays = (landmarks.image_px.astype(np.float64) - K[:2, 2]) / np.array([K[0, 0], K[1, 1]])
+    upright = _camera_axes_points(landmarks, rays)
+    if prior is not None:
+        upright = np.where(prior.trust[:, None, None] > 0, prior.landmarks_m, upright)
+    trust = landmarks.visibility.astype(np.float64) * (landmarks.score > 0)[:, None]
+    return View(rays, upright, trust, K, turns, _level_camera(upright, landmarks, turns), times.time_s, prior)
+
+
+def _camera_axes_points(landmarks: Landmarks, rays: NDArray) -> NDArray:
+    """3D landmarks in camera axes.
+
+    The network sees a crop as if the camera looked at it: its axes are turned by the angle between the optical axis and
+    the line of sight of the hips.
+    """
+    hips = rays[:, [_L["left_hip"], _L["right_hip"]]].mean(1)
+    sight = np.concatenate([hips, np.ones((len(hips), 1))], axis=1)
+    turn = rotation_between(np.array([0.0, 0.0, 1.0]), sight)
+    return landmarks.world_m.astype(np.float64) @ np.swapaxes(turn, -1, -2)
+
+
+def _level_camera(points: NDArray, landmarks: Landmarks, turns: NDArray) -> NDArray:
+    """Which way is up: against how people stand, unless they lean no more than people do.
+
+    Returns:
+        (3, 3) rotation: axes of frame 0's camera to axes of the world.
+    """
+    top = points[:, [_L["left_shoulder"], _L["right_shoulder"]]].mean(1)
+    bottom = points[:, [_L["left_ankle"], _L["right_ankle"]]].mean(1)
+    up = np.einsum("tji,tj->ti", turns, top - bottom)  # into the axes of frame 0
+    up /= np.maximum(np.linalg.norm(up, axis=-1, keepdims=True), 1e-6)
+    seen = up[landmarks.score > 0]
+    level = np.array([0.0, -1.0, 0.0])
+    if len(seen):
+        mean = np.median(seen, axis=0)
+        mean /= max(np.linalg.norm(mean), 1e-6)
+        lean = np.arccos(np.clip(mean @ level, -1, 1))
+        if _LEVEL_RAD < lean < np.radians(45):  # more than that is a handstand, not a camera
+            axis = matrix_to_rotvec(rotation_between(level, mean))
+            level = rotvec_to_matrix(axis * (1 - _LEVEL_RAD / lean)) @ level
+    # World axes in camera axes: y against gravity, z towards the camera, x to the right.
+    y = level
+    z = np.array([0.0, 0.0, -1.0])
+    z = z - (z @ y) * y
+    z /= np.linalg.norm(z)
+    return np.stack([np.cross(y, z), y, z])
