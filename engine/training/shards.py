@@ -102,9 +102,22 @@ def write_shards(
             for index, clip in zip(range(start, stop), draw(start)):
                 _add_clip(tar, clip, f"clip-{index:06d}")
                 yield index + 1
-        with part.open("rb") as stream:
-            os.fsync(stream.fileno())
-        os.replace(part, final)
+        _finish(part, final)
+
+
+def write_shard(clips: Iterable[TrainingClip], path: Path) -> None:
+    """Write one shard, whole or not at all."""
+    part = path.with_suffix(".tar.part")
+    with tarfile.open(part, "w", format=tarfile.USTAR_FORMAT) as tar:
+        for index, clip in enumerate(clips):
+            _add_clip(tar, clip, f"{path.stem}-{index:04d}")
+    _finish(part, path)
+
+
+def _finish(part: Path, final: Path) -> None:
+    with part.open("rb") as stream:
+        os.fsync(stream.fileno())
+    os.replace(part, final)
 
 
 def _add_clip(tar: tarfile.TarFile, clip: TrainingClip, key: str) -> None:

@@ -1,42 +1,164 @@
-"""mimo dataset: clips to train on."""
+"""mimo dataset: clips to train on, out of videos or drawn by rule."""
 
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from mimo_cli import console
 
+if TYPE_CHECKING:
+    from mimo_cli.curation import Verdict
+
 
 def dataset(
-    action: Annotated[str, typer.Argument(metavar="ACTION", help="synth.")],
+    action: Annotated[str, typer.Argument(metavar="ACTION", help="build or synth.")],
     out: Annotated[Path, typer.Option("--out", "-o", metavar="FOLDER", help="Where the shards go.")],
-    count: Annotated[int, typer.Option("--count", min=1, help="Clips.")] = 64,
-    seed: Annotated[int, typer.Option("--seed", min=0, help="Another seed, other clips.")] = 0,
-    identities: Annotated[int, typer.Option("--identities", min=1, help="Different actors.")] = 8,
+    videos: Annotated[
+        list[Path] | None, typer.Argument(metavar="[VIDEO]...", help="build: videos, or folders of them.")
+    ] = None,
     size: Annotated[int, typer.Option("--size", min=32, help="Pixels, square.")] = 256,
     frames: Annotated[int, typer.Option("--frames", min=1, help="Frames of a clip.")] = 24,
-    fps: Annotated[float, typer.Option("--fps", min=1, max=120, help="Frames per second.")] = 24.0,
-    motion: Annotated[
-        list[Path] | None, typer.Option("--motion", "-m", metavar="FILE", help="BVH files; else motions made by rule.")
+    workers: Annotated[
+        int, typer.Option("--workers", min=1, help="build: videos at a time, each its own process.")
+    ] = 1,
+    ray: Annotated[
+        str | None, typer.Option("--ray", metavar="ADDRESS", help='build: a Ray cluster, or "local".')
     ] = None,
-    pairs: Annotated[bool, typer.Option("--pairs", help="Also draw every clip with a second actor.")] = False,
+    count: Annotated[int, typer.Option("--count", min=1, help="synth: clips.")] = 64,
+    seed: Annotated[int, typer.Option("--seed", min=0, help="synth: another seed, other clips.")] = 0,
+    identities: Annotated[int, typer.Option("--identities", min=1, help="synth: different actors.")] = 8,
+    fps: Annotated[float, typer.Option("--fps", min=1, max=120, help="synth: frames per second.")] = 24.0,
+    motion: Annotated[
+        list[Path] | None,
+        typer.Option("--motion", "-m", metavar="FILE", help="synth: BVH files; else motions made by rule."),
+    ] = None,
+    pairs: Annotated[bool, typer.Option("--pairs", help="synth: also draw every clip with a second actor.")] = False,
 ) -> None:
-    """Draw clips by rule, with everything a training step needs, into shards.
+    """Make clips to train on, with everything a training step needs, in shards.
 
     \b
+    mimo dataset build films/ --size 768 --frames 96 --workers 4 --out data/train
     mimo dataset synth --count 2000 --size 768 --out data/synth
     mimo dataset synth --count 100 --pairs --motion dance.bvh --out data/pairs
 
-    Bodies, clothes, places, cameras, light and what passes in front vary from clip to clip; clip i is the same on any
-    machine. Layers, masks, motion and camera are exact. A killed run goes on with the first shard that is missing.
+    build takes every video apart, fits the motion, finds who it is, and keeps the stretches that show a whole person
+    who moves, large and sharp enough, without a cut; verdicts/ says why the rest was dropped, statistics.html sums it
+    up. A bad video never stops it; the same command again goes on.
+
+    synth draws bodies, clothes, places, cameras, light and what passes in front; clip i is the same on any machine.
     """
     from engine.errors import UsageError
+
+    if action == "build":
+        _build(videos or [], out, size, frames, workers, ray)
+        return
+    if action != "synth":
+        raise UsageError(
+            f"mimo dataset {action}: there is no such action.", fix="mimo dataset build VIDEO --out FOLDER"
+        )
+    _synth(out, size, frames, count, seed, identities, fps, motion or [], pairs)
+
+
+def _build(videos: list[Path], out: Path, size: int, frames: int, workers: int, ray: str | None) -> None:
+    from engine.training.curation import CurationConfig
+    from mimo_cli.curation import write_statistics
+
+    files = _files(videos)
+    voice = console.current()
+    config = CurationConfig(frames=frames)
+    voice.started("build", f"take {len(files)} videos apart")
+    verdicts = []
+    for verdict in _run(files, workers, ray, out=out.resolve(), size=size, config=config):
+        verdicts.append(verdict)
+        said = verdict.error or f"{verdict.clips} clips of {verdict.frames} frames"
+        voice.noted("build", f"{Path(verdict.video).name}: {said}")
+        voice.progressed("build", len(verdicts), len(files))
+    write_statistics(verdicts, out / "statistics.html")
+    voice.finished("build", 0.0)
+    voice.result(out)
+
+
+def _files(given: list[Path]) -> list[Path]:
+    """Every video named, and every file of the folders named."""
+    from engine.errors import InputError, UsageError
+    from mimo_cli.artifacts import VIDEO_SUFFIXES
+
+    found = []
+    for path in given:
+        if path.is_dir():
+            found += [file for file in sorted(path.rglob("*")) if file.suffix.lower() in VIDEO_SUFFIXES]
+        elif path.is_file():
+            found.append(path)
+        else:
+            raise InputError(f"{path} is not there.", fix="check the name; ls shows what is in a folder.")
+    if not found:
+        raise UsageError("no videos were named.", fix="mimo dataset build VIDEO... --out FOLDER")
+    return [path.resolve() for path in found]
+
+
+def _one(video: Path, **more: Any) -> "Verdict":
+    """Make the shard of one video in a process of its own; a bug of ours ends that video, not the build."""
+    from mimo_cli.curation import Verdict, build_video
+
+    console.use(console.Console(quiet=True))
+    try:
+        return build_video(video, **more)
+    except Exception as error:
+        return Verdict(str(video), 0, 0, {}, f"a bug in mimo: {type(error).__name__}: {error}")
+
+
+def _run(files: list[Path], workers: int, ray: str | None, **more: Any) -> Iterator["Verdict"]:
+    """Yield a verdict per video, as they come."""
+    from functools import partial
+
+    task = partial(_one, **more)
+    if ray is not None:
+        yield from _run_on_ray(task, files, ray, workers)
+        return
+    import multiprocessing
+    from concurrent.futures import ProcessPoolExecutor, as_completed
+
+    with ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn")) as pool:
+        for future in as_completed([pool.submit(task, file) for file in files]):
+            yield future.result()
+
+
+def _run_on_ray(task: Callable, files: list[Path], address: str, workers: int) -> Iterator["Verdict"]:
+    """Yield a verdict per video from a Ray cluster; the folders must be the same on all its machines."""
+    from engine.errors import MissingError
+
+    try:
+        import ray
+    except ImportError as error:
+        raise MissingError("Ray is not installed.", fix="pip install 'mimo[cluster]'") from error
+    local = address == "local"
+    ray.init(address=None if local else address, num_cpus=workers if local else None, include_dashboard=False)
+    try:
+        remote = ray.remote(task.func)
+        waiting = [remote.remote(file, **task.keywords) for file in files]  # type: ignore[attr-defined]
+        while waiting:
+            done, waiting = ray.wait(waiting)
+            yield ray.get(done[0])
+    finally:
+        ray.shutdown()
+
+
+def _synth(
+    out: Path,
+    size: int,
+    frames: int,
+    count: int,
+    seed: int,
+    identities: int,
+    fps: float,
+    motion: list[Path],
+    pairs: bool,
+) -> None:
     from engine.synth.dataset import SynthSet
     from engine.training.synthetic import build_synth
 
-    if action != "synth":
-        raise UsageError(f"mimo dataset {action}: there is no such action.", fix="mimo dataset synth --out FOLDER")
     wanted = SynthSet(
         count=count,
         seed=seed,
@@ -44,7 +166,7 @@ def dataset(
         size=(size, size),
         num_frames=frames,
         fps=fps,
-        motions=_motions(motion or [], fps),
+        motions=_motions(motion, fps),
     )
     voice = console.current()
     voice.started("synth", f"draw {count} clips")

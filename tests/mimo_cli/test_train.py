@@ -1,13 +1,18 @@
 """`mimo dataset` and `mimo train` as a person types them."""
 
+import json
 import signal
 import subprocess
 import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
-from filmed import ROOT, assert_refused, finish, mimo
+from filmed import ROOT, assert_refused, film, finish, mimo
+
+from engine.training.samples import draw_body
+from engine.training.shards import Shards
 
 TINY = """
 [data]
@@ -103,3 +108,42 @@ def test_dataset_synth(tmp_path):
     assert stdout.strip() == "clips"
     assert [path.name for path in (tmp_path / "clips").iterdir()] == ["shard-000000.tar"]
     assert_refused(finish("dataset", "draw", "--out", "clips", cwd=tmp_path), 2, "mimo dataset synth")
+
+
+@pytest.fixture(scope="module")
+def films(tmp_path_factory):
+    """A game, and a file that is no video."""
+    folder = tmp_path_factory.mktemp("films")
+    film(folder / "game.mp4")
+    (folder / "notes.mp4").write_text("no video")
+    return folder
+
+
+def test_dataset_build(films, tmp_path):
+    words = ("dataset", "build", films, "--size", "64", "--frames", "8", "--out", "data")
+    stdout, stderr = mimo(*words, cwd=tmp_path)
+    assert stdout.strip() == "data"
+    assert "2 clips of 20 frames" in stderr and "notes.mp4" in stderr
+    clip = Shards(tmp_path / "data").read(1)
+    assert clip.rgb.shape == clip.scene.shape == (8, 64, 64, 3) and clip.occlusion.shape == (8, 64, 64, 4)
+    seen = clip.human_mask > 250
+    assert 0.05 < seen.mean() < 0.5
+    changed = np.abs(clip.rgb.astype(int) - clip.scene).max(-1)
+    assert np.median(changed[seen]) > 20 > np.median(changed[clip.human_mask == 0])  # nobody is in the scene
+    body = draw_body(clip, 64, "codes").face_idx >= 0
+    assert (body & seen).sum() / body.sum() > 0.7  # fitted to 240 lines: within two pixels of 64
+    assert (clip.reference[0] == 255).all() and (clip.reference < 250).any()
+    page = (tmp_path / "data" / "statistics.html").read_text()
+    assert "2 videos" in page and "too short a stretch" in page
+    before = {path: path.stat().st_mtime_ns for path in (tmp_path / "data").rglob("*.tar")}
+    mimo(*words, cwd=tmp_path)  # all is done: nothing is made again
+    assert {path: path.stat().st_mtime_ns for path in before} == before
+
+
+@pytest.mark.slow
+def test_dataset_build_on_ray(films, tmp_path):
+    pytest.importorskip("ray", reason="Ray is not installed: pip install '.[cluster]'")
+    words = ("dataset", "build", films, "--size", "64", "--frames", "8", "--out", "data")
+    mimo(*words, "--ray", "local", "--workers", "2", cwd=tmp_path)
+    verdicts = [json.loads(path.read_text()) for path in (tmp_path / "data" / "verdicts").iterdir()]
+    assert sorted(one["clips"] for one in verdicts) == [0, 2]
