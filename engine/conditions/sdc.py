@@ -14,7 +14,7 @@ from engine.conditions.surface import leg_m, to_camera
 from engine.diffusion.sdc import cut_off, focal_px
 from engine.errors import InputError
 from engine.geometry import rotation_between, rotvec_to_matrix
-from engine.raster import FOUR_PX, interpolate_samples, rasterize_samples
+from engine.raster import draw_samples
 from engine.types import BODY_JOINTS, JOINT_PARENTS, JOINTS, Camera, Motion, Size
 
 if TYPE_CHECKING:
@@ -50,8 +50,7 @@ def draw_sdc(vertices_m: NDArray, faces: NDArray, colors: NDArray, K: NDArray, s
         (height, width, 3) uint8: per sample, the nearest triangle's colour at the pixel's centre (perspective-correct,
         clamped); edge pixels are mixed with black in quarters.
     """
-    samples = rasterize_samples(vertices_m[None], faces, K, size, samples_px=FOUR_PX, value_at="centre", cull_back=True)
-    levels = interpolate_samples(colors.astype(np.float32), samples, faces, low=0, high=255)[0]
+    levels = draw_samples(colors, vertices_m, faces, K, size, value_at="centre", low=0, high=255)
     # Weights sum to 1 within 1e-6; without the 1e-3 two samples of white were sometimes 127.49999 and not 127.5.
     return np.floor(levels + (0.5 + 1e-3)).astype(np.uint8)
 

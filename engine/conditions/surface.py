@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine.body.model import Body, load_body
-from engine.raster import interpolate_samples, rasterize_samples
+from engine.raster import draw_samples
 from engine.types import JOINTS, Camera, Motion, Size
 
 LOWEST, HIGHEST = 32, 255
@@ -96,9 +96,7 @@ def draw_colors(vertices_m: NDArray, faces: NDArray, colors: NDArray, K: NDArray
     Returns:
         (H, W, 3) uint8.
     """
-    samples = rasterize_samples(vertices_m[None], faces, K, size, cull_back=True)
-    levels = interpolate_samples(colors.astype(np.float32), samples, faces)[0]
-    return np.floor(levels + 0.5).astype(np.uint8)
+    return np.floor(draw_samples(colors, vertices_m, faces, K, size) + 0.5).astype(np.uint8)
 
 
 def to_camera(vertices_m: NDArray, world_to_cam: NDArray) -> NDArray:

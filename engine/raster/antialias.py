@@ -4,9 +4,10 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from engine.raster.fragments import Fragments, interpolate
-from engine.raster.rasterize import CENTRE_PX, rasterize
+from engine.raster.rasterize import CENTRE_PX, box_of, project, rasterize, side_by_side
 from engine.types import Size
 
 FOUR_PX: tuple[tuple[float, float], ...] = ((0.375, 0.875), (0.875, 0.625), (0.125, 0.375), (0.625, 0.125))
@@ -46,19 +47,17 @@ def rasterize_samples(
         MissingError: as `rasterize`.
     """
     assert value_at in ("sample", "centre"), value_at
-    return tuple(
-        rasterize(
-            vertices_m,
-            faces,
-            K,
-            size,
-            backend=backend,
-            cull_back=cull_back,
-            test_px=test_px,
-            value_px=CENTRE_PX if value_at == "centre" else test_px,
+
+    def one(idx: int) -> Fragments:
+        test_px = samples_px[idx]
+        value_px = CENTRE_PX if value_at == "centre" else test_px
+        return rasterize(
+            vertices_m, faces, K, size, backend=backend, cull_back=cull_back, test_px=test_px, value_px=value_px
         )
-        for test_px in samples_px
-    )
+
+    if isinstance(vertices_m, np.ndarray) and len(vertices_m) == 1 and backend in ("auto", "numpy"):
+        return tuple(side_by_side(one, len(samples_px)))
+    return tuple(one(idx) for idx in range(len(samples_px)))
 
 
 def interpolate_samples(
@@ -91,9 +90,40 @@ def interpolate_samples(
     return total / len(samples)
 
 
-def coverage(samples: Sequence[Fragments]) -> Any:
-    """Share of each pixel that is covered: (T, H, W) float32, 0 ... 1, of the fragments' kind."""
-    total = sum((one.face_idx >= 0) for one in samples[1:])
-    total = total + (samples[0].face_idx >= 0) * 1
-    share = total / len(samples)
-    return share.astype(np.float32) if isinstance(share, np.ndarray) else share.float()
+def draw_samples(
+    attributes: NDArray,
+    vertices_m: NDArray,
+    faces: NDArray,
+    K: NDArray,
+    size: Size,
+    *,
+    value_at: str = "sample",
+    low: float | None = None,
+    high: float | None = None,
+) -> NDArray:
+    """Draw attributes of the vertices of one closed mesh with four samples per pixel, working only where it is.
+
+    Args:
+        attributes: (V, C) float.
+        vertices_m: (V, 3) float, camera frame.
+        faces: (F, 3) int, counter-clockwise seen from outside; the others are not drawn.
+        K: (3, 3) float, pixels.
+        size: (height, width), pixels.
+        value_at: as in `rasterize_samples`.
+        low: as in `interpolate_samples`, and so is high.
+        high: greatest value of a sample.
+
+    Returns:
+        (H, W, C) float32; zeros where empty.
+    """
+    out = np.zeros((*size, attributes.shape[1]), np.float32)
+    points_px, _ = project(vertices_m, np.asarray(K, np.float64))
+    x0, y0, (height, width) = box_of(points_px, size)
+    if not height or not width:
+        return out
+    moved = np.array(K, np.float64)
+    moved[:2, 2] -= x0, y0
+    samples = rasterize_samples(vertices_m[None], faces, moved, (height, width), value_at=value_at, cull_back=True)
+    values = interpolate_samples(attributes.astype(np.float32), samples, faces, low=low, high=high)
+    out[y0 : y0 + height, x0 : x0 + width] = values[0]
+    return out

@@ -37,11 +37,16 @@ def interpolate(attributes: Any, fragments: Fragments, faces: Any) -> Any:
 def _interpolate_numpy(attributes: np.ndarray, fragments: Fragments, faces: Any) -> np.ndarray:
     face_idx, bary = np.asarray(fragments.face_idx), np.asarray(fragments.bary)
     out = np.zeros((*face_idx.shape, attributes.shape[-1]), attributes.dtype)
-    for frame, (idx, weight) in enumerate(zip(face_idx, bary)):
+    corners = np.asarray(faces)
+    for frame in range(len(face_idx)):
         values = attributes if attributes.ndim == 2 else attributes[frame]
-        seen = idx >= 0
-        corners = values[np.asarray(faces)[idx[seen]]]
-        out[frame][seen] = np.einsum("nij,ni->nj", corners, weight[seen])
+        pixel = np.flatnonzero(face_idx[frame] >= 0)
+        of_pixel = corners[face_idx[frame].reshape(-1)[pixel]]
+        weight = bary[frame].reshape(-1, 3)[pixel].astype(attributes.dtype, copy=False)
+        mixed = weight[:, :1] * values[of_pixel[:, 0]]
+        for corner in (1, 2):
+            mixed += weight[:, corner : corner + 1] * values[of_pixel[:, corner]]
+        out[frame].reshape(-1, out.shape[-1])[pixel] = mixed
     return out
 
 

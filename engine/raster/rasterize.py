@@ -1,6 +1,8 @@
 """Find, for every pixel, the nearest face of a posed mesh."""
 
+import os
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any
 
@@ -75,16 +77,32 @@ def rasterize(
         bary=np.zeros((len(points), *size, 3), np.float32),
         depth=np.full((len(points), *size), np.inf, np.float32),
     )
-    for frame in range(len(points)):
+    fill = partial(_fill, cover=cover, cull_back=cull_back, test_px=test_px, value_px=value_px)
+
+    def fill_frame(frame: int) -> None:
         one = Fragments(found.face_idx[frame], found.bary[frame], found.depth[frame])
-        fill = partial(_fill, cover=cover, cull_back=cull_back, test_px=test_px, value_px=value_px)
         fill(one, points[frame], corners, K_all[frame], size)
+
+    side_by_side(fill_frame, len(points))
     if is_tensor:
         import torch
 
         device = vertices_m.device
         return Fragments(*(torch.as_tensor(a, device=device) for a in (found.face_idx, found.bary, found.depth)))
     return found
+
+
+def side_by_side(run: Callable[[int], Any], count: int) -> list[Any]:
+    """Call `run(0)` ... `run(count - 1)` on all processors; numpy lets go of Python's lock while it works.
+
+    Returns:
+        What the calls returned, in order.
+    """
+    workers = min(count, os.cpu_count() or 1)
+    if workers < 2:
+        return [run(idx) for idx in range(count)]
+    with ThreadPoolExecutor(workers) as pool:
+        return list(pool.map(run, range(count)))
 
 
 def _check_faces(faces: Any, num_vertices: int) -> None:
@@ -140,7 +158,7 @@ def _fill(
 ) -> None:
     """Rasterize one frame into (H, W, ...) arrays that say "empty" everywhere."""
     points_px, z_m = project(points_m, K)
-    x0, y0, box = _box(points_px, size)
+    x0, y0, box = box_of(points_px, size)
     shift = np.array([0.5 - test_px[0], 0.5 - test_px[1]])
     triangles = set_up(points_px - (x0, y0) + shift, z_m, faces, box, cull_back=cull_back)
     winner = cover(triangles, box).ravel()
@@ -168,10 +186,11 @@ def project(points_m: NDArray, K: NDArray) -> tuple[NDArray, NDArray]:
     return np.stack([u, v], 1) / np.maximum(z, NEAR_M)[:, None], z
 
 
-def _box(points_px: NDArray, size: Size) -> tuple[int, int, Size]:
-    """The part of the image that the points can touch: x0, y0, (height, width)."""
-    low = np.clip(np.floor(points_px.min(0)), 0, (size[1], size[0])).astype(int)
-    high = np.clip(np.ceil(points_px.max(0)) + 1, 0, (size[1], size[0])).astype(int)
+def box_of(points_px: NDArray, size: Size) -> tuple[int, int, Size]:
+    """The part of a picture (height, width) that points (V, 2) can touch: x0, y0, (height, width), pixels."""
+    lines = np.ascontiguousarray(points_px.T)  # numpy is slow along short axes
+    low = np.clip(np.floor(lines.min(1)), 0, (size[1], size[0])).astype(int)
+    high = np.clip(np.ceil(lines.max(1)) + 1, 0, (size[1], size[0])).astype(int)
     width, height = np.maximum(high - low, 0).tolist()
     return int(low[0]), int(low[1]), (height, width)
 

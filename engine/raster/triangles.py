@@ -61,35 +61,27 @@ def set_up(points_px: NDArray, z_m: NDArray, faces: NDArray, size: Size, *, cull
         keep &= np.minimum(np.minimum(ax, bx), cx) < width * SUBPIXEL
         keep &= np.minimum(np.minimum(ay, by), cy) < height * SUBPIXEL
     face_idx = np.flatnonzero(keep)
-    corners = faces[face_idx]
-    x, y = np.stack([ax, bx, cx], 1)[face_idx], np.stack([ay, by, cy], 1)[face_idx]
-    screen = _screen_planes(x / float(SUBPIXEL), y / float(SUBPIXEL))
-    inverse_depth = 1.0 / z_m[corners].astype(np.float64)
-    depth = plane_of(screen, inverse_depth)
-    planes = np.stack([depth, screen[:, 0] * inverse_depth[:, 1:2], screen[:, 1] * inverse_depth[:, 2:3]], 1)
-    return Triangles(face_idx=face_idx.astype(np.int32), x=x, y=y, planes=planes, screen=screen)
+    x, y = (np.stack([line[face_idx] for line in lines]) for lines in ((ax, bx, cx), (ay, by, cy)))
+    inverse_depth = [1.0 / z_m[corner[face_idx]].astype(np.float64) for corner in (a, b, c)]
+    first, second = _screen_planes(x / float(SUBPIXEL), y / float(SUBPIXEL))
+    near_b, near_c = inverse_depth[1] - inverse_depth[0], inverse_depth[2] - inverse_depth[0]
+    depth = [along * near_b + across * near_c for along, across in zip(first, second)]
+    depth[2] += inverse_depth[0]
+    planes = np.stack([*depth, *(k * inverse_depth[1] for k in first), *(k * inverse_depth[2] for k in second)], 1)
+    return Triangles(
+        face_idx=face_idx.astype(np.int32),
+        x=x.T,
+        y=y.T,
+        planes=planes.reshape(-1, 3, 3),
+        screen=np.stack([*first, *second]).T.reshape(-1, 2, 3),
+    )
 
 
-def plane_of(screen: NDArray, values: NDArray) -> NDArray:
-    """The plane through values at the corners.
-
-    Args:
-        screen: (N, 2, 3), see `Triangles.screen`.
-        values: (N, 3) float, at the corners.
-
-    Returns:
-        (N, 3): value = row @ (x px, y px, 1).
-    """
-    plane = screen[:, 0] * (values[:, 1:2] - values[:, 0:1]) + screen[:, 1] * (values[:, 2:3] - values[:, 0:1])
-    plane[:, 2] += values[:, 0]
-    return plane
-
-
-def _screen_planes(x: NDArray, y: NDArray) -> NDArray:
-    """(N, 2, 3) float64, see `Triangles.screen`; corners in pixels."""
-    ux, uy = x[:, 1] - x[:, 0], y[:, 1] - y[:, 0]
-    vx, vy = x[:, 2] - x[:, 0], y[:, 2] - y[:, 0]
+def _screen_planes(x: NDArray, y: NDArray) -> tuple[list[NDArray], list[NDArray]]:
+    """The three coefficients, (N,) float64 each, of both planes of `Triangles.screen`; corners (3, N), pixels."""
+    ux, uy = x[1] - x[0], y[1] - y[0]
+    vx, vy = x[2] - x[0], y[2] - y[0]
     over_area = 1.0 / (ux * vy - uy * vx)
-    first = np.stack([vy, -vx, vx * y[:, 0] - vy * x[:, 0]], 1) * over_area[:, None]
-    second = np.stack([-uy, ux, uy * x[:, 0] - ux * y[:, 0]], 1) * over_area[:, None]
-    return np.stack([first, second], 1)
+    first = [vy * over_area, -vx * over_area, (vx * y[0] - vy * x[0]) * over_area]
+    second = [-uy * over_area, ux * over_area, (uy * x[0] - ux * y[0]) * over_area]
+    return first, second
