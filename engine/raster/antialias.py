@@ -127,3 +127,9 @@ def draw_samples(
     values = interpolate_samples(attributes.astype(np.float32), samples, faces, low=low, high=high)
     out[y0 : y0 + height, x0 : x0 + width] = values[0]
     return out
+
+
+def coverage(samples: Sequence[Fragments]) -> Any:
+    """Share of each pixel that is covered: (T, H, W) float32, 0 ... 1, numpy or torch as the samples are."""
+    total = sum((one.face_idx >= 0) * 1.0 for one in samples) / len(samples)
+    return total.astype(np.float32) if isinstance(total, np.ndarray) else total.float()
