@@ -120,14 +120,15 @@ def parse_backends(words: Iterable[str]) -> dict[str, dict[str, str]]:
     """
     from engine.config import nearest
     from engine.errors import UsageError
-    from mimo_cli.runs.layers import BACKENDS
+    from mimo_cli.runs.layers import BACKENDS, STAGE_OF_LAYER
 
     tables = {}
     for word in words:
         layer, _, name = word.partition("=")
-        if layer not in BACKENDS:
-            raise UsageError(f"--backend {word}: {layer} is no layer.", fix=nearest(layer, BACKENDS, "layers"))
-        if name not in BACKENDS[layer]:
-            raise UsageError(f"--backend {word}: no such backend.", fix=nearest(name, BACKENDS[layer], "backends"))
-        tables[layer] = {"backend": name}
+        if layer not in STAGE_OF_LAYER:
+            raise UsageError(f"--backend {word}: {layer} is no layer.", fix=nearest(layer, STAGE_OF_LAYER, "layers"))
+        stage = STAGE_OF_LAYER[layer]
+        if name not in BACKENDS[stage]:
+            raise UsageError(f"--backend {word}: no such backend.", fix=nearest(name, BACKENDS[stage], "backends"))
+        tables[stage] = {"backend": name}
     return tables

@@ -66,6 +66,7 @@ SEGMENT = Stage(
     reads=(VIDEO, CLIP),
     writes=(TRACKS, LANDMARKS, OTHERS, HUMAN_MASK),
     params=layers.SegmentParams,
+    weights=layers.segment_weights,
     run=layers.segment,
 )
 TRACK_BACKGROUND = Stage(

@@ -63,3 +63,39 @@ def write_tiny_depth_anything(folder: Path, *, seed: int = 0) -> Path:
         )
     )
     return folder
+
+
+def write_tiny_sam2(folder: Path, *, seed: int = 0) -> Path:
+    """Write a folder of SAM 2 video: 128 pixels instead of 1024; it sees the person always, somewhere."""
+    from transformers import Sam2VideoConfig, Sam2VideoModel
+    from transformers.models.sam2.configuration_sam2 import Sam2HieraDetConfig, Sam2VisionConfig
+    from transformers.models.sam2_video import configuration_sam2_video as parts
+
+    torch.manual_seed(seed)
+    side = 128
+    backbone = Sam2HieraDetConfig(
+        hidden_size=16, image_size=[side, side], blocks_per_stage=[1, 1, 2, 1], embed_dim_per_stage=[16, 32, 64, 128],
+        num_attention_heads_per_stage=[1, 1, 2, 2], window_size_per_stage=[8, 4, 4, 4], global_attention_blocks=[3],
+    )  # fmt: skip
+    vision = Sam2VisionConfig(
+        backbone_config=backbone, backbone_channel_list=[128, 64, 32, 16], fpn_hidden_size=128,
+        backbone_feature_sizes=[[side // 4] * 2, [side // 8] * 2, [side // 16] * 2],
+    )  # fmt: skip
+    prompts = parts.Sam2VideoPromptEncoderConfig(hidden_size=128, image_size=side)
+    decoder = parts.Sam2VideoMaskDecoderConfig(
+        hidden_size=128, mlp_dim=32, num_attention_heads=2, iou_head_hidden_dim=128
+    )
+    config = Sam2VideoConfig(
+        vision_config=vision, prompt_encoder_config=prompts, mask_decoder_config=decoder, image_size=side,
+        memory_attention_hidden_size=128, memory_attention_num_layers=1, memory_attention_feed_forward_hidden_size=32,
+        memory_attention_rope_feat_sizes=[side // 16] * 2, memory_encoder_hidden_size=128,
+        memory_encoder_output_channels=64, mask_downsampler_embed_dim=128, memory_fuser_embed_dim=128,
+        memory_fuser_intermediate_dim=32,
+    )  # fmt: skip
+    network = Sam2VideoModel(config)
+    for name, tensor in network.mask_decoder.named_parameters():  # as they are made, the answer is hardly any
+        if tensor.ndim > 1 and ("upscale" in name or "hypernetworks" in name or "conv_s" in name):
+            tensor.data.mul_(8)
+    network.mask_decoder.pred_obj_score_head.proj_out.bias.data.fill_(5.0)
+    network.save_pretrained(folder)
+    return folder

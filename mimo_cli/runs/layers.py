@@ -19,6 +19,17 @@ if TYPE_CHECKING:
     from engine.layers.plate import Plate
 
 
+STAGE_OF_LAYER = {"mask": "segment", "depth": "depth"}
+"""Layer, as `--backend` names it, to the stage that makes it."""
+BACKENDS = {"segment": ("embedded", "sam2"), "depth": ("embedded", "depth-anything")}
+"""Stage to what can do its work."""
+
+
+def _check_backend(stage: str, backend: str) -> None:
+    if backend not in BACKENDS[stage]:
+        raise RecipeError(f"{stage}.backend is {backend}.", fix=nearest(backend, BACKENDS[stage], "backends"))
+
+
 @dataclass(frozen=True, kw_only=True)
 class SegmentParams:
     """Who is meant."""
@@ -27,6 +38,11 @@ class SegmentParams:
     """Number of the person in `mimo decompose --list-people`; None is the one who matters most by size and motion."""
     point: tuple[float, float] | None = None
     """x, y of a pixel on the person in the first frame they are in; None lets `person` decide."""
+    backend: str = "embedded"
+    """"embedded" or "sam2" (SAM 2 video; see `mimo weights`): what cuts the person out."""
+
+    def __post_init__(self) -> None:
+        _check_backend("segment", self.backend)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,22 +53,18 @@ class DepthParams:
     """"embedded" (coarse: layers in order) or "depth-anything" (Depth Anything V2 Small; see `mimo weights`)."""
 
     def __post_init__(self) -> None:
-        check_backend("depth", self.backend)
+        _check_backend("depth", self.backend)
 
 
-BACKENDS = {"depth": ("embedded", "depth-anything")}
-"""Stage to what can do its work."""
-
-
-def check_backend(stage: str, backend: str) -> None:
-    """Raise RecipeError when a stage has no such backend."""
-    if backend not in BACKENDS[stage]:
-        raise RecipeError(f"{stage}.backend is {backend}.", fix=nearest(backend, BACKENDS[stage], "backends"))
+def segment_weights(params: SegmentParams) -> tuple[str, ...]:
+    """Return the weights that a mask of these settings uses."""
+    return ("sam2",) if params.backend == "sam2" else ()
 
 
 def segment(job: Job) -> None:
     """Find the people, choose one, and cut them out of every frame."""
     from engine.layers.matte import human_mask
+    from engine.layers.sam2 import network_mask
     from engine.people import choose_person, find_people
 
     clip, num_frames = open_source(job), open_source(job).num_frames
@@ -63,7 +75,11 @@ def segment(job: Job) -> None:
     tables.write_landmarks(person.landmarks, job.outputs[slots.LANDMARKS])
     others = {idx: (other.tracks, other.landmarks) for idx, other in enumerate(people, 1) if other is not person}
     tables.write_others(others, job.outputs[slots.OTHERS])
-    masks = human_mask(clip, person, chunks=job.chunks, progress=part_of(job, 0.45, 1, num_frames))
+    rest = part_of(job, 0.45, 1, num_frames)
+    if job.params.backend == "sam2":
+        masks = network_mask(clip, person, job.weights("sam2").folder, chunks=job.chunks, progress=rest)
+    else:
+        masks = human_mask(clip, person, chunks=job.chunks, progress=rest)
     _write(job, slots.HUMAN_MASK, "gray8", clip, masks)
     unseen = int((person.tracks.score <= 0).sum())
     job.facts.update(people=len(people), person=chosen + 1, frames_without_the_person=unseen)

@@ -1,9 +1,11 @@
 """`mimo decompose --backend`, from the film to the layers, with small networks in the published layouts."""
 
+import json
+
 import numpy as np
 import pytest
 from filmed import SPEC, film
-from tiny_networks import write_tiny_depth_anything
+from tiny_networks import write_tiny_depth_anything, write_tiny_sam2
 from typer.testing import CliRunner
 
 from engine.video import open_layer
@@ -51,6 +53,19 @@ def test_depth_of_a_network(folder, decompose):
     decompose()
     frame = next(iter(open_layer(path, kind="gray16").read()))
     assert path.read_bytes() != measured and len(np.unique(frame)) > 10
+
+
+def test_mask_of_a_network(folder, decompose):
+    missing = decompose("--backend", "mask=sam2", code=4).stderr
+    assert "fix: mimo weights pull sam2" in missing
+    write_tiny_sam2(folder / "weights/sam2")
+    done = decompose()
+    layers = {line.rpartition("/")[2] for line in done.stdout.split()}
+    assert layers == {"human.mask.mkv", "scene.mkv", "occlusion.mask.mkv", "depth.mkv"}
+    masks = np.stack(list(open_layer(folder / "game.mimo/layers/human.mask.mkv", kind="gray8").read()))
+    assert masks.shape == (SPEC.num_frames, *SPEC.size) and masks.any(axis=(1, 2)).all()
+    record = json.loads((folder / "game.mimo/stages/segment.json").read_text())
+    assert set(record["weights"]) == {"sam2"}
 
 
 def test_what_is_no_backend(folder, decompose):
