@@ -38,6 +38,8 @@ _MEAN = np.array([0.485, 0.456, 0.406], np.float32)
 _STD = np.array([0.229, 0.224, 0.225], np.float32)
 _REMEMBERED = ("object_pointer", "object_score_logits", "maskmem_features", "maskmem_pos_enc")
 _TRUNK = [LANDMARKS.index(f"{side}_{part}") for side in ("left", "right") for part in ("shoulder", "hip")]
+_TWINS = {"prompt_encoder.shared_embedding.positional_embedding": "shared_image_embedding.positional_embedding"}
+"""SAM 2 has one such table; the library keeps it twice."""
 _CLEAR = 8
 """Steps of 255 within which a mask is nothing, or everything."""
 
@@ -98,7 +100,7 @@ def load_network(folder: Path) -> "Sam2VideoModel":
 
     from engine.layers.pretrained import load_pretrained
 
-    return load_pretrained(Sam2VideoModel, folder)
+    return load_pretrained(Sam2VideoModel, folder, twins=_TWINS)
 
 
 def sighting_of(person: Person, idx: int) -> Sighting | None:

@@ -7,8 +7,10 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 from tiny_networks import write_tiny_sam2
 
+from engine.errors import InputError
 from engine.layers import sam2
 from engine.layers.sam2 import PATIENCE, Follower, Sighting, load_network, network_mask
 from engine.types import ArraySource, Landmarks, TempChunks, Tracks
@@ -75,6 +77,20 @@ def test_streamed_masks_are_those_of_the_whole_video_at_once(network, monkeypatc
         want = 255 / (1 + np.exp(-cv2.resize(logits, SIZE[::-1], interpolation=cv2.INTER_LINEAR)))
         want = sam2._near(want, BOX) if idx == 0 else want
         assert np.abs(got[idx] - want).max() <= 8  # below 8 of 255 is nothing
+
+
+def test_a_table_that_is_kept_once_is_there_twice(folder, network, tmp_path):
+    shutil.copytree(folder, tmp_path / "sam2")
+    tensors = load_file(folder / "model.safetensors")
+    tensors["shared_image_embedding.positional_embedding"].fill_(0.5)
+    del tensors["prompt_encoder.shared_embedding.positional_embedding"]
+    save_file(tensors, tmp_path / "sam2" / "model.safetensors", metadata={"format": "pt"})
+    loaded = load_network(tmp_path / "sam2")
+    assert (loaded.prompt_encoder.shared_embedding.positional_embedding == 0.5).all()
+    del tensors["shared_image_embedding.positional_embedding"]
+    save_file(tensors, tmp_path / "sam2" / "model.safetensors", metadata={"format": "pt"})
+    with pytest.raises(InputError, match=r"2 missing: prompt_encoder\.shared_embedding"):
+        load_network(tmp_path / "sam2")
 
 
 def test_pieces_can_be_resumed_and_the_person_comes_late(folder, chunks):
