@@ -223,11 +223,20 @@ def find_crotch(outline: Outline) -> Crotch | None:
 
 def _peaks(values: NDArray, prominence: float) -> list[int]:
     """Middles of the local maxima of a curve that rise at least `prominence` above their surroundings."""
-    from scipy.signal import find_peaks
-
-    padded = np.concatenate([[values.min() - 10 * prominence], values, [values.min() - 10 * prominence]])
-    peaks, _ = find_peaks(padded, prominence=prominence, plateau_size=1)
-    return [int(p) - 1 for p in peaks]
+    # scipy.signal.find_peaks gives the same, but importing it takes longer than all the rest of finding joints
+    lowest = values.min() - 10 * prominence
+    runs = np.flatnonzero(np.diff(values, prepend=np.nan) != 0)  # where stretches of one level begin
+    level, last = values[runs], np.append(runs[1:], len(values)) - 1
+    around = np.concatenate([[lowest], level, [lowest]])
+    found = []
+    for k in np.flatnonzero((level > around[:-2]) & (level > around[2:])):
+        higher = np.flatnonzero(level > level[k])
+        left, right = higher[higher < k], higher[higher > k]
+        before = level[left[-1] : k].min(initial=level[k]) if len(left) else lowest
+        after = level[k : right[0]].min() if len(right) else lowest
+        if level[k] - max(before, after) >= prominence:
+            found.append(int(runs[k] + last[k]) // 2)
+    return found
 
 
 def shortest_cut(outline: Outline, notch: NDArray, side: int) -> NDArray:

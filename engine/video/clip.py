@@ -15,7 +15,15 @@ from numpy.typing import NDArray
 from engine.errors import InputError
 from engine.types import ClipInfo, FrameTimes, Size
 from engine.video.color import planes_to_rgb
-from engine.video.decode import StreamIndex, decode_range, index_stream, open_container, pick_stream, prefetch
+from engine.video.decode import (
+    StreamIndex,
+    decode_range,
+    index_stream,
+    open_container,
+    pick_stream,
+    prefetch,
+    reuse_index,
+)
 from engine.video.planes import over_white, read_orientation, read_planes, read_tags, working_format
 from engine.video.still import PICTURE_SUFFIXES, animation_frames, list_pictures, read_animation, read_image
 
@@ -91,7 +99,7 @@ class Clip:
             yield Frame(start + offset, planes, self.info)
 
 
-def open_clip(path: str | os.PathLike[str], *, stream: int | None = None) -> Clip:
+def open_clip(path: str | os.PathLike[str], *, stream: int | None = None, known: FrameTimes | None = None) -> Clip:
     """Open a video, an animated picture, a still picture (one frame) or a folder of numbered pictures.
 
     A video is decoded once to learn the true number of frames and their times; a damaged one keeps its good frames
@@ -100,6 +108,8 @@ def open_clip(path: str | os.PathLike[str], *, stream: int | None = None) -> Cli
     Args:
         path: the file or folder.
         stream: which video stream of the file, from 0; None is the one with the largest picture.
+        known: the clock of this very video, found when it was opened before: where its packets still have these times
+            it is not decoded to learn them.
 
     Raises:
         InputError: missing, empty, no video, nothing that can be decoded, absurdly large.
@@ -110,7 +120,12 @@ def open_clip(path: str | os.PathLike[str], *, stream: int | None = None) -> Cli
     if path.suffix.lower() in PICTURE_SUFFIXES:
         return _open_animation(path)
     facts = path.stat() if path.exists() else None
-    return _open_video(path, stream, facts and facts.st_size, facts and facts.st_mtime_ns)
+    size, mtime_ns = facts and facts.st_size, facts and facts.st_mtime_ns
+    if known is not None and len(known.pts):
+        clip = _reopen_video(path, stream, size, mtime_ns, known.pts.tobytes(), float(known.duration_s[-1]))
+        if clip is not None:
+            return clip
+    return _open_video(path, stream, size, mtime_ns)
 
 
 @lru_cache(maxsize=4)
@@ -121,6 +136,17 @@ def _open_video(path: Path, stream: int | None, _size: int | None, _mtime_ns: in
         index, first = index_stream(path, video)
         num_audio = len(container.streams.audio)
         return _video_clip(path, video, index, first, num_audio)
+
+
+@lru_cache(maxsize=4)
+def _reopen_video(
+    path: Path, stream: int | None, _size: int | None, _mtime_ns: int | None, pts: bytes, last_s: float
+) -> Clip | None:
+    """The clip of a video whose times are known; None where its packets say otherwise."""
+    with open_container(path) as container:
+        video = pick_stream(container, path, stream)
+        found = reuse_index(path, video, np.frombuffer(pts, np.int64), last_s)
+        return found and _video_clip(path, video, *found, len(container.streams.audio))
 
 
 def _video_clip(path: Path, video: "av.VideoStream", index: StreamIndex, first: "av.VideoFrame", audio: int) -> Clip:

@@ -169,6 +169,35 @@ def index_stream(path: Path, stream: "av.VideoStream") -> tuple[StreamIndex, "av
     return StreamIndex(stream.index, pts, seekable, last, warning), found.first
 
 
+def reuse_index(
+    path: Path, stream: "av.VideoStream", pts: NDArray, last_duration_s: float
+) -> "tuple[StreamIndex, av.VideoFrame] | None":
+    """The index of a stream whose frames have been decoded before, without decoding them again.
+
+    Args:
+        path: the file.
+        stream: its stream.
+        pts: (T,) int64 that were found then.
+        last_duration_s: how long its last frame is shown.
+
+    Returns:
+        The index and the first frame; None where not every packet has one of these times, each its own: damage,
+        packets that are not shown, or frames without times of their own are for `index_stream` to judge.
+    """
+    with open_container(path) as container:
+        packets = container.demux(container.streams[stream.index])
+        try:
+            found = sorted(packet.pts for packet in packets if packet.size and packet.pts is not None)
+        except FFmpegError:
+            return None
+    frames = decode_stream(path, stream.index)
+    first = next(frames, None)
+    frames.close()
+    if first is None or first.pts != pts[0] or found != pts.tolist() or stream.time_base is None:
+        return None
+    return StreamIndex(stream.index, pts, seekable=True, last_duration=round(last_duration_s / stream.time_base)), first
+
+
 @dataclass
 class _Walk:
     first: "av.VideoFrame | None"

@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING
 
 from engine.types import Progress
-from mimo_cli import slots
+from mimo_cli import slots, tables
 from mimo_cli.stage import Job
 
 if TYPE_CHECKING:
@@ -14,7 +14,8 @@ def open_source(job: Job) -> "Clip":
     """Open the video of the project; the engine remembers it, so that every stage may ask."""
     from engine.video import open_clip
 
-    return open_clip(job.inputs[slots.VIDEO])
+    known = slots.FRAMES in job.inputs and job.ours(slots.FRAMES)
+    return open_clip(job.inputs[slots.VIDEO], known=tables.read_frames(job.inputs[slots.FRAMES]) if known else None)
 
 
 def part_of(job: Job, start: float, stop: float, num_frames: int) -> Progress:

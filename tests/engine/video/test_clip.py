@@ -5,6 +5,7 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
 from engine.errors import InputError
+from engine.types import FrameTimes
 from engine.video import LayerWriter, open_clip, read_image, write_png
 from engine.video.decode import prefetch
 
@@ -205,3 +206,27 @@ def test_prefetch_passes_errors_on_and_stops():
     next(walk)
     walk.close()
     assert closed == [True, True]
+
+
+def test_a_video_that_was_opened_before_is_not_decoded_again(clip_with_sound, monkeypatch):
+    fresh = open_clip(clip_with_sound)
+    later = FrameTimes(fresh.times.pts + 1, fresh.times.time_s, fresh.times.duration_s)
+    assert open_clip(clip_with_sound, known=later) is fresh  # not its times: opened as if nothing were known
+    with monkeypatch.context() as patch:
+        patch.setattr("engine.video.clip.index_stream", None)
+        again = open_clip(clip_with_sound, known=fresh.times)
+    assert again.info == fresh.info
+    for name in ("pts", "time_s", "duration_s"):
+        assert_array_equal(getattr(again.times, name), getattr(fresh.times, name))
+    assert_array_equal(list(again.read(3)), list(fresh.read(3)))
+
+
+@pytest.mark.parametrize("name", CLIPS)
+def test_a_sample_that_was_opened_before_is_the_same(sample_data, name):
+    fresh = open_clip(sample_data / name)
+    again = open_clip(sample_data / name, known=fresh.times)
+    assert (again.info, again.warning) == (fresh.info, fresh.warning)
+    assert_array_equal(again.times.pts, fresh.times.pts)
+    assert_array_equal(again.times.duration_s, fresh.times.duration_s)
+    if name.endswith("corrupt_tail.mp4"):
+        assert again is fresh
