@@ -1,6 +1,7 @@
-"""Draws the pictures of the README from a finished swap of the examples.
+"""Draws the pictures of the README and of docs/ from a finished swap of the examples.
 
 mimo swap --character examples/cat.png --video examples/game.mp4
+mimo fit-motion game.mimo --surface
 python docs/make_pictures.py game.mimo
 """
 
@@ -18,10 +19,12 @@ ROOT = Path(__file__).resolve().parent.parent
 
 
 def main() -> None:
-    """Write docs/swap.png."""
+    """Write docs/swap.png and docs/surface.png."""
     project = Path(sys.argv[1])
     rows = [_row(project, frame_idx) for frame_idx in FRAMES]
     write_png(ROOT / "docs" / "swap.png", np.vstack(rows))
+    surfaces = [_surface_row(project, frame_idx) for frame_idx in FRAMES]
+    write_png(ROOT / "docs" / "surface.png", np.vstack(surfaces))
 
 
 def _row(project: Path, frame_idx: int) -> np.ndarray:
@@ -41,6 +44,16 @@ def _row(project: Path, frame_idx: int) -> np.ndarray:
     ]
     height = round(source.shape[0] * WIDTH / source.shape[1])
     return np.hstack([cv2.resize(panel, (WIDTH, height), interpolation=cv2.INTER_AREA) for panel in panels])
+
+
+def _surface_row(project: Path, frame_idx: int) -> np.ndarray:
+    """Source, surface, and the one over the other, cut to the person."""
+    source = _frame(open_clip(ROOT / "examples" / "game.mp4"), frame_idx)
+    surface = _frame(open_layer(project / "motion/surface.mkv", kind="rgb"), frame_idx)
+    over = _over(source, surface, np.where(surface.any(-1), 160, 0).astype(np.uint8))
+    middle = int(np.mean(np.nonzero(surface.any((0, 2)))[0]))
+    left = min(max(middle - 200, 0), source.shape[1] - 400)
+    return np.hstack([panel[:, left : left + 400] for panel in (source, surface, over)])
 
 
 def _frame(source, frame_idx: int) -> np.ndarray:
