@@ -73,15 +73,16 @@ def pose_pixels(rgb: NDArray, size: Size) -> NDArray:
     return resized.transpose(2, 0, 1).astype(np.float32) / 255
 
 
-def clip_pixels(rgb: NDArray) -> NDArray:
+def clip_pixels(rgb: NDArray, side: int = CLIP_SIDE_PX) -> NDArray:
     """Resize a square picture for the CLIP image encoder (bicubic) and normalise it.
 
     Args:
         rgb: (H, W, 3) uint8; what is not square is squeezed.
+        side: pixels of the encoder's picture.
 
     Returns:
-        (3, 224, 224) float32, CLIP's mean 0 and deviation 1.
+        (3, side, side) float32, CLIP's mean 0 and deviation 1.
     """
-    resized = np.asarray(Image.fromarray(rgb).resize((CLIP_SIDE_PX, CLIP_SIDE_PX), Image.Resampling.BICUBIC))
+    resized = np.asarray(Image.fromarray(rgb).resize((side, side), Image.Resampling.BICUBIC))
     rgb_01 = resized.astype(np.float32) / 255
     return ((rgb_01 - CLIP_MEAN) / CLIP_STD).transpose(2, 0, 1)

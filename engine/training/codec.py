@@ -8,7 +8,8 @@ import torch
 from torch import Tensor
 from torch.nn.functional import pixel_shuffle, pixel_unshuffle
 
-LATENT_SCALE = 0.18215  # SD 1.5's VAE
+from engine.diffusion.codec import LATENT_SCALE
+
 PIXEL_SCALE = 2.0
 """Pixels of -1 ... 1 have half the spread of the noise they are mixed with."""
 

@@ -16,14 +16,13 @@ from engine.body.model import load_body
 from engine.diffusion.attention import ReferenceFeatures
 from engine.diffusion.motion_module import MotionModule
 from engine.diffusion.pose_encoder import PoseEncoder, VertexCodes
+from engine.diffusion.prepare import clip_pixels
 from engine.diffusion.reference_net import ReferenceNet
 from engine.diffusion.unet import DenoisingUNet
 from engine.training.codec import Codec
 from engine.training.recipe import ModelRecipe
 from engine.training.samples import Sample
 
-CLIP_MEAN = (0.48145466, 0.4578275, 0.40821073)
-CLIP_STD = (0.26862954, 0.26130258, 0.27577711)
 MAP_PER_LATENT = 8  # the pose encoder halves three times
 
 
@@ -146,7 +145,7 @@ def collate(
         target_BCTHW=latents("rgb"),
         codes_BCTHW=torch.cat(codes, 1) if codes else None,
         reference_BCHW=encode_frames(references, codec),
-        picture_BCHW=clip_pictures(references, clip_side),
+        picture_BCHW=torch.as_tensor(np.stack([clip_pixels(picture, clip_side) for picture in references])),
         face_idx_BTHW=None if body["face_idx"] is None else body["face_idx"].long(),
         bary_BTHW3=None if body["bary"] is None else body["bary"].float(),
         skeleton_BCTHW=None if skeleton is None else skeleton.float().permute(0, 4, 1, 2, 3) / 255,
@@ -157,14 +156,6 @@ def collate(
 def encode_frames(frames: NDArray, codec: Codec) -> Tensor:
     """(T, H, W, 3) uint8 to (T, C, h, w) latents."""
     return codec.encode(torch.as_tensor(frames).float().permute(0, 3, 1, 2) / 127.5 - 1)
-
-
-def clip_pictures(pictures: NDArray, side: int) -> Tensor:
-    """(N, H, W, 3) uint8 to (N, 3, side, side), normalised as CLIP's."""
-    rgb = torch.as_tensor(pictures).float().permute(0, 3, 1, 2) / 255
-    rgb = torch.nn.functional.interpolate(rgb, (side, side), mode="bilinear", antialias=True, align_corners=False)
-    mean, std = (torch.tensor(values)[:, None, None] for values in (CLIP_MEAN, CLIP_STD))
-    return (rgb - mean) / std
 
 
 def _stacked(arrays: list[NDArray | None]) -> Tensor | None:

@@ -39,9 +39,11 @@ def make_codec(recipe: Recipe, init: Init, *folders: Path) -> Codec:
         return PixelCodec(recipe.model.patch)
     from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
 
+    from engine.diffusion.frozen import load_vae
+
     if init == "random":
         return VaeCodec(AutoencoderKL(**sd_vae_config()))
-    return VaeCodec(AutoencoderKL.from_pretrained(find("sd-vae-ft-mse", *folders).folder, local_files_only=True))
+    return VaeCodec(load_vae(find("sd-vae-ft-mse", *folders).folder))
 
 
 def sd_vae_config() -> dict:
@@ -80,10 +82,9 @@ def make_composer(recipe: Recipe, codec: Codec, init: Init, *folders: Path) -> C
 
 
 def _clip(*folders: Path) -> nn.Module:
-    from transformers.models.clip.modeling_clip import CLIPVisionModelWithProjection
+    from engine.diffusion.frozen import load_image_encoder
 
-    folder = find("image-encoder", *folders).folder / "image_encoder"
-    return CLIPVisionModelWithProjection.from_pretrained(folder, local_files_only=True)
+    return load_image_encoder(find("image-encoder", *folders).folder / "image_encoder")
 
 
 def _take_stable_diffusion(composer: Composer, recipe: Recipe, *folders: Path) -> None:
@@ -107,3 +108,26 @@ def _take_run(composer: Composer, run: Path) -> None:
             fix="use the same [model] table in both recipes.",
         )
     composer.load_state_dict(weights)
+
+
+def export_network(composer: Composer, recipe: Recipe, folder: Path) -> bool:
+    """Write the network in the layout that `--animator diffusion --network FOLDER` reads.
+
+    Args:
+        composer: with the averaged weights.
+        recipe: of the run.
+        folder: made if needed.
+
+    Returns:
+        False, and nothing is written, where the animator has no such network: blocks of pixels, or an ablation.
+    """
+    model = recipe.model
+    whole = model.scene and model.occlusion and model.motion == "codes" and model.reference == "canonical"
+    if model.codec != "vae" or not whole:
+        return False
+    from engine.diffusion.checkpoint import MotionCodes, Networks, save_release
+
+    assert composer.codes is not None
+    motion = MotionCodes(composer.codes, composer.pose_encoder)
+    save_release(Networks(composer.denoising_unet, composer.reference_net, motion), folder)
+    return True

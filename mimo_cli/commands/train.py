@@ -51,7 +51,8 @@ def train(
 
 
 def _train(recipe: "Recipe", run: Path, init: Literal["recipe", "random"]) -> None:
-    from engine.training.start import make_codec, make_composer, needed_weights
+    from engine.training.checkpoint import load_ema
+    from engine.training.start import export_network, make_codec, make_composer, needed_weights
     from engine.weights import find
 
     for name in needed_weights(recipe, init):  # before any work
@@ -79,6 +80,10 @@ def _train(recipe: "Recipe", run: Path, init: Literal["recipe", "random"]) -> No
             best = "" if trainer.best is None else f", best held-out PSNR {trainer.best:.2f} dB"
             voice.noted("train", f"step {report.step}: loss {loss:.4f}{best}")
     voice.finished("train", 0.0)
+    best = trainer.averaged()
+    best.load_state_dict(load_ema(run))
+    if export_network(best, recipe, run / "network"):
+        voice.say(f"to use it: mimo swap --animator diffusion --network {run / 'network'} ...")
     voice.result(run)
 
 
