@@ -65,7 +65,7 @@ def read_npz(path: Path, keys: Collection[str] | None = None) -> dict[str, Any]:
         keys: the arrays to read, where they are there; None for all.
 
     Returns:
-        Name to array; object arrays as in `read_pickle`.
+        Name to array; object arrays as in `read_pickle`, and left out where they hold anything else.
 
     Raises:
         InputError: it is no npz file, or is damaged.
@@ -79,7 +79,12 @@ def read_npz(path: Path, keys: Collection[str] | None = None) -> dict[str, Any]:
                     continue
                 check_size(info.file_size, path)
                 with file.open(info) as stream:
-                    found[key] = _object_npy(io.BytesIO(stream.read()), path)
+                    raw = stream.read()
+                try:
+                    found[key] = _object_npy(io.BytesIO(raw), path)
+                except InputError:
+                    if b"'|O'" not in raw[:256]:
+                        raise
     except InputError:
         raise
     except zipfile.BadZipFile as error:

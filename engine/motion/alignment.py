@@ -113,7 +113,7 @@ def align(source: Source, *, rest_up: str | None = None, world_up: str | None = 
         rest_pose="found from the movement" if axes is None else _arms(source, axes),
         rest_axes=axes,
         world_up=up,
-        to_world=_to_y_up(up),
+        to_world=to_y_up(up),
     )
     for joint in JOINTS:
         if joint in source.mapping:
@@ -187,8 +187,8 @@ def _world_up(source: Source, rest_up: NDArray | None) -> str:
     return axis_name(mean)
 
 
-def _to_y_up(up: str) -> NDArray:
-    """The turn of a world with another up axis to y up; z up as Blender does it: (x, y, z) -> (x, z, -y)."""
+def to_y_up(up: str) -> NDArray:
+    """The turn (3, 3) of a world with another up axis to y up; z up as Blender does it: (x, y, z) -> (x, z, -y)."""
     if up == "y":
         return np.eye(3)
     if up == "z":

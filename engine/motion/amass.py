@@ -1,84 +1,122 @@
-"""AMASS and other npz files of the SMPL family, both ways, exact to float32. Never unpickled.
+"""AMASS and other files of the SMPL family, in and out; AMASS both ways exact to float32.
 
-Their world is z up; ours is y up: (x, y, z) -> (x, z, -y). A published translation is counted from the origin of
+AMASS's world is z up; ours is y up: (x, y, z) -> (x, z, -y). A published translation is counted from the origin of
 SMPL's template, 0.22 m above its pelvis. Rotations of body joints are the same in both, the pelvis's is turned with
-the world.
+the world. Files are read without executing anything (`engine.body.pickles`).
 """
 
 import os
-import zipfile
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.body.model import load_body
+from engine.body.model import forward_kinematics, load_body
+from engine.body.pickles import read_npz, read_pickle
 from engine.body.smpl import PELVIS_M, smpl_rest
 from engine.errors import InputError
 from engine.geometry import matrix_to_rotvec, rotvec_to_matrix
+from engine.motion.alignment import axis_name, to_y_up
 from engine.motion.contact import find_contact, leg_length
-from engine.types import BODY_JOINTS, HAND_JOINTS, JOINT_PARENTS, JOINTS, Motion
+from engine.motion.given import Mapping
+from engine.motion.ground import sole_height
+from engine.motion.layouts import PoseTrack, find_tracks
+from engine.motion.retarget import grounded
+from engine.types import BODY_JOINTS, JOINT_PARENTS, JOINTS, Motion
 
-_TO_Y_UP = np.array([[1.0, 0, 0], [0, 0, 1], [0, -1, 0]])
-_RATES = ("mocap_framerate", "mocap_frame_rate", "fps")
+if TYPE_CHECKING:
+    from engine.body.family import SmplBody
+
+SUFFIXES = (".npz", ".pkl", ".pickle", ".joblib", ".npy", ".pt", ".pth")
+MAX_LIFT_M = 0.1
+"""A floor of an AMASS file that is farther off than this is taken for a mistake and levelled."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class SmplFacts:
-    """What an AMASS file says about the person beside the motion; kept for writing it again."""
+    """What a file of the family says beside the motion; `write_amass` puts it back."""
 
     betas: NDArray
     """(N,) float64: SMPL's own shape, which only SMPL's model can use."""
     gender: str = "neutral"
     frame_rate: float = 30.0
+    pelvis_m: tuple[float, float, float] = PELVIS_M
+    """Where the model's pelvis is, from the origin that translations are counted from."""
+    lift_m: float = 0.0
+    """How far the floor was lowered to y = 0."""
+    root_rotvec: NDArray | None = None
+    """(T, 3) float64: the pelvis's vectors of a z-up file, as they were."""
+    layout: str = "AMASS"
+    up: str = "z"
+    in_camera: bool = False
+    who: str = ""
+    people: tuple[str, ...] = ()
+    """Everybody in the file, with the number of frames."""
+    notes: tuple[str, ...] = ()
+
+    def lines(self, name: str) -> list[str]:
+        """What was found, as text for a person."""
+        space = ", in the camera's frame, taken as level" if self.in_camera else ""
+        others = [f"people     {', '.join(self.people)}; {self.who} is taken"] if len(self.people) > 1 else []
+        return [
+            f"{name}: poses as {self.layout} writes them, on SMPL's joints, which are ours",
+            f"world      {self.up} up{space}",
+            f"time       {self.frame_rate:g} frames per second",
+            *others,
+            *(f"note       {note}" for note in self.notes),
+        ]
 
 
-def read_amass(path: str | os.PathLike, *, up: str = "z") -> tuple[Motion, SmplFacts]:
-    """Read poses, translation, betas, gender and frame rate.
+def read_amass(
+    path: str | os.PathLike, mapping: Mapping | None = None, *, body: "SmplBody | None" = None
+) -> tuple[Motion, SmplFacts]:
+    """Read a person's poses from a file of the SMPL family, in any layout of `engine.motion.layouts`.
 
     Args:
-        path: npz with `poses` (T, 66 | 72 | 156 | 165) or `root_orient`, `pose_body` and optionally `pose_hand`;
-            `trans` (T, 3).
-        up: "z" as in AMASS, or "y".
+        path: .npz, .pkl, .pickle, .joblib, .npy, .pt or .pth.
+        mapping: what is known better: `up`, `frame_rate`, `person`, `level_floor`.
+        body: the model the file's betas are for; gives the person's own skeleton.
 
     Returns:
-        The motion on SMPL's neutral rest skeleton (or the one we wrote), and the facts.
+        The motion on that skeleton, else on SMPL's neutral one (or the one we wrote into the file), and the facts.
+        AMASS's places are kept; of other tools the soles are put on the ground.
 
     Raises:
         InputError: it is no such file; says what is missing or has which shape.
     """
-    path = Path(path)
+    path, mapping = Path(path), mapping or Mapping()
     data = _load(path)
-    poses = _poses(path, data)
-    trans = data.get("trans", data.get("transl"))
-    if trans is None or trans.shape != (len(poses), 3):
-        shape = "missing" if trans is None else f"{trans.shape}"
-        raise _wrong(path, f"trans is {shape}, not ({len(poses)}, 3)")
-    if not (np.isfinite(poses).all() and np.isfinite(trans).all()):
-        raise _wrong(path, "a pose or translation is not a finite number")
-    rate = next((float(data[k]) for k in _RATES if k in data and data[k].size == 1), 30.0)
-    if not 0 < rate < 1e5:
-        raise _wrong(path, f"a frame rate of {rate:g} makes no sense")
-    turn = _TO_Y_UP if up == "z" else np.eye(3)
-    rotvec = poses.astype(np.float64)
-    if up == "z":
+    tracks = find_tracks(data, path)
+    track = _chosen(tracks, mapping.person, path)
+    rate = mapping.frame_rate or track.frame_rate or 30.0
+    notes = list(track.notes)
+    if not (mapping.frame_rate or track.frame_rate):
+        notes.append("the file says no frame rate; 30 is taken (frame_rate in a mapping file sets it)")
+    up = mapping.up or _found_up(track)
+    turn = to_y_up(up)
+    rotvec = track.rotvec.copy()
+    if up != "y":
         rotvec[:, 0] = matrix_to_rotvec(turn @ rotvec_to_matrix(rotvec[:, 0]))
-    root_m = (trans.astype(np.float64) + PELVIS_M) @ turn.T
+    betas = track.betas if body is None else track.betas[: body.num_shapes]
+    pelvis = np.array(PELVIS_M) if body is None else body.shaped(betas)[1][0].astype(np.float64)
     motion = Motion(
         rotvec=rotvec.astype(np.float32),
-        root_m=root_m.astype(np.float32),
-        time_s=_ours(path, data, "mimo_time_s", np.arange(len(poses)) / rate),
-        rest_m=_ours(path, data, "mimo_rest_m", _smplh_rest()),
+        root_m=np.zeros((len(rotvec), 3), np.float32),
+        time_s=_ours(path, data, "mimo_time_s", (track.frame_idx - track.frame_idx[0]) / rate),
+        rest_m=_ours(path, data, "mimo_rest_m", _smplh_rest() if body is None else body.rest(betas)[1]),
         shape=_ours(path, data, "mimo_shape", np.zeros(10, np.float32)),
     )
+    motion, lift = _on_ground(motion, track, pelvis, turn, mapping)
     facts = SmplFacts(
-        betas=np.asarray(data.get("betas", np.zeros(10)), np.float64).reshape(-1),
-        gender=_text(data.get("gender", "neutral")),
-        frame_rate=rate,
-    )
-    contact = find_contact(motion)
-    return Motion(**{**vars(motion), "contact": contact}), facts
+        betas=track.betas, gender=track.gender, frame_rate=rate,
+        pelvis_m=(float(pelvis[0]), float(pelvis[1]), float(pelvis[2])), lift_m=lift,
+        root_rotvec=track.rotvec[:, 0] if up == "z" else None,
+        layout=track.layout, up=up, in_camera=track.in_camera, who=track.who,
+        people=tuple(f"{t.who} ({len(t.rotvec)} frames)" for t in tracks), notes=tuple(notes),
+    )  # fmt: skip
+    return motion, facts
 
 
 def write_amass(motion: Motion, path: str | os.PathLike, facts: SmplFacts | None = None) -> None:
@@ -94,8 +132,14 @@ def write_amass(motion: Motion, path: str | os.PathLike, facts: SmplFacts | None
     rate = 1 / float(np.median(steps)) if len(steps) else 30.0
     facts = facts or SmplFacts(betas=np.zeros(16), frame_rate=rate)
     poses = motion.rotvec.astype(np.float64)
-    poses[:, 0] = matrix_to_rotvec(_TO_Y_UP.T @ rotvec_to_matrix(poses[:, 0]))
-    trans = motion.root_m.astype(np.float64) @ _TO_Y_UP - PELVIS_M
+    poses[:, 0] = matrix_to_rotvec(to_y_up("z").T @ rotvec_to_matrix(poses[:, 0]))
+    given = facts.root_rotvec
+    if given is not None and given.shape == poses[:, 0].shape:
+        # The same turn has other vectors, of more than pi; what came in that way goes out that way.
+        apart = np.abs(rotvec_to_matrix(given) - rotvec_to_matrix(poses[:, 0])).max((1, 2))
+        poses[:, 0] = np.where((apart < 1e-5)[:, None], given, poses[:, 0])
+    root_m = motion.root_m.astype(np.float64) + np.array([0.0, facts.lift_m, 0.0])
+    trans = root_m @ to_y_up("z") - facts.pelvis_m
     part = path.with_name(path.name + ".part")
     with open(part, "wb") as file:
         np.savez_compressed(
@@ -115,6 +159,54 @@ def write_amass(motion: Motion, path: str | os.PathLike, facts: SmplFacts | None
     os.replace(part, path)
 
 
+def _on_ground(
+    motion: Motion, track: PoseTrack, pelvis: NDArray, turn: NDArray, mapping: Mapping
+) -> tuple[Motion, float]:
+    """Put the body in its places; returns the motion and by how much it was lowered, metres."""
+    rotvec = motion.rotvec.astype(np.float64)
+    if track.trans is None:  # a body without a way stands where it is, the lower sole on the ground
+        joints, _ = forward_kinematics(rotvec, np.zeros((len(rotvec), 3)), motion.rest_m)
+        root = np.zeros((len(rotvec), 3))
+        root[:, 1] = -sole_height(joints, motion.rest_m)
+        return _placed(motion, root), 0.0
+    root = (track.trans + pelvis) @ turn.T
+    if track.layout != "AMASS":
+        found, _ = grounded(rotvec, root, motion.time_s, motion.rest_m, mapping.level_floor)
+        return replace(found, shape=motion.shape), 0.0
+    joints, _ = forward_kinematics(rotvec, root, motion.rest_m)
+    lift = float(np.percentile(sole_height(joints, motion.rest_m), 2))
+    lift = lift if abs(lift) > MAX_LIFT_M and mapping.level_floor else 0.0
+    return _placed(motion, root - [0, lift, 0]), lift
+
+
+def _placed(motion: Motion, root: NDArray) -> Motion:
+    motion = replace(motion, root_m=root.astype(np.float32))
+    return replace(motion, contact=find_contact(motion))
+
+
+def _found_up(track: PoseTrack) -> str:
+    """The axis bodies stand along, where it is clear and not the layout's own."""
+    thin = track.rotvec[:: max(1, len(track.rotvec) // 200)]
+    rest = load_body().joints.astype(np.float64)
+    joints, _ = forward_kinematics(thin, np.zeros((len(thin), 3)), rest)
+    body = joints[:, JOINTS.index("neck")] - joints[:, [JOINTS.index("left_ankle"), JOINTS.index("right_ankle")]].mean(
+        1
+    )
+    mean = (body / np.linalg.norm(body, axis=1, keepdims=True)).mean(0)
+    usual = to_y_up(track.up)[1]
+    return axis_name(mean) if mean @ usual < 0.5 < np.abs(mean).max() else track.up
+
+
+def _chosen(tracks: list[PoseTrack], person: str, path: Path) -> PoseTrack:
+    if not person:
+        return tracks[0]
+    track = next((t for t in tracks if t.who == person), None)
+    if track is None:
+        there = ", ".join(t.who or "only one, without a name" for t in tracks)
+        raise InputError(f'{path} has no person "{person}".', f"persons in it: {there}.")
+    return track
+
+
 def _smplh_rest() -> NDArray:
     """SMPL's neutral skeleton with our fingers, (52, 3) float32, metres, soles on y = 0."""
     body = load_body().joints.astype(np.float64)
@@ -127,62 +219,51 @@ def _smplh_rest() -> NDArray:
     return (rest - [rest[0, 0], 0, rest[0, 2]]).astype(np.float32)
 
 
-def _load(path: Path) -> dict[str, NDArray]:
+def _load(path: Path) -> Any:
+    """What a file of any of `SUFFIXES` holds, as plain values."""
+    suffix = path.suffix.lower()
+    if suffix == ".npz":
+        return read_npz(path)
+    if suffix in (".pt", ".pth"):
+        try:
+            with open(path, "rb") as file:
+                by_torch = file.read(2) == b"PK"
+        except OSError as error:
+            raise InputError(f"{path} cannot be read: {error.strerror or error}.", "check the path.") from None
+        if by_torch:
+            return _load_torch(path)
+    return read_pickle(path)
+
+
+def _load_torch(path: Path) -> Any:
+    """A file of torch.save, tensors as arrays; torch's own reader that executes nothing."""
+    import torch
+
+    def plain(value: Any) -> Any:
+        if isinstance(value, torch.Tensor):
+            return (value.float() if value.dtype == torch.bfloat16 else value).detach().numpy()
+        if isinstance(value, dict):
+            return {key: plain(item) for key, item in value.items()}
+        return [plain(item) for item in value] if isinstance(value, list | tuple) else value
+
     try:
-        with np.load(path, allow_pickle=False) as file:
-            if not hasattr(file, "files"):
-                raise _wrong(path, "it is a single array")
-            data = {}
-            for key in file.files:
-                try:
-                    data[key] = file[key]
-                except ValueError:  # an object array (some tools pickle the gender); nothing we need may be one
-                    continue
-            return data
-    except OSError as error:
-        raise InputError(f"{path} cannot be read: {error.strerror or error}.", "check the path.") from None
-    except (ValueError, EOFError, zipfile.BadZipFile) as error:
-        raise _wrong(path, f"it is no npz file ({error})") from None
+        return plain(torch.load(path, map_location="cpu", weights_only=True))
+    except Exception as error:  # torch raises whatever its reader meets
+        reason = str(error).strip().splitlines()[0][:120] if str(error).strip() else type(error).__name__
+        raise _wrong(path, f"it is no file of plain tensors ({reason})") from None
 
 
-def _poses(path: Path, data: dict[str, NDArray]) -> NDArray:
-    """(T, 52, 3) from any layout of the family."""
-    poses = data.get("poses")
-    if poses is None and "root_orient" in data and "pose_body" in data:
-        parts = [data[k].reshape(len(data["root_orient"]), -1) for k in ("root_orient", "pose_body")]
-        if "pose_hand" in data:
-            parts.append(data["pose_hand"].reshape(len(parts[0]), -1))
-        poses = np.concatenate(parts, axis=1)
-    if poses is None:
-        raise _wrong(path, f"there is no poses array (found {', '.join(sorted(data)[:8]) or 'nothing'})")
-    flat = poses.reshape(len(poses), -1) if poses.ndim >= 2 and len(poses) else np.zeros((0, 0))
-    out = np.zeros((len(flat), len(JOINTS), 3))
-    num_body = 3 * len(BODY_JOINTS)
-    hands = {66: None, 72: None, 156: 66, 165: 75}
-    if not len(flat) or flat.shape[1] not in hands or flat.dtype.kind != "f":
-        raise _wrong(path, f"poses is {poses.dtype} {poses.shape}, not (T, 66), (T, 72), (T, 156) or (T, 165)")
-    out[:, : len(BODY_JOINTS)] = flat[:, :num_body].reshape(len(flat), -1, 3)
-    start = hands[flat.shape[1]]
-    if start is not None:
-        fingers = flat[:, start : start + 3 * len(HAND_JOINTS)]
-        out[:, len(BODY_JOINTS) :] = fingers.reshape(len(flat), -1, 3)
-    return out
-
-
-def _ours(path: Path, data: dict[str, NDArray], key: str, otherwise: NDArray) -> NDArray:
+def _ours(path: Path, data: Any, key: str, otherwise: NDArray) -> NDArray:
     """One of our own additions, if it is there."""
     value = data.get(key)
     if value is None:
         return otherwise
-    if value.shape != otherwise.shape or not np.isfinite(value).all():
-        raise _wrong(path, f"{key} is {value.shape}, not {otherwise.shape}")
+    if not isinstance(value, np.ndarray) or value.shape != otherwise.shape or not np.isfinite(value).all():
+        raise _wrong(path, f"{key} is {np.shape(value)}, not {otherwise.shape}")
     return value.astype(otherwise.dtype)
 
 
-def _text(value) -> str:
-    value = np.asarray(value).reshape(-1)[0] if np.asarray(value).size else "neutral"
-    return value.decode() if isinstance(value, bytes) else str(value)
-
-
 def _wrong(path: Path, reason: str) -> InputError:
-    return InputError(f"{path}: {reason}.", "mimo reads AMASS, SMPL-H and SMPL-X npz files with poses and trans.")
+    return InputError(
+        f"{path}: {reason}.", "docs/motion.md lists the files of AMASS, SMPL and HMR-like tools mimo reads."
+    )

@@ -6,22 +6,17 @@ points where the source's does, feet stay where they were planted, and forward k
 joints back.
 """
 
-import difflib
-import os
-import tomllib
-from dataclasses import dataclass, field
-from pathlib import Path
-
 import numpy as np
 from numpy.typing import NDArray
 
 from engine.body.bvh import Bvh
 from engine.body.model import forward_kinematics, load_body
 from engine.body.skeleton import Animation, Skeleton
-from engine.errors import InputError, RecipeError
+from engine.errors import InputError
 from engine.geometry import matrix_to_rotvec
-from engine.motion.alignment import AXES, Alignment, Source, align, axis_name
+from engine.motion.alignment import Alignment, Source, align, axis_name
 from engine.motion.contact import contact_of, leg_length
+from engine.motion.given import Mapping, MappingTable, nearest_name
 from engine.motion.ground import SOLE_JOINTS, floor_drift, placed, sole_height
 from engine.motion.mapping import find_mapping
 from engine.types import JOINT_PARENTS, JOINTS, Motion
@@ -34,102 +29,6 @@ UNITS_M = {
 LEG_RANGE_M = (0.62, 1.05)
 """Hip to ankle along the leg, of adults; a unit is believed when it brings the leg in here."""
 _BLOCK = 2048  # frames that are turned at once
-
-
-@dataclass(frozen=True, kw_only=True)
-class Mapping:
-    """What a person knows better than we find out; everything left out is found."""
-
-    joints: dict[str, str] = field(default_factory=dict)
-    """Our joint -> source joint; an empty name says that the source has none."""
-    up: str = ""
-    """Up axis of the moving world: "x", "y", "z", "-x", "-y" or "-z"."""
-    rest_up: str = ""
-    """Up axis of the rest pose, where it differs."""
-    metres_per_unit: float = 0.0
-    """Scale; 0 to find it."""
-    level_floor: bool = True
-    """Take out a slow drift of the floor of up to 25 cm, as mocap suits have; false keeps every height (a stage)."""
-
-    def __post_init__(self) -> None:
-        for joint in self.joints:
-            if joint not in JOINTS:
-                raise RecipeError(f"joints.{joint} is no joint of ours.", _nearest(joint, JOINTS))
-        for key in ("up", "rest_up"):
-            if getattr(self, key) not in {"", *AXES, *(f"-{a}" for a in AXES)}:
-                raise RecipeError(
-                    f'{key} is "{getattr(self, key)}".', 'use "x", "y" or "z", or one of them with a "-".'
-                )
-        if not 0 <= self.metres_per_unit < 1e3:
-            raise RecipeError(f"metres_per_unit is {self.metres_per_unit}.", "use a positive number, e.g. 0.01.")
-
-
-@dataclass(frozen=True, kw_only=True)
-class MappingTable:
-    """What was found, to be shown."""
-
-    name: str
-    joints: dict[str, str]
-    """Our joint -> source joint."""
-    unused: tuple[str, ...]
-    """Source joints that drive nothing."""
-    up: str
-    rest_up: str
-    """"" where the rest pose is no standing body."""
-    forward: str
-    """Where the rest pose looks; "" as above."""
-    rest_pose: str
-    unit: str
-    metres_per_unit: float
-    height_m: float
-    """From the soles to the head joint in the rest pose of the result."""
-    drift_m: float = 0.0
-    """How far the floor of the source rose and was levelled."""
-
-    def lines(self) -> list[str]:
-        """The table as text, one line per fact and per joint."""
-        rest = f"{self.rest_up} up, facing {self.forward}" if self.rest_up else "its bones tell no axes"
-        width = max(len(s) for s in self.joints.values())
-        return [
-            f"{self.name}: {len(self.joints)} of {len(JOINTS)} joints",
-            f"world      {self.up} up",
-            f"rest pose  {self.rest_pose}; {rest}",
-            f"scale      {self.metres_per_unit:.6g} m per unit ({self.unit}); head joint at {self.height_m:.2f} m",
-            *([f"floor      drifts by up to {100 * self.drift_m:.0f} cm, levelled"] if self.drift_m > 0.02 else []),
-            *(f"  {source:<{width}}  -> {joint}" for joint, source in self.joints.items()),
-            *([f"not used   {', '.join(self.unused)}"] if self.unused else []),
-        ]
-
-    def __str__(self) -> str:
-        return "\n".join(self.lines())
-
-
-def read_mapping(path: str | os.PathLike) -> Mapping:
-    """Read a mapping file: `up`, `rest_up`, `metres_per_unit` and a table `[joints]` of `our_joint = "SourceJoint"`.
-
-    Raises:
-        RecipeError: it is no TOML, or a key or value makes no sense.
-    """
-    try:
-        values = tomllib.loads(Path(path).read_text("utf-8"))
-    except OSError as error:
-        raise RecipeError(f"{path} cannot be read: {error.strerror or error}.", "check the path.") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise RecipeError(f"{path} is no TOML: {error}.", "mend that line.") from None
-    kinds = {"joints": dict, "up": str, "rest_up": str, "metres_per_unit": (int, float), "level_floor": bool}
-    for key, value in values.items():
-        if key not in kinds:
-            raise RecipeError(f"{path}: {key} is not known.", _nearest(key, tuple(kinds)))
-        if not isinstance(value, kinds[key]) or (isinstance(value, bool) and key != "level_floor"):
-            raise RecipeError(f"{path}: {key} has the wrong kind of value.", "see docs/motion.md for an example.")
-    if any(not isinstance(v, str) for v in values.get("joints", {}).values()):
-        raise RecipeError(f"{path}: [joints] needs names in quotes.", 'write e.g. left_wrist = "LeftHand".')
-    return Mapping(**values)
-
-
-def _nearest(word: str, known: tuple[str, ...]) -> str:
-    near = difflib.get_close_matches(word, known, n=1)
-    return f"did you mean {near[0]}?" if near else f"use one of {', '.join(known[:22])}."
 
 
 def motion_from_bvh(
@@ -166,7 +65,7 @@ def retarget(
     rotvec, root = _carried(animation, joints, found, scale)
     if place:
         rotvec, root = placed(rotvec, root)
-    motion, drift = _grounded(rotvec, root, animation.time_s, rest, mapping.level_floor)
+    motion, drift = grounded(rotvec, root, animation.time_s, rest, mapping.level_floor)
     used = set(joints.values())
     names = animation.skeleton.names
     table = MappingTable(
@@ -190,7 +89,9 @@ def _mapped(skeleton: Skeleton, mapping: Mapping, name: str) -> dict[str, int]:
     given: dict[str, int] = {}
     for ours, theirs in mapping.joints.items():
         if theirs and theirs not in skeleton.names:
-            raise InputError(f'{name} has no joint "{theirs}" (mapped to {ours}).', _nearest(theirs, skeleton.names))
+            raise InputError(
+                f'{name} has no joint "{theirs}" (mapped to {ours}).', nearest_name(theirs, skeleton.names)
+            )
         if theirs:
             given[ours] = skeleton.names.index(theirs)
     limbs = [f"{s}_{p}" for s in ("left", "right") for p in ("hip", "knee", "ankle", "shoulder", "elbow", "wrist")]
@@ -273,8 +174,18 @@ def _carried(animation: Animation, joints: dict[str, int], found: Alignment, sca
     return rotvec, root
 
 
-def _grounded(rotvec: NDArray, root: NDArray, time_s: NDArray, rest: NDArray, level: bool) -> tuple[Motion, float]:
-    """Put the soles on the ground; returns the motion and how far the source's floor drifted, metres."""
+def grounded(rotvec: NDArray, root: NDArray, time_s: NDArray, rest: NDArray, level: bool) -> tuple[Motion, float]:
+    """Put the soles on the ground.
+
+    Args:
+        rotvec: (T, 52, 3) float64, radians, and root: (T, 3) float64, metres, y up.
+        time_s: (T,) float64, seconds.
+        rest: (52, 3) float32, metres.
+        level: take out a slow drift of the floor, as `floor_drift` finds it.
+
+    Returns:
+        The motion with its contacts, and how far the source's floor drifted, metres.
+    """
     joints, _ = forward_kinematics(rotvec, root, rest)
     # The lowest two hundredths of the frames may sink in: footfalls of noisy captures do.
     height = np.full(len(root), np.percentile(sole_height(joints, rest), 2))

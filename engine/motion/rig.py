@@ -17,7 +17,8 @@ from engine.errors import InputError
 from engine.geometry import matrix_to_rotvec, rotvec_to_matrix
 from engine.motion.alignment import axis_name
 from engine.motion.contact import find_contact, leg_length
-from engine.motion.retarget import LEG_RANGE_M, Mapping, MappingTable, motion_from_bvh
+from engine.motion.given import Mapping, MappingTable
+from engine.motion.retarget import LEG_RANGE_M, motion_from_bvh
 from engine.types import JOINT_PARENTS, JOINTS, Motion
 
 _ROOT_CHANNELS = ("Xposition", "Yposition", "Zposition", "Zrotation", "Xrotation", "Yrotation")

@@ -186,14 +186,20 @@ def test_a_bomb_is_not_unpacked(save, monkeypatch):
         read_pickle(save(huge))
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(st.data())
-def test_never_crashes(save, data):
-    raw = bytearray(pickle.dumps(plain(), data.draw(st.integers(0, 5))) if data.draw(st.booleans()) else
-                    joblib_like([1.0, 2.0]))  # fmt: skip
-    for _ in range(data.draw(st.integers(1, 8))):
-        raw[data.draw(st.integers(0, len(raw) - 1))] = data.draw(st.integers(0, 255))
-    raw = raw[: data.draw(st.integers(0, len(raw)))] if data.draw(st.booleans()) else raw
+SOUND = [*(pickle.dumps(plain(), protocol) for protocol in range(6)), joblib_like([1.0, 2.0])]
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
+@given(
+    st.sampled_from(SOUND),
+    st.lists(st.tuples(st.integers(0, 1 << 16), st.integers(0, 255)), min_size=1, max_size=8),
+    st.none() | st.integers(0, 1 << 16),
+)
+def test_never_crashes(save, sound, changes, cut):
+    raw = bytearray(sound)
+    for place, value in changes:
+        raw[place % len(raw)] = value
+    raw = raw if cut is None else raw[: cut % len(raw)]
     try:
         read_pickle(save(bytes(raw)))
     except InputError as error:

@@ -9,6 +9,7 @@ from engine.body.model import forward_kinematics
 from engine.errors import InputError
 from engine.geometry import rotvec_to_matrix
 from engine.motion.amass import SmplFacts, read_amass, write_amass
+from engine.motion.given import Mapping
 from engine.motion.retarget import motion_from_bvh
 from engine.motion.rig import read_motion, write_motion
 from engine.types import JOINTS
@@ -69,7 +70,7 @@ def test_a_body_standing_in_a_z_up_world_stands_in_ours(published, tmp_path):
 def test_layouts_of_the_family(published, tmp_path, width):
     rng = np.random.default_rng(1)
     poses = rng.normal(0, 0.3, (3, width)).astype(np.float32)
-    motion, _ = read_amass(save(tmp_path / "a.npz", poses=poses, trans=np.zeros((3, 3), np.float32)), up="y")
+    motion, _ = read_amass(save(tmp_path / "a.npz", poses=poses, trans=np.zeros((3, 3), np.float32)), Mapping(up="y"))
     assert_array_equal(motion.rotvec[:, :22], poses[:, :66].reshape(3, 22, 3))
     fingers = motion.rotvec[:, 22:].reshape(3, -1)
     want = {66: np.zeros((3, 90)), 72: np.zeros((3, 90)), 156: poses[:, 66:], 165: poses[:, 75:]}[width]

@@ -8,9 +8,10 @@ from engine.body.bvh import read_bvh
 from engine.body.model import forward_kinematics, load_body
 from engine.errors import InputError, RecipeError
 from engine.geometry import rotvec_to_matrix
+from engine.motion.given import Mapping, read_mapping
 from engine.motion.ground import sole_height
 from engine.motion.mapping import find_mapping, side_of, words_of
-from engine.motion.retarget import Mapping, motion_from_bvh, read_mapping, retarget
+from engine.motion.retarget import motion_from_bvh, retarget
 from engine.types import BODY_JOINTS, JOINTS
 
 AT = {name: k for k, name in enumerate(JOINTS)}
