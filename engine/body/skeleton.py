@@ -78,3 +78,39 @@ class Animation:
             step = rotations[:, parent] @ self.positions[:, joint, :, None]
             places[:, joint] = places[:, parent] + step[..., 0]
         return places, rotations
+
+
+def animation_of(
+    names: tuple[str, ...],
+    parents: tuple[int, ...],
+    *,
+    rest: tuple[NDArray, NDArray],
+    world: tuple[NDArray, NDArray],
+    time_s: NDArray,
+    ends: tuple[tuple[int, NDArray], ...] = (),
+) -> Animation:
+    """Make an animation of a rig whose joints are turned at rest, as glTF's and FBX's are.
+
+    Args:
+        names, parents: the joints, parents first, one root.
+        rest: positions (J, 3) and rotations (J, 3, 3) of the rest pose in the file's world.
+        world: positions (T, J, 3) and rotations (T, J, 3, 3) of every frame in the file's world.
+        time_s: (T,) float64, seconds.
+        ends: joint and the world's position (3,) at rest of a tip that hangs on it.
+
+    Returns:
+        The animation with all turns counted from the rest pose, in which every joint's axes are the world's.
+    """
+    stand, turned_at_rest = rest
+    places, rotations = world
+    turned = rotations @ np.swapaxes(turned_at_rest, -1, -2)
+    offsets, local, positions = stand.copy(), turned.copy(), places.copy()
+    for joint, parent in enumerate(parents):
+        if parent >= 0:
+            back = np.swapaxes(turned[:, parent], -1, -2)
+            offsets[joint] = stand[joint] - stand[parent]
+            local[:, joint] = back @ turned[:, joint]
+            positions[:, joint] = (back @ (places[:, joint] - places[:, parent])[..., None])[..., 0]
+    tips = tuple((joint, tuple(float(v) for v in tip - stand[joint])) for joint, tip in ends)
+    skeleton = Skeleton(names=names, parents=parents, offsets=offsets, ends=tips)  # type: ignore[arg-type]
+    return Animation(skeleton=skeleton, rotations=local, positions=positions, time_s=time_s)

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 SUFFIXES = (".npz", ".pkl", ".pickle", ".joblib", ".npy", ".pt", ".pth")
 MAX_LIFT_M = 0.1
-"""A floor of an AMASS file that is farther off than this is taken for a mistake and levelled."""
+"""A floor of an AMASS file, or ours, that is farther off than this is taken for a mistake and levelled."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,7 +81,7 @@ def read_amass(
 
     Returns:
         The motion on that skeleton, else on SMPL's neutral one (or the one we wrote into the file), and the facts.
-        AMASS's places are kept; of other tools the soles are put on the ground.
+        Places of AMASS and of mimo's own files are kept; of other tools the soles are put on the ground.
 
     Raises:
         InputError: it is no such file; says what is missing or has which shape.
@@ -170,7 +170,7 @@ def _on_ground(
         root[:, 1] = -sole_height(joints, motion.rest_m)
         return _placed(motion, root), 0.0
     root = (track.trans + pelvis) @ turn.T
-    if track.layout != "AMASS":
+    if track.layout not in ("AMASS", "mimo"):
         found, _ = grounded(rotvec, root, motion.time_s, motion.rest_m, mapping.level_floor)
         return replace(found, shape=motion.shape), 0.0
     joints, _ = forward_kinematics(rotvec, root, motion.rest_m)

@@ -111,6 +111,9 @@ def _gvhmr(data: dict, path: Path) -> list[PoseTrack]:
 
 def _plain(data: dict, path: Path) -> list[PoseTrack]:
     track = _parts(data, path, "SMPL parameters")
+    if _text(data.get("mimo_up", "")) == "y":
+        track.layout = "mimo"
+        return [track]
     track.up, track.in_camera = "-y", True  # tools that write these keys alone see from the camera
     return [track]
 
