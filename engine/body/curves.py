@@ -104,3 +104,10 @@ def _between(times: NDArray, time_s: NDArray) -> tuple[NDArray, NDArray, NDArray
 def _unit(quaternions: NDArray) -> NDArray:
     length = np.linalg.norm(quaternions, axis=-1, keepdims=True)
     return np.where(length > 1e-9, quaternions / np.maximum(length, 1e-9), np.array([0.0, 0.0, 0.0, 1.0]))
+
+
+def nearest_turns(matrices: NDArray) -> NDArray:
+    """The nearest rotations, (..., 3, 3), of matrices (..., 3, 3) that also scale or mirror."""
+    u, _, vt = np.linalg.svd(matrices)
+    u[..., :, 2] *= np.linalg.det(u @ vt)[..., None]
+    return u @ vt

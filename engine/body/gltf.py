@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.body.curves import clock, quaternion_matrix, sample_turns, sample_values
+from engine.body.curves import clock, nearest_turns, quaternion_matrix, sample_turns, sample_values
 from engine.body.gltf_file import GltfFile
 from engine.body.skeleton import Animation, animation_of
 from engine.geometry import matrix_to_quaternion
@@ -211,8 +211,8 @@ def _sampled(
     return animation_of(
         tuple(nodes.names[j] for j in joints),
         parents,
-        rest=(rest[:, :3, 3], _turn_of(rest)),
-        world=(world[..., :3, 3], _turn_of(world)),
+        rest=(rest[:, :3, 3], nearest_turns(rest[:, :3, :3])),
+        world=(world[..., :3, 3], nearest_turns(world[..., :3, :3])),
         time_s=time_s - time_s[0],
         ends=tuple(ends),
     )
@@ -263,11 +263,3 @@ def _matrices(move: NDArray, turn: NDArray, scale: NDArray) -> NDArray:
     out[:, :3, 3] = move
     out[:, 3, 3] = 1
     return out
-
-
-def _turn_of(matrices: NDArray) -> NDArray:
-    """The nearest rotations, (..., 3, 3), of matrices with scale."""
-    u, _, vt = np.linalg.svd(matrices[..., :3, :3])
-    flip = np.linalg.det(u @ vt)
-    u[..., :, 2] *= flip[..., None]
-    return u @ vt

@@ -29,7 +29,6 @@ from engine.types import BODY_JOINTS, JOINT_PARENTS, JOINTS, Motion
 if TYPE_CHECKING:
     from engine.body.family import SmplBody
 
-SUFFIXES = (".npz", ".pkl", ".pickle", ".joblib", ".npy", ".pt", ".pth")
 MAX_LIFT_M = 0.1
 """A floor of an AMASS file, or ours, that is farther off than this is taken for a mistake and levelled."""
 
@@ -220,7 +219,7 @@ def _smplh_rest() -> NDArray:
 
 
 def _load(path: Path) -> Any:
-    """What a file of any of `SUFFIXES` holds, as plain values."""
+    """What a file of any form holds, as plain values."""
     suffix = path.suffix.lower()
     if suffix == ".npz":
         return read_npz(path)
