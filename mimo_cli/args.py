@@ -85,6 +85,18 @@ JointsOption = Annotated[
 NameOption = Annotated[
     str | None, typer.Option("--name", metavar="NAME", help="Name of the character [default: that of its picture].")
 ]
+MappingOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--mapping", metavar="FILE", help="TOML of what you know better about a motion file: axes, scale, joints."
+    ),
+]
+BodyOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--body", metavar="FILE", help="SMPL, SMPL-H or SMPL-X file to export with [default: the embedded body]."
+    ),
+]
 
 
 def parse_point(text: str | None) -> tuple[float, float] | None:

@@ -48,7 +48,12 @@ def open_video_project(video: Path | None, folder: Path | None, *, verify: bool 
 
 
 def open_motion_project(
-    motion: Path | None, scene: str | None, folder: Path | None, *, verify: bool = False
+    motion: Path | None,
+    scene: str | None,
+    folder: Path | None,
+    *,
+    mapping: Path | None = None,
+    verify: bool = False,
 ) -> Project:
     """Open or make the project of a motion file, before a scene.
 
@@ -56,19 +61,24 @@ def open_motion_project(
         motion: the motion file; None takes the project's.
         scene: a colour, a picture or a video; None keeps the project's.
         folder: the project folder; None is named after the motion file.
+        mapping: what is known better about the motion file; None keeps the project's.
         verify: read every file again.
     """
     from mimo_cli.stages import MOTION_STAGES
 
+    if mapping is not None:
+        _check_file(mapping)
     if motion is None:
         opened = open_project(folder, verify=verify)
+        if mapping is not None:
+            opened = Project.create(opened.root, {"mapping": mapping}, stages=MOTION_STAGES, verify=verify)
         if scene is not None:
             remember(opened, color="" if Path(scene).exists() else _color(scene))
         return opened
     _check_file(motion)
     if folder is None and Path(FILE).is_file():
         folder = Path()
-    sources = {"motion": motion}
+    sources = {"motion": motion} | ({} if mapping is None else {"mapping": mapping})
     if scene is not None and Path(scene).exists():
         _check_video(Path(scene))
         sources["scene"] = Path(scene)

@@ -9,7 +9,9 @@ from mimo_cli.artifacts import FOLDER, Slot, check_columns, data_slot, picture_s
 VIDEO = source_slot("video")
 """The clip to edit."""
 MOTION = source_slot("motion")
-"""A motion file (BVH, AMASS) to animate."""
+"""A motion file (BVH, glTF, FBX, AMASS and its kin) to animate."""
+MAPPING = source_slot("mapping")
+"""What a person knows better about that file: a small TOML file."""
 BACKDROP = source_slot("scene")
 """A picture or a video to stand behind an animation."""
 

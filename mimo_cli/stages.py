@@ -28,6 +28,7 @@ from mimo_cli.slots import (
     JOINTS,
     LANDMARKS,
     LIGHT,
+    MAPPING,
     MASK,
     MOTION,
     OCCLUSION,
@@ -125,10 +126,10 @@ FIT_PEOPLE = Stage(
 )
 IMPORT = Stage(
     name="import",
-    version=2,
+    version=3,
     about="read the motion",
     reads=(MOTION,),
-    optional=(BACKDROP,),
+    optional=(MAPPING, BACKDROP),
     writes=(CLIP, FRAMES, BODY, SHAPE),
     params=motion.ImportParams,
     run=motion.import_motion,

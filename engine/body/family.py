@@ -125,6 +125,34 @@ class SmplBody:
                 ours[j] = ours[wrist] + size * (spare[j] - spare[wrist])
         return vertices - origin, ours - origin
 
+    def betas_for(self, rest_m: NDArray, num: int = 10) -> NDArray:
+        """The betas whose bones are nearest in length to a person's, the most ordinary ones where bones say nothing.
+
+        Args:
+            rest_m: (J, 3), metres: the joints of a T-pose in our order.
+            num: how many betas to use.
+
+        Returns:
+            (min(num, S),) float64.
+
+        Source: Gauss-Newton on the lengths of the 21 body bones, with a weak prior: one unit of a beta weighs as 2 mm.
+        """
+        num, count = min(num, self.num_shapes), len(BODY_JOINTS)
+        above = list(JOINT_PARENTS[1:count])
+        rows = np.asarray(rest_m, np.float64)[:count]
+        wanted = np.linalg.norm(rows[1:] - rows[above], axis=1)
+        mean = (self.regressor @ self.template)[:count].astype(np.float64)
+        ways = np.einsum("kv,svc->skc", self.regressor[:count], self.shape_dirs[:num]).astype(np.float64)
+        betas = np.zeros(num)
+        for _ in range(20):
+            joints = mean + np.tensordot(betas, ways, 1)
+            bones, steps = joints[1:] - joints[above], ways[:, 1:] - ways[:, above]
+            lengths = np.linalg.norm(bones, axis=1)
+            slopes = (steps * (bones / np.maximum(lengths, 1e-9)[:, None])).sum(-1).T
+            normal = slopes.T @ slopes + 0.002**2 * np.eye(num)
+            betas = betas + np.linalg.solve(normal, slopes.T @ (wanted - lengths) - 0.002**2 * betas)
+        return betas
+
     def pose(self, rotvec: Any, root_m: Any, shape: Any = None) -> Any:
         """Pose the body: shape, pose correctives, linear blend skinning.
 

@@ -62,6 +62,10 @@ def export_motion(
     path = Path(path)
     check_export(path)
     suffix, name = path.suffix.lower(), path.name.lower()
+    if body is not None and facts is None:
+        betas = body.betas_for(motion.rest_m)
+        x, y, z = (float(v) for v in body.shaped(betas)[1][0])
+        facts = SmplFacts(betas=betas, pelvis_m=(x, y, z), frame_rate=_rate(motion))
     if suffix == ".bvh":
         write_motion(motion, path)
     elif suffix == ".glb":
@@ -85,7 +89,6 @@ def write_smpl(motion: Motion, path: Path, facts: SmplFacts | None = None) -> No
     """
     facts = facts or SmplFacts(betas=np.zeros(10))
     num, body = len(motion), len(BODY_JOINTS)
-    steps = np.diff(motion.time_s)
     betas = np.zeros(10, np.float32)
     betas[: min(10, facts.betas.size)] = facts.betas[:10]
     pose = np.zeros((num, 69), np.float32)
@@ -100,7 +103,7 @@ def write_smpl(motion: Motion, path: Path, facts: SmplFacts | None = None) -> No
             right_hand_pose=motion.rotvec[:, body + 15 :].reshape(num, -1),
             transl=(motion.root_m - np.array(facts.pelvis_m)).astype(np.float32),
             betas=betas,
-            fps=np.array(1 / float(np.median(steps)) if len(steps) else 30.0),
+            fps=np.array(_rate(motion)),
             mimo_up=np.array("y"),
             mimo_rest_m=motion.rest_m,
             mimo_time_s=motion.time_s,
@@ -144,3 +147,8 @@ def write_joints(motion: Motion, path: Path, camera: Camera | None = None) -> No
         file.flush()
         os.fsync(file.fileno())
     os.replace(part, path)
+
+
+def _rate(motion: Motion) -> float:
+    """Frames per second, from the median step."""
+    return 1 / float(np.median(np.diff(motion.time_s))) if len(motion) > 1 else 30.0

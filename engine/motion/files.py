@@ -64,6 +64,8 @@ def read_motion_file(
         return MotionFile(motion=motion, lines=tuple(facts.lines(path.name)), facts=facts)
     if suffix not in SUFFIXES:
         raise InputError(f"{path} is no motion file mimo knows.", f"use one of {', '.join(SUFFIXES)}.")
+    if suffix == ".bvh" and mapping == Mapping():
+        return _read_bvh(path, place)
     from engine.motion.retarget import retarget
 
     notes: list[str] = []
@@ -85,3 +87,17 @@ def read_motion_file(
     motion, table = retarget(animation, mapping, name=path.name, place=place)
     lines = table.lines()
     return MotionFile(motion=motion, lines=(*lines[:1], *notes, *lines[1:]))
+
+
+def _read_bvh(path: Path, place: bool) -> MotionFile:
+    """A BVH of our own skeleton as it is, or one of any other rig."""
+    from engine.motion.ground import placed
+    from engine.motion.rig import open_motion
+
+    motion, table = open_motion(path, place=place)
+    if table is not None:
+        return MotionFile(motion=motion, lines=tuple(replace(table, name=path.name).lines()))
+    if place:
+        rotvec, root_m = placed(motion.rotvec, motion.root_m)
+        motion = replace(motion, rotvec=rotvec, root_m=root_m.astype(np.float32))
+    return MotionFile(motion=motion, lines=(f"{path.name}: mimo's own joints, taken as they are",))

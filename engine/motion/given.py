@@ -72,14 +72,16 @@ class MappingTable:
     def lines(self) -> list[str]:
         """The table as text, one line per fact and per joint."""
         rest = f"{self.rest_up} up, facing {self.forward}" if self.rest_up else "its bones tell no axes"
-        width = max(len(s) for s in self.joints.values())
+        renamed = {ours: source for ours, source in self.joints.items() if ours != source}
+        width = max((len(source) for source in renamed.values()), default=0)
         return [
             f"{self.name}: {len(self.joints)} of {len(JOINTS)} joints",
             f"world      {self.up} up",
             f"rest pose  {self.rest_pose}; {rest}",
             f"scale      {self.metres_per_unit:.6g} m per unit ({self.unit}); head joint at {self.height_m:.2f} m",
             *([f"floor      drifts by up to {100 * self.drift_m:.0f} cm, levelled"] if self.drift_m > 0.02 else []),
-            *(f"  {source:<{width}}  -> {joint}" for joint, source in self.joints.items()),
+            *(f"  {source:<{width}}  -> {joint}" for joint, source in renamed.items()),
+            *([f"  {len(self.joints) - len(renamed)} have our names"] if len(renamed) < len(self.joints) else []),
             *([f"not used   {', '.join(self.unused)}"] if self.unused else []),
         ]
 

@@ -71,7 +71,10 @@ def find_tracks(data: Any, path: Path) -> list[PoseTrack]:
     """
     if not isinstance(data, dict):
         raise _wrong(path, f"it holds a {type(data).__name__}, not named arrays")
-    tracks = _read(data, path)
+    try:
+        tracks = _read(data, path)
+    except (KeyError, ValueError, TypeError, IndexError, AttributeError, RecursionError) as error:
+        raise _wrong(path, f"its arrays do not fit together ({type(error).__name__}: {str(error)[:60]})") from None
     if tracks is None:
         keys = ", ".join(str(key) for key in list(data)[:8]) or "nothing"
         raise _wrong(path, f"there is no poses array (found {keys})")
@@ -157,8 +160,8 @@ def _wham(data: dict, path: Path) -> list[PoseTrack]:
 
 
 def _parts(data: dict, path: Path, layout: str) -> PoseTrack:
-    root = _array(data["global_orient"], "global_orient", path)
-    body = _array(data["body_pose"], "body_pose", path)
+    root = _array(data.get("global_orient"), "global_orient", path)
+    body = _array(data.get("body_pose"), "body_pose", path)
     if not root.ndim or not body.ndim or len(root) != len(body):
         raise _wrong(path, f"global_orient is {root.shape}, body_pose is {body.shape}")
     num = len(root)

@@ -14,6 +14,7 @@ from mimo_cli.args import (
     GuidanceOption,
     JointsOption,
     LosslessOption,
+    MappingOption,
     NameOption,
     NetworkOption,
     OutOption,
@@ -30,8 +31,12 @@ from mimo_cli.args import (
 
 def animate(
     motion: Annotated[
-        Path | None, typer.Option("--motion", "-m", metavar="FILE", help="Motion file: .bvh, .npz.")
+        Path | None,
+        typer.Option(
+            "--motion", "-m", metavar="FILE", help="Motion file: .bvh, .glb, .gltf, .fbx; AMASS, SMPL .npz, .pkl, .pt."
+        ),
     ] = None,
+    mapping: MappingOption = None,
     character: Annotated[
         str | None,
         typer.Option(
@@ -81,7 +86,7 @@ def animate(
     delivery = plan_delivery(out, lossless=lossless, alpha=alpha)
     width, height = parse_size(size)
     check_character(character)
-    opened = open_motion_project(motion, scene, project, verify=verify)
+    opened = open_motion_project(motion, scene, project, mapping=mapping, verify=verify)
     chosen = {
         "animator": animator, "network": network, "side": side, "steps": steps, "guidance": guidance, "seed": seed,
         "precision": precision, "fast": fast,

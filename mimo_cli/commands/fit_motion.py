@@ -5,19 +5,36 @@ from typing import Annotated
 
 import typer
 
-from mimo_cli.args import DryRunOption, ProjectArgument, RedoOption, VerifyOption
+from mimo_cli.args import BodyOption, DryRunOption, MappingOption, RedoOption, VerifyOption
 
 
 def fit_motion(
-    project: ProjectArgument = None,
+    project: Annotated[
+        Path | None,
+        typer.Argument(
+            metavar="[PROJECT | FILE]",
+            help="Project folder, or a motion file [default: the working directory, or its only .mimo folder].",
+        ),
+    ] = None,
     motion: Annotated[
         Path | None,
         typer.Option(
             "--motion",
             metavar="FILE",
-            help="Take this .bvh, with a frame for each of the clip's, instead of fitting one.",
+            help="Take this motion file, with a frame for each of the clip's, instead of fitting one.",
         ),
     ] = None,
+    mapping: MappingOption = None,
+    export: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--export",
+            "-e",
+            metavar="FILE",
+            help="Write the motion here too: .bvh, .npz (AMASS), .smpl.npz, .glb, .csv; may be given again.",
+        ),
+    ] = None,
+    body: BodyOption = None,
     backend: Annotated[
         str | None,
         typer.Option(
@@ -50,19 +67,30 @@ def fit_motion(
     \b
     mimo fit-motion game.mimo
     mimo fit-motion game.mimo --preview
-    mimo fit-motion game.mimo --motion dance.bvh
+    mimo fit-motion game.mimo --motion dance.bvh --export dance.glb
+    mimo fit-motion dance.fbx --export dance.npz
     mimo fit-motion game.mimo --backend hmr2
     mimo fit-motion game.mimo --person all
 
     Writes motion/body.bvh, which opens in Blender. Edit it there and save over it: what follows takes your version.
+    A motion file with --export is converted at its own frame rate, without a project.
     """
     from engine.config import nearest
     from engine.errors import UsageError
     from mimo_cli import console, slots
-    from mimo_cli.opening import open_project, remember
-    from mimo_cli.runs.motion import BACKENDS, read_any_motion
+    from mimo_cli.motions import check_exports, convert, export_project, put_motion
+    from mimo_cli.opening import open_motion_project, open_project, remember
+    from mimo_cli.runs.motion import BACKENDS
 
-    opened = open_project(project, verify=verify)
+    exports = export or []
+    check_exports(exports)
+    if project is not None and project.is_file():
+        if exports:
+            convert(project, exports, mapping=mapping, body=body)
+            return
+        opened = open_motion_project(project, None, None, mapping=mapping, verify=verify)
+    else:
+        opened = open_project(project, verify=verify)
     everybody = person == "all"
     if backend is not None and backend not in BACKENDS:
         raise UsageError(f"--backend {backend}: there is no such one.", fix=nearest(backend, BACKENDS, "backends"))
@@ -72,11 +100,18 @@ def fit_motion(
         raise UsageError(f"{opened.root} has no video to see a body in.", fix="leave --backend and --person away.")
     remember(opened, backend=backend, person=int(person) if person and not everybody else None)
     if motion is not None:
-        _, facts = read_any_motion(motion)
-        for line in facts.get("mapping", ()):
-            console.current().say(line)
-        opened.put(slots.BODY, motion)
-    more = ((slots.PREVIEW, preview), (slots.SURFACE, surface), (slots.SDC, sdc), (slots.PEOPLE, everybody))
-    goals = (slots.BODY, slots.CAMERA, *(slot for slot, wanted in more if wanted))
-    for path in opened.run(goals, redo=redo or (), dry_run=dry_run).values():
-        console.current().result(path)
+        put_motion(opened, motion, mapping)
+    filmed = "video" in opened.sources
+    more = (
+        (slots.CAMERA, filmed), (slots.PREVIEW, preview), (slots.SURFACE, surface), (slots.SDC, sdc),
+        (slots.PEOPLE, everybody),
+    )  # fmt: skip
+    goals = (slots.BODY, *(slot for slot, wanted in more if wanted))
+    tables = (slots.FRAMES, slots.SHAPE) if exports else ()
+    made = opened.run((*goals, *tables), redo=redo or (), dry_run=dry_run)
+    if dry_run:
+        return
+    for slot in goals:
+        console.current().result(made[slot])
+    if exports:
+        export_project(made, exports, body=body)

@@ -164,11 +164,15 @@ def _predict(job: Job, info: ClipInfo, tracks: Tracks, who: str, progress: Progr
 
 def import_motion(job: Job) -> None:
     """Read a motion file, and choose a clock and a picture size."""
+    from engine.motion.files import read_motion_file
+    from engine.motion.given import read_mapping
     from engine.motion.resample import resample
 
-    motion, facts = read_any_motion(job.inputs[slots.MOTION])
-    job.facts.update(facts)
-    for line in facts.get("mapping", ()):
+    given = read_mapping(job.inputs[slots.MAPPING]) if slots.MAPPING in job.inputs else None
+    read = read_motion_file(job.inputs[slots.MOTION], given)
+    motion = read.motion
+    job.facts["mapping"] = list(read.lines)
+    for line in read.lines:
         job.note(line)
     rate = _rate(motion, job.params.fps)
     # Files round their frame time (.0333333 is not quite 1/30): the last frame is not lost for that.
@@ -182,26 +186,6 @@ def import_motion(job: Job) -> None:
     times = FrameTimes(np.arange(num_frames), time_s, np.full(num_frames, 1 / float(rate)))
     tables.write_frames(times, job.outputs[slots.FRAMES])
     _write_body(motion, job.outputs[slots.BODY], job.outputs[slots.SHAPE])
-
-
-def read_any_motion(path: Path) -> tuple[Motion, dict]:
-    """Read a motion file of any kind mimo knows.
-
-    Returns:
-        The motion, and facts for people (the mapping of joints found).
-
-    Raises:
-        InputError: not a motion file, a broken one, or not of a human skeleton.
-    """
-    if path.suffix.lower() == ".npz":
-        from engine.motion.amass import read_amass
-
-        return read_amass(path)[0], {}
-    from engine.body.bvh import read_bvh
-    from engine.motion.retarget import motion_from_bvh
-
-    motion, table = motion_from_bvh(read_bvh(path))
-    return motion, {"mapping": str(table).splitlines()}
 
 
 def read_body(job: Job, time_s: np.ndarray) -> Motion:
