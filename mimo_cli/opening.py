@@ -76,6 +76,7 @@ def open_motion_project(
             remember(opened, color="" if Path(scene).exists() else _color(scene))
         return opened
     _check_file(motion)
+    _check_motion(motion)
     if folder is None and Path(FILE).is_file():
         folder = Path()
     sources = {"motion": motion} | ({} if mapping is None else {"mapping": mapping})
@@ -140,6 +141,17 @@ def _color(text: str) -> str:
 def _check_file(path: Path) -> None:
     if not path.exists():
         raise InputError(f"{path} is not there.", fix="check the name; ls shows what is in a folder.")
+
+
+def _check_motion(path: Path) -> None:
+    """Refuse what cannot be a motion file before a project folder is made for it."""
+    from engine.motion.files import SUFFIXES, is_motion_file
+
+    if not is_motion_file(path):
+        raise InputError(
+            f"{path} is no motion file mimo knows.",
+            fix=f"use one of {', '.join(SUFFIXES)}; a video is taken apart by: mimo decompose {path}",
+        )
 
 
 def _check_video(path: Path) -> None:
