@@ -106,7 +106,7 @@ ESTIMATE_DEPTH = Stage(
 )
 FIT = Stage(
     name="fit",
-    version=3,
+    version=4,
     about="fit a body to the person",
     reads=(VIDEO, CLIP, FRAMES, TRACKS, LANDMARKS, BACKGROUND),
     writes=(BODY, SHAPE, CAMERA),

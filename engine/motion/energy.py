@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from engine.motion.normal import NormalEquations
 from engine.motion.posing import NUM_JOINTS, NUM_UNKNOWNS, Points, Pose, Posed
+from engine.motion.prior import PosePrior, add_prior
 from engine.types import BODY_JOINTS, LANDMARKS
 
 _J = {name: idx for idx, name in enumerate(BODY_JOINTS)}
@@ -123,6 +124,8 @@ class Evidence:
     """(T, 4) 0 ... 1: heel and toe of the left and the right foot on the ground."""
     sole_m: NDArray
     """(4,) metres: how high those points are when they stand."""
+    prior: PosePrior | None = None
+    """What a network thinks of the pose; where it is trusted, bones say nothing."""
 
 
 def with_smooth_joints(points: Points) -> Points:
@@ -148,6 +151,8 @@ def add_costs(equations: NormalEquations, pose: Pose, posed: Posed, evidence: Ev
     _add_landmarks(equations, posed, evidence)
     _add_bones(equations, posed, evidence)
     _add_limits(equations, pose)
+    if evidence.prior is not None:
+        add_prior(equations, pose, evidence.prior, evidence.world_to_cam, evidence.camera_m)
     if len(evidence.dt_s):
         _add_smoothness(equations, pose, posed, evidence)
         if evidence.planted.any():
@@ -179,6 +184,8 @@ def _add_bones(equations: NormalEquations, posed: Posed, evidence: Evidence) -> 
     unit = bone / length
     off = unit - evidence.bones
     trust = np.minimum(evidence.trust[:, _STARTS], evidence.trust[:, _ENDS])
+    if evidence.prior is not None:
+        trust = trust * (1 - evidence.prior.trust[:, None])
     weight = np.sqrt(trust * _geman(np.square(off).sum(-1), DIRECTION_OUTLIER)) / (
         CORRELATED * evidence.direction_noise
     )

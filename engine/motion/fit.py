@@ -76,7 +76,7 @@ def fit_motion(
         times: the clock of the clip.
         background: how the background moves; gives the turns of the camera.
         info: size and pixel aspect of the clip.
-        prior: what a network thinks of the pose; the fit starts from it, and it takes the place of the 3D landmarks.
+        prior: what a network thinks of the pose; it takes the place of the 3D landmarks.
         params: see `FitParams`.
         progress: called after every window of every round.
 
@@ -201,7 +201,7 @@ def _descend(pose: Pose, person: Person, evidence: Evidence, iterations: int) ->
 
 def _part(view: View, frames: NDArray | slice) -> View:
     arrays = {name: getattr(view, name)[frames] for name in ("rays", "upright", "trust", "turns", "time_s")}
-    return replace(view, **arrays)
+    return replace(view, **arrays, prior=view.prior and view.prior.part(frames))
 
 
 def _part_of_ground(ground: Ground, frames: slice) -> Ground:
@@ -221,6 +221,7 @@ def _evidence(view: View, person: Person, ground: Ground | None, *, neighbours: 
         dt_s=np.maximum(np.diff(view.time_s), 1e-3) if neighbours else np.zeros(0),
         planted=ground.planted if ground else np.zeros((count, 4)),
         sole_m=person.sole_m,
+        prior=view.prior,
     )
 
 

@@ -112,7 +112,7 @@ def pose_points(pose: Pose, points: Points, *, slopes: bool = False) -> Posed:
 
 def _slopes(pose: Pose, points: Points, joints: NDArray, rotations: NDArray, place: NDArray) -> NDArray:
     found = np.zeros((*place.shape, NUM_UNKNOWNS), np.float32)
-    axes = _left_jacobian(pose.rotvec)
+    axes = left_jacobian(pose.rotvec)
     axes[:, 0] = np.eye(3)
     axes[:, 1:] = rotations[:, list(_PARENTS[1:])] @ axes[:, 1:]
     chains = [_chain(int(joint)) for joint in points.joint]
@@ -125,7 +125,7 @@ def _slopes(pose: Pose, points: Points, joints: NDArray, rotations: NDArray, pla
     return found
 
 
-def _left_jacobian(rotvec: NDArray) -> NDArray:
+def left_jacobian(rotvec: NDArray) -> NDArray:
     """(..., 3, 3): d(rotation)/d(axis-angle) as a turn in the parent's axes."""
     angle = np.maximum(np.linalg.norm(rotvec, axis=-1), 1e-6)[..., None, None]
     cross = _cross(rotvec)
