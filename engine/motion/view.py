@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from engine.geometry import matrix_to_rotvec, rotation_between, rotvec_to_matrix
 from engine.motion.camera import camera_turns, find_intrinsics
 from engine.motion.prior import PosePrior
+from engine.people.settle import repair_sides
 from engine.types import LANDMARKS, BackgroundMotion, ClipInfo, FrameTimes, Landmarks
 
 _L = {name: idx for idx, name in enumerate(LANDMARKS)}
@@ -54,6 +55,7 @@ def make_view(
     prior: PosePrior | None = None,
 ) -> View:
     """Bring the evidence of a clip into camera axes; see `fit_motion` for the arguments."""
+    landmarks = _with_sides(landmarks)
     K = find_intrinsics(background, info)
     turns = camera_turns(background, K)
     rays = (landmarks.image_px.astype(np.float64) - K[:2, 2]) / np.array([K[0, 0], K[1, 1]])
@@ -62,6 +64,16 @@ def make_view(
         upright = np.where(prior.trust[:, None, None] > 0, prior.landmarks_m, upright)
     trust = landmarks.visibility.astype(np.float64) * (landmarks.score > 0)[:, None]
     return View(rays, upright, trust, K, turns, _level_camera(upright, landmarks, turns), times.time_s, prior)
+
+
+def _with_sides(landmarks: Landmarks) -> Landmarks:
+    """The landmarks, with sides that are exchanged for a moment put right."""
+    seen = np.flatnonzero(landmarks.score > 0)
+    if len(seen) < 3:
+        return landmarks
+    image, world, visibility = landmarks.image_px.copy(), landmarks.world_m.copy(), landmarks.visibility.copy()
+    image[seen], world[seen], visibility[seen] = repair_sides(seen, image[seen], world[seen], visibility[seen])
+    return Landmarks(image, world, visibility, landmarks.score)
 
 
 def _camera_axes_points(landmarks: Landmarks, rays: NDArray) -> NDArray:

@@ -3,7 +3,7 @@
 The whole clip is known, so the filters look both ways and do not lag.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -140,7 +140,8 @@ def _alike(table: Table, earlier: NDArray, later: NDArray) -> float:
 
 def _settle_one(table: Table, entries: NDArray, num_frames: int, size: Size) -> Settled:
     mine = table.take(entries)
-    mine = _repair_sides(mine)
+    image, world, visibility = repair_sides(mine.frame, mine.image, mine.world, mine.visibility)
+    mine = replace(mine, image=image, world=world, visibility=visibility)
     image, world, visibility, box = (
         _fill(mine.frame, values, num_frames) for values in (mine.image, mine.world, mine.visibility, mine.box)
     )
@@ -171,20 +172,31 @@ def _fill(frame: NDArray, values: NDArray, num_frames: int) -> NDArray:
     return out.reshape(num_frames, *values.shape[1:]).astype(np.float32)
 
 
-def _repair_sides(table: Table) -> Table:
+def repair_sides(
+    frame: NDArray, image: NDArray, world: NDArray, visibility: NDArray
+) -> tuple[NDArray, NDArray, NDArray]:
     """Where left and right (of all, legs or arms) are exchanged for a moment, exchange them back.
 
     A change of sides shows as a jump there and a jump back; the shortest path through the choices (kept, exchanged)
     wins, and as whole clips are seen mostly right, what is rarer is taken for the mistake.
+
+    Args:
+        frame: (N,) int, increasing: frames in which somebody was seen.
+        image: (N, 33, 2) pixels.
+        world: (N, 33, 3) metres.
+        visibility: (N, 33).
+
+    Returns:
+        The three, repaired.
     """
-    image, world, visibility = table.image.copy(), table.world.copy(), table.visibility.copy()
+    image, world, visibility = image.copy(), world.copy(), visibility.copy()
     for group in GROUPS.values():
         index = np.array(list(group))
         swapped = SWAP[index]
-        flip = _shortest_path(table.frame, image[:, index], image[:, swapped], world[:, index], world[:, swapped])
+        flip = _shortest_path(frame, image[:, index], image[:, swapped], world[:, index], world[:, swapped])
         for values in (image, world, visibility):
             values[np.ix_(flip, index)] = values[np.ix_(flip, swapped)]
-    return Table(**{**vars(table), "image": image, "world": world, "visibility": visibility})
+    return image, world, visibility
 
 
 def _shortest_path(frame: NDArray, image: NDArray, other: NDArray, world: NDArray, world_other: NDArray) -> NDArray:

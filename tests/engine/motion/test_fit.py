@@ -8,7 +8,7 @@ import pytest
 
 from engine.body.model import forward_kinematics, load_body
 from engine.geometry import rotvec_to_matrix
-from engine.motion.camera import camera_turns, guess_intrinsics
+from engine.motion.camera import camera_turns, find_intrinsics, guess_intrinsics
 from engine.motion.fit import FitParams, fit_motion
 from engine.types import BODY_JOINTS, JOINTS, LANDMARKS, BackgroundMotion, ClipInfo, FrameTimes, Landmarks
 
@@ -129,3 +129,93 @@ def test_camera_turns_are_read_from_the_background():
 def test_landmark_names_match_the_network():
     assert LANDMARKS[23:25] == ("left_hip", "right_hip")
     assert LANDMARKS[29:33] == ("left_heel", "right_heel", "left_foot_index", "right_foot_index")
+
+
+def swapped_sides(landmarks: Landmarks, frames: slice) -> Landmarks:
+    """Left and right exchanged in some frames, as networks do when limbs cross."""
+    other = [LANDMARKS.index(_other_side(name)) for name in LANDMARKS]
+    image, world = landmarks.image_px.copy(), landmarks.world_m.copy()
+    image[frames], world[frames] = image[frames][:, other], world[frames][:, other]
+    return Landmarks(image, world, landmarks.visibility, landmarks.score)
+
+
+def _other_side(name: str) -> str:
+    return name.replace("left", "RIGHT").replace("right", "left").replace("RIGHT", "right")
+
+
+def test_sides_exchanged_for_a_moment_do_not_turn_the_body():
+    truth = marching_person()
+    truth.landmarks = swapped_sides(truth.landmarks, slice(15, 22))
+    motion, joints, _, _ = fitted(truth)
+    errors = [procrustes_error(joints[t, :22], truth.joints_m[t, :22]) for t in range(15, 22)]
+    assert np.mean(errors) < 0.045  # exchanged legs alone would cost 0.15
+    facing = rotvec_to_matrix(motion.rotvec[:, 0].astype(float))[:, 2, 2]
+    assert (facing > 0.5).all()  # towards the camera throughout; turned about it would be -1
+
+
+def test_a_hidden_arm_is_believed_less():
+    truth = marching_person()
+    arm = [LANDMARKS.index(f"left_{part}") for part in ("elbow", "wrist", "pinky", "index", "thumb")]
+    frames = slice(18, 26)
+    image, visibility = truth.landmarks.image_px.copy(), truth.landmarks.visibility.copy()
+    image[frames, arm] += 150  # nonsense, said to be unseen
+    visibility[frames, arm] = 0.02
+    world = truth.landmarks.world_m.copy()
+    world[frames, arm] += [0.3, 0.3, 0.3]
+    truth.landmarks = Landmarks(image, world, visibility, truth.landmarks.score)
+    _, joints, _, _ = fitted(truth)
+    wrist = _J["left_wrist"]
+    root = lambda points: points[frames, wrist] - points[frames, 0]  # noqa: E731
+    assert np.linalg.norm(root(joints) - root(truth.joints_m), axis=-1).mean() < 0.2  # the nonsense is 0.5 away
+
+
+def test_upside_down_stays_upside_down():
+    """A handstand: everything turned about the line of sight; the ground is under the hands."""
+    truth = marching_person()
+    size = np.array([INFO.width, INFO.height])
+    landmarks = truth.landmarks
+    truth.landmarks = Landmarks(
+        (size - landmarks.image_px).astype(np.float32),
+        landmarks.world_m * np.array([-1, -1, 1], np.float32),
+        landmarks.visibility,
+        landmarks.score,
+    )
+    motion, joints, _, _ = fitted(truth)
+    up = rotvec_to_matrix(motion.rotvec[:, 0].astype(float))[:, 1, 1]
+    assert (up < -0.8).all()
+    turned = truth.joints_m * [-1, -1, 1]
+    errors = [procrustes_error(joints[t, :22], turned[t, :22]) for t in range(T)]
+    assert np.mean(errors) < 0.035
+    assert joints[..., 1].min() > -0.1  # hands and head are on the ground, not below it
+    assert not motion.contact.any()  # feet in the air stand on nothing
+
+
+def test_bones_and_shape_are_those_of_one_person():
+    motion, joints, _, _ = fitted(marching_person())
+    knee, ankle = _J["left_knee"], _J["left_ankle"]
+    length = np.linalg.norm(joints[:, ankle] - joints[:, knee], axis=-1)
+    np.testing.assert_allclose(length, np.linalg.norm(motion.rest_m[ankle] - motion.rest_m[knee]), rtol=1e-5)
+
+
+def test_a_turning_camera_shows_its_lens():
+    truth = marching_person(0.2, lens=1.35)
+    K = find_intrinsics(truth.background, INFO)
+    assert K[0, 0] == pytest.approx(1.35 * guess_intrinsics(INFO)[0, 0], rel=0.02)  # steps of the search: 1.4 %
+    still = marching_person(0.0, lens=1.35)
+    np.testing.assert_allclose(find_intrinsics(still.background, INFO), guess_intrinsics(INFO), rtol=0.01)
+
+
+def test_windows_agree_with_the_whole(monkeypatch):
+    """A long clip is solved window by window: near where it is cut, nothing may show."""
+    from engine.motion import fit
+
+    truth = marching_person()
+    whole = fitted(truth)[1]
+    monkeypatch.setattr(fit, "WINDOW", 20)
+    cut = fitted(truth)[1]
+    assert np.abs(whole - cut).max() < 0.01  # metres; the noise of the evidence is 0.02 to 0.05
+
+
+def test_the_same_evidence_gives_the_same_motion():
+    first, second = (fitted(marching_person())[0] for _ in range(2))
+    assert first.rotvec.tobytes() == second.rotvec.tobytes()
