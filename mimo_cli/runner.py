@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from engine.config import to_table
-from mimo_cli import __version__, disk
+from mimo_cli import __version__, disk, memory
 from mimo_cli.artifacts import Slot
 from mimo_cli.plan import Planner, Step
 from mimo_cli.stage import Job, Stage
@@ -97,6 +97,7 @@ class _Running:
 
 def _run_steps(planner: Planner, steps: list[Step], listener: Listener, workers: int) -> None:
     """Run planned steps, each once all that it reads from is committed."""
+    memory.share_stocks()
     waiting, running, stop = list(steps), list[_Running](), threading.Event()
     pool = ThreadPoolExecutor(workers) if workers > 1 else None
     try:
@@ -110,7 +111,8 @@ def _run_steps(planner: Planner, steps: list[Step], listener: Listener, workers:
                 elif planned.action == "run":
                     listener.skipped(step.stage.id)
             if running:
-                wait([one.future for one in running], return_when=FIRST_COMPLETED)
+                wait([one.future for one in running], memory.TRIM_EVERY_S, FIRST_COMPLETED)
+                memory.give_back()
             for one in [one for one in running if one.future.done()]:
                 _finish(planner, one, listener)
                 running.remove(one)

@@ -26,7 +26,8 @@ RANKS = (
     "engine.animator",
     "engine.training",
     "engine",
-    "mimo_cli mimo_cli.console mimo_cli.args mimo_cli.disk mimo_cli.lock mimo_cli.artifacts mimo_cli.tables",
+    "mimo_cli mimo_cli.console mimo_cli.args mimo_cli.disk mimo_cli.memory mimo_cli.lock mimo_cli.artifacts "
+    "mimo_cli.tables",
     "mimo_cli.store mimo_cli.slots",
     "mimo_cli.stage mimo_cli.settings",
     "mimo_cli.plan mimo_cli.runs",

@@ -1,0 +1,38 @@
+"""Memory that was let go, given back to the system while stages run: a long clip takes no more than a short one.
+
+The C library keeps what it was given back in the hope of using it again, one stock per thread. Frames come and go in a
+dozen threads; after some minutes half of what the process holds is such stock.
+"""
+
+import ctypes
+import sys
+from collections.abc import Callable
+from functools import lru_cache
+
+TRIM_EVERY_S = 2.0
+"""Long against what taking the memory again costs (tens of milliseconds), short against what a stage piles up."""
+_ARENA_MAX, _NUM_ARENAS = -8, 2
+"""M_ARENA_MAX of glibc's malloc.h, and how many threads may allocate at once without waiting for each other."""
+
+
+def share_stocks() -> None:
+    """Let threads share their stocks of free memory; to be called before there are threads. Only glibc has them."""
+    if set_option := _find("mallopt"):
+        set_option(_ARENA_MAX, _NUM_ARENAS)
+
+
+def give_back() -> None:
+    """Give free memory back to the system, where the C library can."""
+    if trim := _find("malloc_trim"):
+        trim(0)
+
+
+@lru_cache
+def _find(name: str) -> Callable[..., int] | None:
+    """A function of the C library; None where it has none of that name."""
+    if not sys.platform.startswith("linux"):
+        return None
+    try:
+        return getattr(ctypes.CDLL(None), name)
+    except (AttributeError, OSError):
+        return None
