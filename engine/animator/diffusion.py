@@ -68,7 +68,8 @@ class DiffusionAnimator:
             progress: hears of every step of every window.
         """
         self._load, self._shown, self._config, self._progress = load, shown, config, progress
-        self._network: LoadedNetwork | None = None
+        self.network: LoadedNetwork | None = None
+        """Once a window had to be made."""
         self.shots = find_shots(shown.pose)
         self.tasks = list_tasks(self.shots, config)
         self.drift = DriftMeter()
@@ -118,9 +119,9 @@ class DiffusionAnimator:
 
     def _make(self, task: Task, number: int, state: Handover, chunks: Chunks) -> "Iterator[tuple[int, NDArray]]":
         """Generate a window; yields each new frame of the clip as (index, (H, W, 4) uint8 straight RGBA)."""
-        if self._network is None:
-            self._network = self._load()
-        network, config = self._network, self._config
+        if self.network is None:
+            self.network = self._load()
+        network, config = self.network, self._config
         shot = self.shots[task.shot_idx]
         box = clips.crop_box(clips.ClipPart([], shot.box), self._shown.pose.size)
         poses = [_crop(rgb, box) for rgb in self._shown.pose.read(task.start, task.stop)]
@@ -154,7 +155,7 @@ class DiffusionAnimator:
         known: Tensor | None,
         chunks: Chunks,
     ) -> Tensor:
-        network, config = self._network, self._config
+        network, config = self.network, self._config
         assert network is not None
         if config.streaming:
             return denoise_window(
@@ -177,7 +178,7 @@ class DiffusionAnimator:
         )
 
     def _conditions(self, task: Task, box: Box, poses: list[NDArray], scenes: list[NDArray]) -> Conditions:
-        network = self._network
+        network = self.network
         assert network is not None
         size = network.size
         layers = []

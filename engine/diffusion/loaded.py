@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from diffusers.schedulers.scheduling_ddim import DDIMScheduler
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
@@ -26,7 +25,9 @@ from engine.diffusion.checkpoint import (
     variant_of,
 )
 from engine.diffusion.codec import PIXELS_PER_LATENT, decode_latents, encode_pictures, guide_poses
+from engine.diffusion.fast import FastPredict, fast_scheduler
 from engine.diffusion.frozen import load_image_encoder, load_vae
+from engine.diffusion.packed import keep_memory, pack
 from engine.diffusion.pose_guider import PoseGuider
 from engine.diffusion.prepare import clip_pixels, vae_pixels
 from engine.diffusion.sampler import Conditions, look_at_reference, predict_v
@@ -60,6 +61,7 @@ class LoadedNetwork:
         size: Size,
         *,
         precision: str = "float32",
+        fast: bool = False,
         device: str | torch.device = "cpu",
         say: Callable[[str], None] = lambda text: None,
     ) -> None:
@@ -70,6 +72,7 @@ class LoadedNetwork:
             reference_rgb: (S, S, 3) uint8, the figure on white in a square (`prepare.prepare_reference`).
             size: (height, width) of the network's pictures, multiples of 8.
             precision: a key of `PRECISIONS`.
+            fast: fewer steps and reused features; see `engine.diffusion.fast`.
             device: "cpu" or "cuda".
             say: hears what is being done.
 
@@ -88,14 +91,21 @@ class LoadedNetwork:
         unet = load_denoiser(folders.network, dtype=self.dtype)
         check_width(unet, tokens_BSC, folders)
         self.in_channels: int = unet.config["in_channels"]
-        self.scheduler: DDIMScheduler = make_scheduler(beta_schedule_of(unet))
+        self.scheduler: Any = make_scheduler(beta_schedule_of(unet))
+        self.fast = FastPredict(unet) if fast else None
+        if fast:
+            self.scheduler = fast_scheduler(self.scheduler)
         reference_net = self._use(load_reference_net(folders.network, dtype=self.dtype))
         features = look_at_reference(reference_net, unet, reference_VCHW, tokens_BSC, project=False)
         del reference_net
         self._unet = self._use(unet)
         self.reference: ReferenceFeatures = replace(unet.project_reference(features), bank={})
         self.tokens_BSC = fix_token(unet, tokens_BSC)
-        nn.Module.to(unet, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        if self.device.type == "cpu":
+            keep_memory()
+            pack(unet)
+        else:
+            nn.Module.to(unet, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.motion = load_motion(folders.network, dtype=self.dtype)
 
     @property
@@ -118,6 +128,8 @@ class LoadedNetwork:
     ) -> Tensor:
         """A `sampler.Predict`."""
         self._use(self._unet)
+        if self.fast is not None:
+            return self.fast(latents_BCTHW, timestep, conditions, frames, guidance_scale)
         return predict_v(self._unet, latents_BCTHW, timestep, conditions, frames, guidance_scale)
 
     def encode(self, pixels: Iterable[NDArray]) -> Tensor:

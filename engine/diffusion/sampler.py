@@ -14,7 +14,7 @@ from torch import Tensor
 
 from engine.diffusion.attention import ReferenceFeatures, round_bank
 from engine.diffusion.reference_net import ReferenceNet
-from engine.diffusion.unet import DenoisingUNet
+from engine.diffusion.unet import DeepFeatures, DenoisingUNet
 from engine.diffusion.windows import SamplingConfig, context_windows
 from engine.types import Chunks
 
@@ -125,6 +125,8 @@ def predict_v(
     conditions: Conditions,
     frames: list[int],
     guidance_scale: float,
+    *,
+    deep: tuple[DeepFeatures, DeepFeatures] | tuple[None, None] = (None, None),
 ) -> Tensor:
     """Predict v for one window, the two halves of guidance one after the other: the same numbers in half the memory.
 
@@ -135,6 +137,7 @@ def predict_v(
         conditions: of the whole clip.
         frames: indices of the window's frames.
         guidance_scale: see `SamplingConfig`.
+        deep: see `engine.diffusion.fast`, of the conditional and of the unconditional half.
 
     Returns:
         (1, 4, len(frames), H, W).
@@ -143,10 +146,11 @@ def predict_v(
     if conditions.scene_BCTHW is not None:
         sample_BCTHW = torch.cat([sample_BCTHW, conditions.scene_BCTHW[:, :, frames]], dim=1)
     pose_BCTHW = conditions.pose_of(frames)
-    cond = unet(sample_BCTHW, timestep, conditions.image_tokens_BSC, pose_BCTHW, conditions.reference)
+    tokens_BSC = conditions.image_tokens_BSC
+    cond = unet(sample_BCTHW, timestep, tokens_BSC, pose_BCTHW, conditions.reference, deep=deep[0])
     if guidance_scale <= 1:
         return cond
-    uncond = unet(sample_BCTHW, timestep, torch.zeros_like(conditions.image_tokens_BSC), pose_BCTHW)
+    uncond = unet(sample_BCTHW, timestep, torch.zeros_like(tokens_BSC), pose_BCTHW, deep=deep[1])
     return uncond + guidance_scale * (cond - uncond)
 
 

@@ -2,6 +2,7 @@
 
 # Shapes: B batch, T frames, N = B*T rows, C channels, H W latent size, S image tokens, E time embedding.
 
+from dataclasses import dataclass
 from typing import Any
 
 from diffusers.configuration_utils import register_to_config
@@ -14,6 +15,16 @@ from engine.diffusion.attention import ImageTokenAttention, ReaderAttention, Ref
 from engine.diffusion.motion_module import replace_motion_modules
 
 __all__ = ["DenoisingUNet", "ModelMixin"]  # diffusers looks for ModelMixin beside a class that it loads by name
+
+
+@dataclass
+class DeepFeatures:
+    """What the deep layers said in one step, for the next one to reuse."""
+
+    reuse: bool = False
+    """Run the outermost blocks alone, on `features`."""
+    features: Tensor | None = None
+    """(N, C, H, W) input of the last up block."""
 
 
 class DenoisingUNet(UNetMotionModel):
@@ -60,6 +71,7 @@ class DenoisingUNet(UNetMotionModel):
         pose_BCTHW: Tensor | None = None,
         reference: ReferenceFeatures | None = None,
         num_unconditional: int = 0,
+        deep: DeepFeatures | None = None,
     ) -> Tensor:
         """Predict v for one window of frames.
 
@@ -70,6 +82,7 @@ class DenoisingUNet(UNetMotionModel):
             pose_BCTHW: pose features, `block_out_channels[0]` channels; batch B or 1.
             reference: what the reference net kept; None: plain self-attention.
             num_unconditional: the first rows of the batch do not read the reference.
+            deep: keeps what the deep layers say, or stands in for them; see `engine.diffusion.fast`.
 
         Returns:
             (B, out_channels, T, H, W), same precision as the sample.
@@ -88,14 +101,21 @@ class DenoisingUNet(UNetMotionModel):
             x_NCHW = x_NCHW + pose_BCTHW.expand(b, -1, -1, -1, -1).transpose(1, 2).flatten(0, 1)
 
         skips = [x_NCHW]  # the first skip is taken after the pose
-        for block in self.down_blocks:
+        is_shallow = deep is not None and deep.reuse
+        for block in self.down_blocks[:1] if is_shallow else self.down_blocks:
             x_NCHW, block_skips = block(x_NCHW, time_NE, num_frames=t, **(attend if attends(block) else {}))
             skips += block_skips
 
-        x_NCHW = self.mid_block(x_NCHW, time_NE, num_frames=t, **attend)
+        if is_shallow:
+            del skips[len(self.up_blocks[-1].resnets) :]  # of the first block, what its downsampler made is not used
+        else:
+            x_NCHW = self.mid_block(x_NCHW, time_NE, num_frames=t, **attend)
 
         doubles = all(side % 2**self.num_upsamplers == 0 for side in (h, w))
-        for block in self.up_blocks:
+        for block in self.up_blocks[-1:] if is_shallow else self.up_blocks:
+            if deep is not None and block is self.up_blocks[-1]:
+                x_NCHW = deep.features if is_shallow else x_NCHW
+                deep.features = x_NCHW
             block_skips = take_skips(skips, block)
             size = None if doubles or not skips else skips[-1].shape[2:]  # odd latents: nearest to the next skip's size
             x_NCHW = block(

@@ -99,10 +99,12 @@ def _render(job: Job, info: ClipInfo, shown, *, alone: bool) -> None:
 def render_config(params, *, alone: bool) -> "RenderConfig":
     """Turn settings of the stage into those of the animator."""
     from engine.animator.shots import RenderConfig
+    from engine.diffusion.fast import fast_steps
     from engine.diffusion.windows import SamplingConfig
 
+    num_steps = fast_steps(params.steps) if params.fast else params.steps
     sampling = SamplingConfig(
-        num_steps=params.steps, guidance_scale=params.guidance, window=params.window, overlap=params.overlap
+        num_steps=num_steps, guidance_scale=params.guidance, window=params.window, overlap=params.overlap
     )
     return RenderConfig(
         sampling=sampling,
@@ -131,6 +133,7 @@ def _load(job: Job) -> "LoadedNetwork":
         prepare_reference(rgba),
         (params.side, params.side),
         precision=params.precision,
+        fast=params.fast,
         device=device(),
         say=job.note,
     )
@@ -163,6 +166,13 @@ def _say_what_comes(job: Job, animator: "DiffusionAnimator") -> None:
 
 
 def _say_what_became(job: Job, animator: "DiffusionAnimator") -> None:
+    fast = animator.network.fast if animator.network is not None else None
+    if fast is not None and fast.difference is not None:
+        job.facts["fast_difference"] = round(fast.difference, 4)
+        job.note(
+            f"--fast is another result: {render_config(job.params, alone=False).sampling.num_steps} steps instead of "
+            f"{job.params.steps}; a reused prediction was {100 * fast.difference:.1f} % away from a whole one"
+        )
     drift = animator.drift.per_minute()
     job.facts |= {"windows": len(animator.tasks), "crops": [shot.box for shot in animator.shots]}
     if drift is not None:
