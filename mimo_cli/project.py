@@ -183,7 +183,7 @@ class Project:
                 raise UsageError(f"--redo {word}: there is no such stage.", fix=nearest(word, known, "stages"))
         bound = [s.bind(check_name(who)) for s in self.stages for who in (identities if s.is_template else ("all",))]
         params = partial(self.params, overrides=overrides)
-        return Planner(self.store, bound, params, self._weights, redo, self._find_weights)
+        return Planner(self.store, bound, params, self._weights, redo, self.find_weights)
 
     def run(
         self,
@@ -227,7 +227,8 @@ class Project:
 
         return sha256_of(name, self.root / WEIGHTS)
 
-    def _find_weights(self, name: str) -> "Found":
+    def find_weights(self, name: str) -> "Found":
+        """Return where weights are: in the project's own folder, or where every mimo looks."""
         from engine.weights import find
 
         return find(name, self.root / WEIGHTS)

@@ -90,7 +90,8 @@ class LoadedNetwork:
         say("loading the network")
         unet = load_denoiser(folders.network, dtype=self.dtype)
         check_width(unet, tokens_BSC, folders)
-        self.in_channels: int = unet.config["in_channels"]
+        self.config = unet.config
+        """Of the denoiser."""
         self.scheduler: Any = make_scheduler(beta_schedule_of(unet))
         self.fast = FastPredict(unet) if fast else None
         if fast:
@@ -116,7 +117,7 @@ class LoadedNetwork:
     @property
     def num_layers(self) -> int:
         """How many layers' latents stand beside the noisy ones: 0 (Moore), 1 (scene) or 2 (scene and occlusion)."""
-        return self.in_channels // 4 - 1
+        return self.config["in_channels"] // 4 - 1
 
     def predict(
         self,

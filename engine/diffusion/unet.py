@@ -107,7 +107,7 @@ class DenoisingUNet(UNetMotionModel):
             skips += block_skips
 
         if is_shallow:
-            del skips[len(self.up_blocks[-1].resnets) :]  # of the first block, what its downsampler made is not used
+            del skips[len(self.up_blocks[-1].resnets) :]  # type: ignore[arg-type]  # of the first block, what its downsampler made is not used
         else:
             x_NCHW = self.mid_block(x_NCHW, time_NE, num_frames=t, **attend)
 

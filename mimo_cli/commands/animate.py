@@ -18,6 +18,7 @@ from mimo_cli.args import (
     NameOption,
     NetworkOption,
     OutOption,
+    PlanOption,
     PrecisionOption,
     ProjectOption,
     RedoOption,
@@ -64,6 +65,7 @@ def animate(
     precision: PrecisionOption = None,
     fast: FastOption = None,
     commercial: CommercialOption = False,
+    plan: PlanOption = False,
     lossless: LosslessOption = False,
     alpha: AlphaOption = False,
     dry_run: DryRunOption = False,
@@ -81,6 +83,7 @@ def animate(
     """
     from mimo_cli.character import add_character, add_sample, check_character
     from mimo_cli.delivery import deliver, plan_delivery
+    from mimo_cli.forecast import forecast
     from mimo_cli.opening import open_motion_project, parse_size, refuse_non_commercial, remember, reopen
 
     delivery = plan_delivery(out, lossless=lossless, alpha=alpha)
@@ -99,4 +102,7 @@ def animate(
         identity = add_sample(opened)
     else:
         identity = add_character(opened, character, name=name, joints=joints)
+    if plan:
+        forecast(opened, identity)
+        return
     deliver(opened, delivery, identity, redo=redo or (), dry_run=dry_run)

@@ -18,6 +18,7 @@ from mimo_cli.args import (
     NetworkOption,
     OutOption,
     PersonOption,
+    PlanOption,
     PointOption,
     PrecisionOption,
     ProjectOption,
@@ -55,6 +56,7 @@ def swap(
     precision: PrecisionOption = None,
     fast: FastOption = None,
     commercial: CommercialOption = False,
+    plan: PlanOption = False,
     lossless: LosslessOption = False,
     alpha: AlphaOption = False,
     dry_run: DryRunOption = False,
@@ -72,6 +74,7 @@ def swap(
     """
     from mimo_cli.character import add_character, check_character
     from mimo_cli.delivery import deliver, plan_delivery
+    from mimo_cli.forecast import forecast
     from mimo_cli.opening import open_video_project, refuse_non_commercial, remember, reopen
 
     delivery = plan_delivery(out, lossless=lossless, alpha=alpha)
@@ -86,4 +89,7 @@ def swap(
     if commercial:
         refuse_non_commercial(opened)
     identity = add_character(opened, character, name=name, joints=joints)
+    if plan:
+        forecast(opened, identity)
+        return
     deliver(opened, delivery, identity, redo=redo or (), dry_run=dry_run)

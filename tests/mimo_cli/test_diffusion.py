@@ -44,6 +44,16 @@ def test_missing_weights_and_commercial_use(folder, tmp_path):
     assert_refused(finish(*swap("--commercial"), cwd=folder), 2, "mimo is not for commercial use", "--animator puppet")
 
 
+def test_the_plan_is_measured_and_nothing_runs(folder):
+    done = finish(*swap("--plan", "--json"), cwd=folder)
+    told = next(json.loads(line) for line in done.stdout.splitlines() if '"forecast"' in line)
+    assert (told["windows"], told["exact"]) == (4, False)  # nine frames, four at a time, two of them known
+    assert told["minutes"] >= 0 and told["memory_bytes"] > 1e7 and told["step_tera_flop"] > 0
+    assert not (folder / "game.mimo" / "clip").exists()
+    done = finish(*swap("--plan"), cwd=folder)
+    assert [line.split()[0] for line in done.stdout.splitlines()] == ["windows", "time", "memory", "disk"]
+
+
 def test_the_whole_walk(folder):
     """The network's figure in the scene; every pixel that is not edited is the source's own; a kill costs nothing."""
     project = folder / "game.mimo"
