@@ -48,6 +48,8 @@ TRACKS = data_slot("layers/tracks", ".csv", check=check_columns("frame_idx", "x0
 LANDMARKS = data_slot("layers/landmarks", ".csv", check=check_columns("frame_idx", "score", "nose.x_px"))
 OTHERS = data_slot("layers/others", ".csv", check=check_columns("person", "frame_idx", "score", "nose.x_px"))
 """Tracks and landmarks of everybody whom the layers are not about."""
+ROSTER = picture_slot("layers/people")
+"""Small pictures of everybody with their numbers, for `--person N`."""
 HUMAN_MASK = _layer("layers/human.mask")
 BACKGROUND = data_slot("layers/background", ".csv", check=check_columns("frame_idx", "h00", "inliers"))
 PLATE = Slot("layers/plate", (FOLDER,))

@@ -41,6 +41,7 @@ from mimo_cli.slots import (
     PREVIEW,
     PUPPET,
     REFERENCE,
+    ROSTER,
     SCENE,
     SDC,
     SHADOW,
@@ -62,10 +63,10 @@ INGEST = Stage(
 )
 SEGMENT = Stage(
     name="segment",
-    version=2,
+    version=3,
     about="find the person and cut them out",
     reads=(VIDEO, CLIP),
-    writes=(TRACKS, LANDMARKS, OTHERS, HUMAN_MASK),
+    writes=(TRACKS, LANDMARKS, OTHERS, ROSTER, HUMAN_MASK),
     params=layers.SegmentParams,
     weights=layers.segment_weights,
     run=layers.segment,

@@ -1,7 +1,8 @@
 """mimo decompose: take a video apart into human, scene and occlusion."""
 
+from collections.abc import Collection
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -15,6 +16,9 @@ from mimo_cli.args import (
     parse_backends,
     parse_point,
 )
+
+if TYPE_CHECKING:
+    from mimo_cli.project import Project
 
 
 def decompose(
@@ -31,6 +35,9 @@ def decompose(
             help="A network for a layer: mask=sam2, depth=depth-anything; mask=embedded takes it back.",
         ),
     ] = None,
+    list_people: Annotated[
+        bool, typer.Option("--list-people", help="Only find everybody: a numbered sheet of them, for --person.")
+    ] = False,
     dry_run: DryRunOption = False,
     redo: RedoOption = None,
     verify: VerifyOption = False,
@@ -53,6 +60,35 @@ def decompose(
         opened = open_video_project(video, project or folder, verify=verify)
     opened.set_params(parse_backends(backend or ()))
     remember(opened, person=person, point=parse_point(point))
+    if list_people:
+        _list_people(opened, redo or (), dry_run)
+        return
     goals = (slots.HUMAN_MASK, slots.SCENE, slots.OCCLUSION, slots.DEPTH)
     for path in opened.run(goals, redo=redo or (), dry_run=dry_run, workers=WORKERS).values():
         console.current().result(path)
+
+
+def _list_people(project: "Project", redo: Collection[str], dry_run: bool) -> None:
+    """Print everybody of the video, and the path of the sheet that shows them."""
+    import numpy as np
+
+    from mimo_cli import console, slots, tables
+
+    made = project.run((slots.ROSTER, slots.TRACKS, slots.OTHERS, slots.CLIP), redo=redo, dry_run=dry_run)
+    if dry_run:
+        return
+    num_frames = tables.read_clip(made[slots.CLIP]).num_frames
+    everybody = {number: tracks for number, (tracks, _) in tables.read_others(made[slots.OTHERS], num_frames).items()}
+    chosen = next(number for number in range(1, len(everybody) + 2) if number not in everybody)
+    everybody[chosen] = tables.read_tracks(made[slots.TRACKS], num_frames)
+    rows, listed = [], []
+    for number, tracks in sorted(everybody.items()):
+        seen = np.flatnonzero(tracks.score > 0)
+        x0, y0, x1, y1 = tracks.box_px[seen[0]].tolist()
+        place = f"{(x0 + x1) / 2:.0f},{(y0 + y1) / 2:.0f}"
+        taken = ", taken" if number == chosen else ""
+        rows.append((str(number), f"in {len(seen)} of {num_frames} frames", f"at {place} in frame {seen[0]}{taken}"))
+        facts = {"number": number, "frames": len(seen), "first_frame": int(seen[0])}
+        listed.append({**facts, "box_px": [x0, y0, x1, y1], "chosen": number == chosen})
+    console.current().table(rows)
+    console.current().result(made[slots.ROSTER], people=listed)

@@ -65,7 +65,8 @@ def segment(job: Job) -> None:
     """Find the people, choose one, and cut them out of every frame."""
     from engine.layers.matte import human_mask
     from engine.layers.sam2 import network_mask
-    from engine.people import choose_person, find_people
+    from engine.people import choose_person, draw_roster, find_people
+    from engine.video import write_png
 
     clip, num_frames = open_source(job), open_source(job).num_frames
     people = find_people(clip, chunks=job.chunks, progress=part_of(job, 0, 0.45, num_frames))
@@ -75,6 +76,7 @@ def segment(job: Job) -> None:
     tables.write_landmarks(person.landmarks, job.outputs[slots.LANDMARKS])
     others = {idx: (other.tracks, other.landmarks) for idx, other in enumerate(people, 1) if other is not person}
     tables.write_others(others, job.outputs[slots.OTHERS])
+    write_png(job.outputs[slots.ROSTER], draw_roster(people))
     rest = part_of(job, 0.45, 1, num_frames)
     if job.params.backend == "sam2":
         masks = network_mask(clip, person, job.weights("sam2").folder, chunks=job.chunks, progress=rest)
@@ -84,7 +86,8 @@ def segment(job: Job) -> None:
     unseen = int((person.tracks.score <= 0).sum())
     job.facts.update(people=len(people), person=chosen + 1, frames_without_the_person=unseen)
     if len(people) > 1:
-        job.note(f"{len(people)} people; took number {chosen + 1} (--person N or --point X,Y takes another)")
+        more = "--person N or --point X,Y takes another; layers/people.png shows them"
+        job.note(f"{len(people)} people; took number {chosen + 1} ({more})")
     if unseen:
         job.note(f"the person is not seen in {unseen} of {num_frames} frames; the character bridges only short gaps")
 

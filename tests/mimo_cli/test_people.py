@@ -1,8 +1,10 @@
 """Everybody's motion: two people side by side, fitted by both backends, and the table they come from."""
 
+import json
 from fractions import Fraction
 
 import av
+import cv2
 import numpy as np
 import pytest
 from filmed import SPEC
@@ -71,6 +73,22 @@ def test_a_motion_for_everybody(project, fit):
     assert "person = 2" in (project / "project.toml").read_text()
     assert tables.read_tracks(project / "layers/tracks.csv", SPEC.num_frames).box_px.shape == (SPEC.num_frames, 4)
     assert set(tables.read_others(project / "layers/others.csv", SPEC.num_frames)) == {1}
+
+
+def test_everybody_is_listed(project, fit):
+    done = CliRunner().invoke(app.app, ["decompose", str(project), "--list-people"], prog_name="mimo")
+    assert done.exit_code == 0, done.stderr
+    sheet = cv2.imread(done.stdout.strip())
+    assert done.stdout.strip() == str(project / "layers/people.png") and sheet is not None
+    rows = [line for line in done.stderr.splitlines() if "frames" in line and " in frame " in line]
+    assert [row.split()[0] for row in rows] == ["1", "2"]
+    assert sum("taken" in row for row in rows) == 1
+    assert sheet.shape[1] > sheet.shape[0]  # two pictures beside each other
+
+    done = CliRunner().invoke(app.app, ["--json", "decompose", str(project), "--list-people"], prog_name="mimo")
+    people = json.loads(done.stdout.splitlines()[-1])["people"]
+    assert [person["number"] for person in people] == [1, 2]
+    assert people[0]["box_px"] != people[1]["box_px"]
 
 
 def test_nobody_of_that_name(fit):
