@@ -34,6 +34,9 @@ CLIPS: dict[str, ClipSpec] = {
     "wave-pole": ClipSpec(
         size=(360, 640), num_frames=50, fps=25, motion="wave", occluder="pole", camera="static", seed=4, actor_seed=5
     ),
+    "passer-by": ClipSpec(
+        size=(360, 640), num_frames=60, fps=25, motion="wave", occluder="passer-by", camera="static", seed=6
+    ),
     "dance": ClipSpec(
         size=(360, 640), num_frames=200, fps=25, motion="dance", occluder="none", camera="zoom", exposure=(1.0, 0.85),
         seed=5, actor_seed=1,
@@ -98,7 +101,8 @@ def measure(clip: SynthClip) -> Measures:
         if not people:
             print("nobody found", file=sys.stderr)
             return found
-        person = people[0]
+        person = max(people, key=lambda one: truth.overlap(one.tracks.box_px))
+        others = {k: (one.tracks, one.landmarks) for k, one in enumerate(people, 1) if one is not person}
         mask = ArraySource(np.stack(list(human_mask(truth.rgb, person, chunks=chunks))))
         found["matte_iou"] = float(np.mean([iou(a, b) for a, b in zip(mask.read(), truth.carried)]))
         background = track_background(truth.rgb, mask, chunks=chunks)
@@ -108,7 +112,11 @@ def measure(clip: SynthClip) -> Measures:
             found["scene_psnr_db"] = truth.scene_psnr_db(scene)
         things = _try(
             "occlusion",
-            lambda: list(find_occlusion(truth.rgb, mask, background, person.landmarks, person.tracks, chunks=chunks)),
+            lambda: list(
+                find_occlusion(
+                    truth.rgb, mask, background, person.landmarks, person.tracks, chunks=chunks, others=others
+                )
+            ),
         )
         if things is not None:
             found["occluder_iou"] = truth.occluder_iou(things)
@@ -136,6 +144,16 @@ class _Truth:
         self.occluder = [frame.occluder[..., 3] for frame in frames]
         self.carried = [np.maximum(a, np.minimum(b, c)) for a, b, c in zip(self.human, self.occluder, self.full)]
         self.height_px = float(np.median([np.ptp(np.nonzero(mask > 127)[0]) for mask in self.full]))
+
+    def overlap(self, boxes_px: NDArray) -> float:
+        """How well boxes (T, 4) of a person found agree with the actor's, mean IoU."""
+        values = []
+        for box, full in zip(boxes_px, self.full):
+            rows, cols = np.nonzero(full > 127)
+            mine = np.array([cols.min(), rows.min(), cols.max() + 1, rows.max() + 1])
+            common = np.clip(np.minimum(box[2:], mine[2:]) - np.maximum(box[:2], mine[:2]), 0, None).prod()
+            values.append(common / (np.prod(box[2:] - box[:2]) + np.prod(mine[2:] - mine[:2]) - common))
+        return float(np.mean(values))
 
     def scene_psnr_db(self, layers: list[NDArray]) -> float:
         """Peak signal-to-noise ratio of the finished scene where the actor was."""

@@ -89,9 +89,9 @@ COMPLETE_SCENE = Stage(
 )
 FIND_OCCLUSION = Stage(
     name="occlusion",
-    version=2,
+    version=3,
     about="find what passes in front",
-    reads=(VIDEO, CLIP, HUMAN_MASK, BACKGROUND, PLATE, TRACKS, LANDMARKS),
+    reads=(VIDEO, CLIP, HUMAN_MASK, BACKGROUND, PLATE, TRACKS, LANDMARKS, OTHERS),
     writes=(OCCLUSION,),
     run=layers.occlusion,
 )

@@ -1,13 +1,14 @@
 """The occlusion layer: what is in front of the person.
 
-Three kinds of things are looked for, a compact one that moves (`moving_object`), a slim one that stands still
-(`still_object`), and words laid over the picture (`caption`), and little is believed, because a piece of the old person
+Four kinds of things are looked for, a compact one that moves (`moving_object`), a slim one that stands still
+(`still_object`), somebody else who is nearer (`passer_by`), and words laid over the picture (`caption`), and little is
+believed, because a piece of the old person
 pasted over the new character is worse than a thing that is missed. Bushes, and trunks that move strongly against the
 background as the camera travels, are not found: paint them into `layers/occlusion.mask` by hand.
 """
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path as FilePath
 
 import cv2
@@ -17,6 +18,7 @@ from numpy.typing import NDArray
 from engine.layers import moving_object as mo
 from engine.layers.background_motion import find_shots
 from engine.layers.caption import caption_scale, draw_line, find_captions
+from engine.layers.passer_by import draw_passer_by, find_passer_by, is_in_front
 from engine.layers.plate import Plate, build_plate
 from engine.layers.still_object import draw_still, find_still
 from engine.layers.views import body_height, find_threshold, read_pictures, read_views, save_views, view_step
@@ -36,6 +38,7 @@ def find_occlusion(
     chunks: Chunks,
     progress: Progress = quiet,
     plate: Plate | None = None,
+    others: Mapping[int, tuple[Tracks, Landmarks]] | None = None,
 ) -> Iterator[NDArray]:
     """Find what is in front of the person, also while it is beside the body if it is the same moving thing.
 
@@ -48,6 +51,7 @@ def find_occlusion(
         chunks: where small views of the frames, and the plate, are kept.
         progress: called with frames done and frames in all, over two passes.
         plate: the plate, where the caller has built it already.
+        others: tracks and landmarks of everybody else, who may walk in front.
 
     Yields:
         (H, W) uint8 per frame: 0 ... 255, soft at the edges.
@@ -61,6 +65,7 @@ def find_occlusion(
     shots = find_shots(motion)
     still = [find_still(folders, plate, motion, landmarks, tracks, shot) for shot in shots]
     starts = [shot[0] for shot in shots]
+    passing = [(is_in_front(landmarks, theirs, tracks, boxes), theirs) for boxes, theirs in (others or {}).values()]
     scale = caption_scale(clip.size)
     words = find_captions(read_pictures(folders), landmarks, scale, clip.num_frames)
     # Frames are decoded a second time only where there is something to draw from them.
@@ -72,6 +77,11 @@ def find_occlusion(
         standing = still[int(np.searchsorted(starts, idx, side="right")) - 1]
         if standing is not None:
             mask = draw_still(mask, standing, motion.to_first[idx], step, view, find_threshold(plate, idx))
+        for theirs in (theirs for nearer, theirs in passing if nearer[idx]):
+            seen = find_passer_by(
+                view, landmarks.image_px[idx] / step, theirs.image_px[idx] / step, find_threshold(plate, idx)
+            )
+            draw_passer_by(mask, view, seen, step)
         for line in (line for first, last, line in words if first <= idx < last):
             draw_line(mask, rgb, line, scale)
         yield mask

@@ -119,7 +119,7 @@ def _lay_out(folders: list[Path], to_first: NDArray, start: int, box: tuple[int,
     canvas = np.zeros((size[1], size[0], 3), np.uint8)
     every = max(1, len(to_first) // 24)
     for idx, view in enumerate(read_views(folders)):
-        if not start <= idx < start + len(to_first) or (idx - start) % every:
+        if not start <= idx < start + len(to_first) or (idx - start) % every or view.away.shape[0] <= 2:
             continue
         own = np.array([[1, 0, view.x0], [0, 1, view.y0], [0, 0, 1.0]])
         matrix = np.array([[1, 0, -box[0]], [0, 1, -box[1]], [0, 0, 1.0]]) @ to_first[idx - start] @ own

@@ -22,6 +22,8 @@ _CAMERA_M = (0.0, 1.0, 4.6)
 _PERSON_SHARE = 0.70
 """Share of the picture's height that the mean adult takes."""
 _SHADOW_STRENGTH = 0.56
+_PASSES_AT = np.array([0.0, 0.0, 0.9], np.float32)
+"""Where a passer-by is in the middle of the clip, metres from the origin."""
 _KEPT_BYTES = 48e6
 """Drawn frames are kept up to this much: a short, small clip is drawn once, a long one as often as it is walked."""
 
@@ -38,8 +40,9 @@ class ClipSpec:
     "follow" keeps the actor's pelvis near the middle, with an unsteady hand."""
     camera_m: tuple[float, float, float] = _CAMERA_M
     """Where the camera stands, world, metres."""
-    occluder: Literal["ball", "pole", "none"] = "ball"
-    """A ball moves in front of the actor; a pole stands in front of them and is part of the scene."""
+    occluder: Literal["ball", "pole", "passer-by", "none"] = "ball"
+    """A ball moves in front of the actor; a pole stands in front of them and is part of the scene; somebody in other
+    clothes walks past in front."""
     motion: str | Motion = "juggle"
     """A key of `engine.synth.motions.MOTIONS`, or a motion of `num_frames` frames, of a body of its `shape`."""
     seed: int = 0
@@ -107,6 +110,7 @@ class SynthClip:
         self.background_motion = BackgroundMotion(_to_first(self.camera), np.ones(spec.num_frames, np.float32))
         self._actor = Actor(make_costume(spec.actor_seed), shape)
         self._prop = _prop(spec, self.act, self.times_s)
+        self._passer_by = _PasserBy(spec, self.times_s) if spec.occluder == "passer-by" else None
         self._plate: Plate | None = None
         self._kept: OrderedDict[int, SynthFrame] = OrderedDict()
         self.rgb = self._layer(lambda frame: frame.rgb)
@@ -149,7 +153,7 @@ class SynthClip:
         occluder = _shrink(prop_rgb, in_front, more)
         shadow = self._shadow(frame_idx, vertices, K, world_to_cam)
         light = 1 - shadow.astype(np.float32)[..., None] / 255
-        if not (self._prop is None or self._prop.moves):
+        if self._prop is not None and not self._prop.moves:
             scene = scene * (1 - occluder[1]) + occluder[0]
         rgb = scene * light * (1 - human[1] - occluder[1]) + human[0] + occluder[0]
         gain = spec.exposure[0] + (spec.exposure[1] - spec.exposure[0]) * frame_idx / max(spec.num_frames - 1, 1)
@@ -195,6 +199,9 @@ class SynthClip:
 
     def _draw_prop(self, frame_idx: int, K: NDArray, world_to_cam: NDArray, size: Size) -> tuple[NDArray, NDArray]:
         rgb, depth = np.zeros((*size, 3), np.float32), np.full(size, np.inf, np.float32)
+        if self._passer_by is not None:
+            rgb, covered, depth = self._passer_by.draw(frame_idx, K, world_to_cam, size)
+            return rgb, np.where(covered, depth, np.inf).astype(np.float32)
         if self._prop is None:
             return rgb, depth
         x0, y0, x1, y1 = self._prop.window(frame_idx, K, world_to_cam, size)
@@ -217,6 +224,20 @@ class SynthClip:
             blur = cv2.GaussianBlur(ball, (0, 0), 0.028 * focal / self.spec.camera_m[2] + 0.3)
             soft = 1 - (1 - soft) * (1 - blur)
         return _bytes(255 * _SHADOW_STRENGTH * soft)
+
+
+class _PasserBy:
+    """Somebody who walks across between camera and actor, and is in the middle in the middle of the clip."""
+
+    def __init__(self, spec: ClipSpec, times_s: NDArray) -> None:
+        walk = make_act("walk", load_body().rest(np.zeros(10, np.float32))[1], times_s).motion
+        middle = walk.root_m[len(walk) // 2]
+        self._motion = Motion(**{**vars(walk), "root_m": walk.root_m - (middle * (1, 0, 1)) + _PASSES_AT})
+        self._actor = Actor(make_costume(spec.actor_seed + 2), np.zeros(10, np.float32))
+
+    def draw(self, frame_idx: int, K: NDArray, world_to_cam: NDArray, size: Size) -> tuple[NDArray, NDArray, NDArray]:
+        """See `Actor.draw`."""
+        return self._actor.draw(self._actor.pose(self._motion, frame_idx), K, world_to_cam, size)
 
 
 def make_clip(spec: ClipSpec) -> SynthClip:

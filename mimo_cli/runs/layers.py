@@ -132,6 +132,7 @@ def occlusion(job: Job) -> None:
         chunks=job.chunks,
         progress=job.progress,
         plate=plate,
+        others=tables.read_others(job.inputs[slots.OTHERS], clip.num_frames),
     )
     _write(job, slots.OCCLUSION, "gray8", clip, frames)
 

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -72,3 +74,17 @@ def test_pole_behind_the_body_is_not(static_walk, chunks):
     motion = motion_of(static_walk)
     masks = find_occlusion(clip, static_walk.human, motion, static_walk.landmarks, static_walk.tracks, chunks=chunks)
     assert not any(mask.any() for mask in masks)
+
+
+def test_a_person_who_leaves_takes_nothing_with_them(static_walk, chunks):
+    """Frames without the person, at the end and for a moment in between, are neither a crash nor a hole in the pole."""
+    clip, pole = with_pole(static_walk, in_front=True)
+    gone = [7, 8, 9, *range(52, 60)]
+    human, score = np.array(list(static_walk.human.read())), static_walk.tracks.score.copy()
+    human[gone], score[gone] = 0, 0
+    landmarks = replace(static_walk.landmarks, score=score)
+    tracks = replace(static_walk.tracks, score=score)
+    masks = list(find_occlusion(clip, ArraySource(human), motion_of(static_walk), landmarks, tracks, chunks=chunks))
+    assert len(masks) == 60
+    for mask in masks:  # the thresholds of the test above
+        assert (mask[pole > 127] > 127).mean() > 0.6

@@ -1,0 +1,87 @@
+"""Somebody else who walks in front: nearer, as their feet stand lower in the picture, and not the place behind.
+
+What is neither the place nor nearer to the person's own bones, around the other's bones, is the other's.
+"""
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from engine.layers.moving_object import View
+from engine.types import Landmarks, Tracks
+
+_BONES = (
+    (11, 13), (13, 15), (15, 19), (12, 14), (14, 16), (16, 20), (23, 25), (25, 27), (24, 26), (26, 28), (27, 31),
+    (28, 32), (27, 29), (28, 30), (11, 12), (23, 24), (11, 23), (12, 24), (11, 24), (12, 23), (7, 8), (0, 7), (0, 8),
+)  # fmt: skip
+_FEET = slice(27, 33)
+_REACH = 0.11
+"""Flesh and clothes are at most this far from a bone, heights of the body; hair a little more."""
+_NEARER = 0.015
+"""How much lower the other's feet are at least, heights of the person."""
+_MINE = 0.6
+"""Where the mask says it is the person, the other's bones have to be nearer by this factor."""
+
+
+def is_in_front(mine: Landmarks, other: Landmarks, tracks: Tracks, others: Tracks) -> NDArray:
+    """Tell in which frames another person is nearer, and near.
+
+    Args:
+        mine: landmarks of the person.
+        other: of the other one.
+        tracks: the person's box.
+        others: the other's box.
+
+    Returns:
+        (T,) bool.
+    """
+    height = np.maximum(tracks.box_px[:, 3] - tracks.box_px[:, 1], 1)
+    lower = (other.image_px[:, _FEET, 1].max(1) - mine.image_px[:, _FEET, 1].max(1)) / height
+    near = (others.score > 0) & (tracks.score > 0)
+    # One step forwards is no change of places: the median of a second.
+    lower = np.array([np.median(lower[max(0, t - 12) : t + 13]) for t in range(len(lower))])
+    room = 0.3 * height
+    low = np.maximum(tracks.box_px[:, :2] - room[:, None], others.box_px[:, :2])
+    high = np.minimum(tracks.box_px[:, 2:] + room[:, None], others.box_px[:, 2:])
+    return near & (high > low).all(1) & (lower > _NEARER)
+
+
+def find_passer_by(view: View, mine: NDArray, other: NDArray, threshold: float) -> NDArray:
+    """Cut another person out of a view.
+
+    Args:
+        view: the frame.
+        mine: (33, 2) float, landmarks of the person, small pixels of the frame.
+        other: (33, 2) float, of the other one.
+        threshold: difference from the plate that is no noise.
+
+    Returns:
+        (h, w) uint8: 255 where the other one is.
+    """
+    size = view.away.shape
+    corner = np.array([view.x0, view.y0])
+    far_other, far_mine = _bone_distance(other - corner, size), _bone_distance(mine - corner, size)
+    height = max(8.0, float(np.ptp(other[:, 1])))
+    theirs = far_other < np.where(view.human > 127, _MINE, 1.0) * far_mine
+    found = theirs & (far_other < _REACH * height) & ((view.away > threshold) | (view.human > 127))
+    flat = cv2.morphologyEx(found.astype(np.uint8) * 255, cv2.MORPH_CLOSE, np.ones((3, 3), np.uint8))
+    return cv2.morphologyEx(flat, cv2.MORPH_OPEN, np.ones((3, 3), np.uint8))
+
+
+def draw_passer_by(mask: NDArray, view: View, found: NDArray, step: int) -> None:
+    """Add what was found in a view to a frame's mask (H, W) uint8, softly; `step` pixels per small pixel."""
+    rows, cols = (slice(at * step, (at + num) * step) for at, num in zip((view.y0, view.x0), found.shape))
+    part = mask[rows, cols]
+    wide = cv2.resize(cv2.GaussianBlur(found, (0, 0), 0.7), part.shape[::-1], interpolation=cv2.INTER_LINEAR)
+    part[:] = np.maximum(part, wide)
+
+
+def _bone_distance(points: NDArray, size: tuple[int, ...]) -> NDArray:
+    """(h, w) float32: how far every pixel is from a skeleton, pixels."""
+    free = np.full(size, 255, np.uint8)
+    at = np.round(points).astype(int)
+    for a, b in _BONES:
+        cv2.line(free, at[a].tolist(), at[b].tolist(), 0, 1)
+    crown = np.round(points[0] + 0.6 * (points[0] - (points[11] + points[12]) / 2)).astype(int)
+    cv2.line(free, at[0].tolist(), crown.tolist(), 0, 1)
+    return cv2.distanceTransform(free, cv2.DIST_L2, 3)
