@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine.layers.moving_object import View
+from engine.layers.views import is_short_gap
 from engine.types import Landmarks, Tracks
 
 _BONES = (
@@ -17,6 +18,8 @@ _BONES = (
 _FEET = slice(27, 33)
 _REACH = 0.11
 """Flesh and clothes are at most this far from a bone, heights of the body; hair a little more."""
+_FLESH = 0.055
+"""This near a bone nothing of the one behind is seen."""
 _NEARER = 0.015
 """How much lower the other's feet are at least, heights of the person."""
 _MINE = 0.6
@@ -24,7 +27,7 @@ _MINE = 0.6
 
 
 def is_in_front(mine: Landmarks, other: Landmarks, tracks: Tracks, others: Tracks) -> NDArray:
-    """Tell in which frames another person is nearer, and near.
+    """Tell in which frames another person is nearer, and near; also while they hide the person for a moment.
 
     Args:
         mine: landmarks of the person.
@@ -37,7 +40,7 @@ def is_in_front(mine: Landmarks, other: Landmarks, tracks: Tracks, others: Track
     """
     height = np.maximum(tracks.box_px[:, 3] - tracks.box_px[:, 1], 1)
     lower = (other.image_px[:, _FEET, 1].max(1) - mine.image_px[:, _FEET, 1].max(1)) / height
-    near = (others.score > 0) & (tracks.score > 0)
+    near = np.logical_and(*(seen | is_short_gap(seen) for seen in (others.score > 0, tracks.score > 0)))
     # One step forwards is no change of places: the median of a second.
     lower = np.array([np.median(lower[max(0, t - 12) : t + 13]) for t in range(len(lower))])
     room = 0.3 * height
@@ -63,6 +66,7 @@ def find_passer_by(view: View, mine: NDArray, other: NDArray, threshold: float) 
     far_other, far_mine = _bone_distance(other - corner, size), _bone_distance(mine - corner, size)
     height = max(8.0, float(np.ptp(other[:, 1])))
     theirs = far_other < np.where(view.human > 127, _MINE, 1.0) * far_mine
+    theirs |= (far_other < _FLESH * height) & (view.human < 128)  # they are in front: my bones behind say nothing
     found = theirs & (far_other < _REACH * height) & ((view.away > threshold) | (view.human > 127))
     flat = cv2.morphologyEx(found.astype(np.uint8) * 255, cv2.MORPH_CLOSE, np.ones((3, 3), np.uint8))
     return cv2.morphologyEx(flat, cv2.MORPH_OPEN, np.ones((3, 3), np.uint8))

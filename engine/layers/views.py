@@ -56,7 +56,7 @@ def save_views(
         The folders of the chunks, in order, for `read_views`.
     """
     step, folders = view_step(tracks), []
-    hidden = _is_short_gap(tracks.score > 0)
+    hidden = is_short_gap(tracks.score > 0)
     for start in range(0, clip.num_frames, CHUNK):
         stop = min(start + CHUNK, clip.num_frames)
         name = f"views-{start:06d}-{stop - 1:06d}"
@@ -88,7 +88,7 @@ def read_pictures(folders: list[Path]) -> Iterator[NDArray]:
     return (picture for folder in folders for picture in np.load(folder / "pictures.npy", mmap_mode="r"))
 
 
-def _is_short_gap(seen: NDArray) -> NDArray:
+def is_short_gap(seen: NDArray) -> NDArray:
     """(T,) bool: not seen, but seen within `MAX_GAP` frames before and after."""
     near = np.convolve(seen, np.ones(MAX_GAP), "full")
     before = near[: len(seen)] > 0.5

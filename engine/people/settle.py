@@ -15,6 +15,8 @@ from engine.types import Landmarks, Size, Tracks
 MIN_SHARE = 0.02
 """Somebody seen in a smaller share of the clip (and in fewer than `MIN_FRAMES` frames) is not a person."""
 MIN_FRAMES = 8
+MAX_MEETING = 48
+"""Frames that one may hide another."""
 SWAP = np.array([0, 4, 5, 6, 1, 2, 3, 8, 7, 10, 9, *(k + 1 if k % 2 else k - 1 for k in range(11, 33))])
 """Landmark of the other side."""
 LIMBS = [11, 12, 13, 14, 15, 16, 23, 24, 25, 26, 27, 28]
@@ -57,6 +59,7 @@ def join(table: Table, num_frames: int) -> list[NDArray]:
     """
     groups = [np.flatnonzero(table.track == name) for name in np.unique(table.track)]
     groups.sort(key=lambda entries: table.frame[entries].min())
+    groups = _hand_back(table, groups)
     joined: list[NDArray] = []
     for entries in groups:
         best, best_score = None, 0.62
@@ -75,6 +78,42 @@ def join(table: Table, num_frames: int) -> list[NDArray]:
         for entries in joined
         if (len(entries) >= least or len(entries) >= MIN_SHARE * num_frames) and _is_person(table, entries)
     ]
+
+
+def _hand_back(table: Table, groups: list[NDArray]) -> list[NDArray]:
+    """Undo exchanges after which the one who was lost got a new name.
+
+    One walks in front of another, and the tracker goes on with the wrong one: one track has both, one ends there and
+    one begins there. If the colours fit clearly better crosswise, the first is cut and its parts change hands.
+    """
+    groups = [group[np.argsort(table.frame[group], kind="stable")] for group in groups]
+    for c in range(len(groups)):
+        for b in range(len(groups)):
+            if b == c or not len(groups[b]) or not len(groups[c]):
+                continue
+            lost, found = int(table.frame[groups[b][-1]]), int(table.frame[groups[c][0]])
+            if not 1 < found - lost <= MAX_MEETING:
+                continue
+            pieces = np.concatenate([groups[b], groups[c]])
+            for a in range(len(groups)):
+                if a in (b, c) or not len(groups[a]) or not _is_crossed(table, groups[a], pieces, lost, found):
+                    continue
+                cut = _hand_over(table, groups[a], groups[b], lost, found)
+                kept, other = groups[a][:cut], groups[a][cut:]
+                groups[a], groups[b] = np.concatenate([kept, groups[c]]), np.concatenate([groups[b], other])
+                groups[c] = groups[c][:0]
+                break
+    return sorted((group for group in groups if len(group)), key=lambda entries: table.frame[entries].min())
+
+
+def _hand_over(table: Table, kept: NDArray, other: NDArray, lost: int, found: int) -> int:
+    """How many rows of `kept` are still its own, by colours; the rest are those of `other`, who was lost."""
+    frames = table.frame[kept]
+    first, last = int(np.sum(frames <= lost)), int(np.sum(frames < found))
+    own, theirs = table.look[kept[:first][-24:]].mean(0), table.look[other[-24:]].mean(0)
+    looks = table.look[kept[first:last]]
+    gain = np.sqrt(looks * own).sum(1) - np.sqrt(looks * theirs).sum(1)
+    return first + int(np.argmax(np.concatenate([[0.0], np.cumsum(gain)])))
 
 
 def _uncross(table: Table, groups: list[NDArray]) -> list[NDArray]:

@@ -129,3 +129,15 @@ def test_two_who_met_are_not_exchanged():
     assert len(groups) == 2
     colors = [np.unique(table.look[group][:, 1:].argmax(1) + 1).tolist() for group in groups]
     assert sorted(colors) == [[3], [40]]
+
+
+def test_one_who_hid_another_hands_the_name_back():
+    """The first track goes on with the passer-by, who had a track of their own; the one behind gets a third."""
+    behind, again = made_up(range(20), track=0), made_up(range(34, 60), track=2)
+    before, after = made_up(range(20), track=1, color=9), made_up(range(26, 60), track=0, color=9)
+    parts = (behind, after, before, again)
+    table = Table(**{name: np.concatenate([vars(part)[name] for part in parts]) for name in vars(behind)})
+    groups = join(table, 60)
+    looks = [set(table.look[entries].argmax(1).tolist()) for entries in groups]
+    assert sorted(map(list, looks)) == [[3], [9]]
+    assert sorted(len(entries) for entries in groups) == [46, 54]
