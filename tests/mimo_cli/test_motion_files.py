@@ -71,6 +71,7 @@ def test_every_form_becomes_a_body(forms, tmp_path, name):
         assert_allclose(*reach, atol=1e-3 if name == "a.fbx" else 2e-4)
 
 
+@pytest.mark.slow  # six seconds, of which the motion file is a twentieth
 def test_a_character_dances_from_a_glb(forms, tmp_path):
     folder, dance = forms
     words = ("--character", CAT, "--size", "96x96", "--fps", "4")

@@ -77,7 +77,7 @@ def test_refuses_with_a_reason(tmp_path, moving):
 
 
 @settings(
-    max_examples=8,  # a process each; ufbx itself is fuzzed by its author
+    max_examples=3,  # a process each; ufbx itself is fuzzed by its author
     deadline=None,
     suppress_health_check=list(HealthCheck),
 )

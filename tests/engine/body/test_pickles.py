@@ -189,7 +189,7 @@ def test_a_bomb_is_not_unpacked(save, monkeypatch):
 SOUND = [*(pickle.dumps(plain(), protocol) for protocol in range(6)), joblib_like([1.0, 2.0])]
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
 @given(
     st.sampled_from(SOUND),
     st.lists(st.tuples(st.integers(0, 1 << 16), st.integers(0, 255)), min_size=1, max_size=8),

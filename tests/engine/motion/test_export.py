@@ -1,4 +1,5 @@
 import csv
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -52,7 +53,9 @@ def test_every_sample_through_every_form(sample_data, tmp_path):
     """BVH -> internal -> BVH -> AMASS -> BVH and glTF, joints within a tenth of a millimetre."""
     for path in sorted((sample_data / "motion").glob("*.bvh")):
         try:
-            motion, _ = motion_from_bvh(read_bvh(path), place=False)
+            bvh = read_bvh(path)
+            thin = replace(bvh, values=bvh.values[:: 1 + len(bvh.values) // 150])  # every rig, not every frame
+            motion, _ = motion_from_bvh(thin, place=False)
         except InputError:
             continue
         want = joints_of(motion)

@@ -215,7 +215,7 @@ KEYS = st.sampled_from(
 TREES = st.recursive(NUMBERS, lambda inner: st.dictionaries(KEYS, inner, max_size=5), max_leaves=12)
 
 
-@settings(max_examples=100, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=50, deadline=None, suppress_health_check=list(HealthCheck))
 @given(st.dictionaries(KEYS, TREES, max_size=6))
 def test_never_crashes(tmp_path, tree):
     try:
