@@ -58,10 +58,20 @@ def convert(file: Path, exports: Sequence[Path], *, mapping: Path | None, body: 
 
 
 def put_motion(project: Project, file: Path, mapping: Path | None) -> None:
-    """Make a motion file the body of a project: a .bvh as it is, any other form (or with a mapping) as our .bvh."""
+    """Make a motion file the body of a project: a .bvh as it is, any other form (or with a mapping) as our .bvh.
+
+    Raises:
+        InputError: it cannot be read, or has another number of frames than the clip.
+    """
     from engine.motion.rig import write_motion
 
     read = read_file(file, mapping, place=False)
+    clip = project.store.find(slots.CLIP)
+    if clip is not None and (num_frames := tables.read_clip(clip.path).num_frames) != len(read.motion):
+        raise InputError(
+            f"{file} has {len(read.motion)} frames; the clip has {num_frames}.",
+            fix=f"export it again with {num_frames} frames, or animate it alone: mimo animate --motion {file}",
+        )
     if file.suffix.lower() == ".bvh" and mapping is None:
         project.put(slots.BODY, file)
         return

@@ -146,3 +146,15 @@ def test_a_project_is_exported_with_its_camera(forms, tmp_path):
     assert float(row["time_s"]) == pytest.approx(0.1)
     assert float(row["head.x_px"]) == pytest.approx(160 + 300 * x / (6 - z), abs=0.01)
     assert float(row["head.y_px"]) == pytest.approx(120 + 300 * (1 - y) / (6 - z), abs=0.01)
+
+
+def test_a_motion_of_another_length_is_not_put_into_a_clip(forms, tmp_path):
+    folder, dance = forms
+    mimo("fit-motion", folder / "a.bvh", cwd=tmp_path)
+    np.savez(tmp_path / "short.npz", poses=np.zeros((5, 156)), trans=np.zeros((5, 3)))
+    before = (tmp_path / "a.mimo" / "motion" / "body.bvh").read_bytes()
+    done = finish("fit-motion", "a.mimo", "--motion", "short.npz", cwd=tmp_path)
+    assert_refused(done, 3, f"short.npz has 5 frames; the clip has {len(dance)}")
+    assert (tmp_path / "a.mimo" / "motion" / "body.bvh").read_bytes() == before
+    mimo("fit-motion", "a.mimo", "--motion", folder / "a.npz", cwd=tmp_path)  # as many: it is taken, as a BVH
+    assert_allclose(joints_of(read_motion(tmp_path / "a.mimo" / "motion" / "body.bvh")), joints_of(dance), atol=2e-4)
