@@ -55,6 +55,7 @@ class Trainer:
         """
         self.recipe, self.codec, self.run = recipe, codec, run
         self.accelerator = Accelerator(
+            cpu=not torch.cuda.is_available(),  # else accelerate takes several processes without a GPU for one
             mixed_precision="bf16" if recipe.optim.precision == "bf16" else "no",
             kwargs_handlers=[DistributedDataParallelKwargs(find_unused_parameters=True)],
         )

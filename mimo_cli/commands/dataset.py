@@ -1,5 +1,6 @@
 """mimo dataset: clips to train on, out of videos or drawn by rule."""
 
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -68,6 +69,7 @@ def _build(videos: list[Path], out: Path, size: int, frames: int, workers: int, 
     files = _files(videos)
     voice = console.current()
     config = CurationConfig(frames=frames)
+    begun_s = time.monotonic()
     voice.started("build", f"take {len(files)} videos apart")
     verdicts = []
     for verdict in _run(files, workers, ray, out=out.resolve(), size=size, config=config):
@@ -76,7 +78,7 @@ def _build(videos: list[Path], out: Path, size: int, frames: int, workers: int, 
         voice.noted("build", f"{Path(verdict.video).name}: {said}")
         voice.progressed("build", len(verdicts), len(files))
     write_statistics(verdicts, out / "statistics.html")
-    voice.finished("build", 0.0)
+    voice.finished("build", time.monotonic() - begun_s)
     voice.result(out)
 
 
@@ -169,9 +171,10 @@ def _synth(
         motions=_motions(motion, fps),
     )
     voice = console.current()
+    begun_s = time.monotonic()
     voice.started("synth", f"draw {count} clips")
     build_synth(wanted, out, pairs=pairs, progress=lambda done, total: voice.progressed("synth", done, total))
-    voice.finished("synth", 0.0)
+    voice.finished("synth", time.monotonic() - begun_s)
     voice.result(out)
 
 

@@ -1,5 +1,6 @@
 """mimo train: a recipe becomes a network."""
 
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -51,14 +52,21 @@ def train(
 
 
 def _train(recipe: "Recipe", run: Path, init: Literal["recipe", "random"]) -> None:
+    import torch
+    from accelerate import PartialState
+
     from engine.training.checkpoint import load_ema
     from engine.training.start import export_network, make_codec, make_composer, needed_weights
     from engine.weights import find
 
     for name in needed_weights(recipe, init):  # before any work
         find(name, run / "weights")
-    _keep_recipe(recipe, run, init)
-    _build(recipe)
+    processes = PartialState(cpu=not torch.cuda.is_available())
+    if not processes.is_main_process:
+        console.use(console.Console(quiet=True))
+    with processes.main_process_first():
+        _keep_recipe(recipe, run, init)
+        _build(recipe)
     voice = console.current()
     codec = make_codec(recipe, init, run / "weights")
     composer = make_composer(recipe, codec, init, run / "weights")
@@ -71,6 +79,7 @@ def _train(recipe: "Recipe", run: Path, init: Literal["recipe", "random"]) -> No
         voice.say(f"going on from step {trainer.step}")
     validate = Validation(recipe, codec, run)
     loss = 0.0
+    begun_s = time.monotonic()
     voice.started("train", f"train {run.name}")
     for report in trainer.train(validate=validate):
         loss = 0.98 * loss + 0.02 * report.loss if loss else report.loss
@@ -79,7 +88,9 @@ def _train(recipe: "Recipe", run: Path, init: Literal["recipe", "random"]) -> No
         if report.step % recipe.validate.every == 0 or report.step == recipe.optim.steps:
             best = "" if trainer.best is None else f", best held-out PSNR {trainer.best:.2f} dB"
             voice.noted("train", f"step {report.step}: loss {loss:.4f}{best}")
-    voice.finished("train", 0.0)
+    voice.finished("train", time.monotonic() - begun_s)
+    if not processes.is_main_process:
+        return
     best = trainer.averaged()
     best.load_state_dict(load_ema(run))
     if export_network(best, recipe, run / "network"):
@@ -104,9 +115,10 @@ def _build(recipe: "Recipe") -> None:
             num_frames=wanted.num_frames,
             fps=wanted.fps,
         )
+        begun_s = time.monotonic()
         voice.started("synth", f"draw {wanted.count} clips for {folder}")
         build_synth(dataset, Path(folder), progress=lambda done, total: voice.progressed("synth", done, total))
-        voice.finished("synth", 0.0)
+        voice.finished("synth", time.monotonic() - begun_s)
 
 
 def _keep_recipe(recipe: "Recipe", run: Path, init: str) -> None:

@@ -1,15 +1,14 @@
 """`mimo dataset` and `mimo train` as a person types them."""
 
 import json
+import os
 import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 
 import numpy as np
 import pytest
-from filmed import ROOT, assert_refused, film, finish, mimo
+from filmed import ROOT, assert_refused, film, finish, mimo, start
 from tiny_network import write_weights
 
 from engine.training.samples import draw_body
@@ -92,12 +91,12 @@ def test_kill_nine_changes_no_bit(tmp_path):
     recipe(tmp_path / "a", steps=20, every=5)
     recipe(tmp_path / "b", steps=20, every=5)
     mimo("train", "tiny.toml", "-q", cwd=tmp_path / "a")
-    command = [sys.executable, "-m", "mimo_cli", "train", "tiny.toml", "-q"]
     metrics = tmp_path / "b" / "runs" / "tiny" / "metrics.csv"
-    with subprocess.Popen(command, cwd=tmp_path / "b", env={"PYTHONPATH": str(ROOT), "PATH": ""}) as process:
+    with start("train", "tiny.toml", "-q", cwd=tmp_path / "b") as process:
         while process.poll() is None and (not metrics.is_file() or metrics.read_text().count("\n") < 12):
             time.sleep(0.05)
-        process.send_signal(signal.SIGKILL)
+        assert process.poll() is None
+        os.killpg(process.pid, signal.SIGKILL)
     mimo("train", "tiny.toml", "-q", cwd=tmp_path / "b")
     for name in ("model", "ema"):
         stem = f"runs/tiny/checkpoints/step-000020/{name}.safetensors"
