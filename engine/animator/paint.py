@@ -66,14 +66,16 @@ def paint(surface: Surface, size: Size, stroke: Stroke | None) -> NDArray:
     points = np.ascontiguousarray(surface.points_px.T, np.float64) * 2.0
     triangles = set_up(points, surface.z_m.astype(np.float64), surface.faces, samples, cull_back=True)
     winner = cover(triangles, samples)
-    quads = [winner[row::2, column::2] for row in (0, 1) for column in (0, 1)]
-    covered = [(quad >= 0).view(np.uint8) for quad in quads]
-    count = covered[0] + covered[1] + covered[2] + covered[3]
+    seen = (winner >= 0).view(np.uint8)
+    first = np.ascontiguousarray(seen[::2, ::2])
+    count = first + seen[::2, 1::2] + seen[1::2, ::2] + seen[1::2, 1::2]
     tables = _attribute_planes(triangles, surface)
     # First every pixel is read at its middle, on the face its first sample sees; then edges are read again, finer.
-    row, column = np.nonzero(covered[0])
+    row, column = np.nonzero(first)
     colour, depth = np.zeros((height, width), np.uint32), np.full(size, _FAR_M, np.float32)
-    colour[row, column], depth[row, column] = _read(tables[0], quads[0][row, column], 2 * column, 2 * row, surface)
+    colour[row, column], depth[row, column] = _read(
+        tables[0], winner[2 * row, 2 * column], 2 * column, 2 * row, surface
+    )
     depth[count < 2] = _FAR_M
     near, far = _edges(depth, stroke.step_m if stroke else 0.04 * float(np.ptp(surface.z_m) + 0.1))
     row, column = np.nonzero((count > 0) & ((count < 4) | near | far))

@@ -44,11 +44,12 @@ def cover(triangles: Triangles, size: Size) -> NDArray:
         tri, row, x0, x1 = _runs(scan, start, start + _BLOCK, width)
         length = x1 - x0
         offset = row * width + x0 - (np.cumsum(length) - length)
-        pixel = np.arange(int(length.sum())) + np.repeat(offset, length)
+        pixel = np.repeat(offset, length)
+        pixel += np.arange(len(pixel))
         owner = np.repeat(tri, length)
-        before = flat[pixel]
+        before = flat.take(pixel)
         flat[pixel] = owner  # of repeated indices numpy keeps the last
-        hidden, lost = np.flatnonzero(before >= 0), np.flatnonzero(flat[pixel] != owner)
+        hidden, lost = np.flatnonzero(before >= 0), np.flatnonzero(flat.take(pixel) != owner)
         pixel, rival = np.concatenate([pixel[hidden], pixel[lost]]), np.concatenate([before[hidden], owner[lost]])
         _settle(flat, pixel, rival, planes=depth_plane, span_of_depth=span_of_depth, width=width)
     return flat.reshape(height, width)
