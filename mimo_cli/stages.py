@@ -89,7 +89,7 @@ COMPLETE_SCENE = Stage(
 )
 FIND_OCCLUSION = Stage(
     name="occlusion",
-    version=3,
+    version=4,
     about="find what passes in front",
     reads=(VIDEO, CLIP, HUMAN_MASK, BACKGROUND, PLATE, TRACKS, LANDMARKS, OTHERS),
     writes=(OCCLUSION,),

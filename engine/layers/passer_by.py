@@ -20,6 +20,8 @@ _REACH = 0.11
 """Flesh and clothes are at most this far from a bone, heights of the body; hair a little more."""
 _FLESH = 0.055
 """This near a bone nothing of the one behind is seen."""
+_STANDS_OUT = 0.6
+"""Share of the bones that must differ from the place: a painting of a face does not, and is no one."""
 _NEARER = 0.015
 """How much lower the other's feet are at least, heights of the person."""
 _MINE = 0.6
@@ -59,12 +61,15 @@ def find_passer_by(view: View, mine: NDArray, other: NDArray, threshold: float) 
         threshold: difference from the plate that is no noise.
 
     Returns:
-        (h, w) uint8: 255 where the other one is.
+        (h, w) uint8: 255 where the other one is; nothing where the place is seen instead.
     """
     size = view.away.shape
     corner = np.array([view.x0, view.y0])
     far_other, far_mine = _bone_distance(other - corner, size), _bone_distance(mine - corner, size)
     height = max(8.0, float(np.ptp(other[:, 1])))
+    inside = far_other < 0.02 * height
+    if not inside.any() or ((view.away > threshold) | (view.human > 127))[inside].mean() < _STANDS_OUT:
+        return np.zeros(size, np.uint8)
     theirs = far_other < np.where(view.human > 127, _MINE, 1.0) * far_mine
     theirs |= (far_other < _FLESH * height) & (view.human < 128)  # they are in front: my bones behind say nothing
     found = theirs & (far_other < _REACH * height) & ((view.away > threshold) | (view.human > 127))

@@ -59,6 +59,15 @@ def test_who_is_nearer_is_cut_out():
     assert (found & (human > 0)).sum() < 0.01 * union  # closing the gaps of a mask takes a pixel here and there
 
 
+def test_a_painted_figure_is_no_one():
+    mine, other = figure(60, 160, 120), figure(115, 180, 140)
+    me, painted = paint(mine, 120), paint(other, 140)
+    away = np.where(me > 0, 90, 3).astype(np.uint8)
+    away[(painted > 0) & (np.indices(SIZE).sum(0) % 3 == 0)] = 60  # a third of it does not fit the plate well
+    view = View(0, 0, np.zeros((*SIZE, 3), np.uint8), away, me, np.full(SIZE, 255, np.uint8))
+    assert not passer_by.find_passer_by(view, mine, other, 20.0).any()
+
+
 def test_the_lower_feet_are_nearer():
     (boxes, mine), (near_boxes, near) = track(figure(70, 160, 120), 20), track(figure(95, 180, 140), 20)
     far_boxes, far = track(figure(60, 150, 110), 20)
