@@ -12,6 +12,7 @@ Over the pixels where either actor is, "figure", and over those and their shadow
 flicker (changes from frame to frame that the truth has not, levels) and seam (edges along its outline that the truth
 has not, levels). A pixel's error counts fully where a limb lies a few pixels aside: an unchanged arm at its place can
 score above a right arm beside it.
+Last, how the drawn figure's outline lies on the true one's.
 "ball in front": of the pixels where the ball hides the true actor, the share within 32 levels of the truth.
 """
 
@@ -76,9 +77,11 @@ def measure_pair(name: str, args: argparse.Namespace) -> dict:
         environment = {**os.environ, "PYTHONPATH": str(ROOT)}
         subprocess.run(command, cwd=work, check=True, stdout=subprocess.DEVNULL, env=environment)
         ways = dict(ways_of(pair, work))
+        outline = outline_of(pair, work)
     truth = np.stack(list(pair.truth.rgb.read()))
     regions = [np.stack(a) for a in zip(*(where(pair, frame) for frame in range(len(truth))))]
     rows = {way: measure(pair, frames, truth, *regions) for way, frames in ways.items()}
+    rows["mimo swap"] |= outline
     if not args.json:
         show(name, rows)
     if args.sheet:
@@ -113,8 +116,24 @@ def ways_of(pair: Pair, work: Path) -> Iterator[tuple[str, NDArray]]:
     yield "source unchanged", source
     masks = np.stack(list(pair.source.human_full_mask.read()))
     yield "picture pasted", np.stack([paste(rgb, mask, pair.reference) for rgb, mask in zip(source, masks)])
-    human = open_layer(next((work / "p.mimo/render").glob("*/human.mkv")), kind="rgba").read()
-    yield "puppet, no scene", np.stack([over(rgb, drawn) for rgb, drawn in zip(source, human)])
+    yield "puppet, no scene", np.stack([over(rgb, drawn) for rgb, drawn in zip(source, figures(work))])
+
+
+def figures(work: Path) -> Iterator[NDArray]:
+    """The drawn character of every frame, (H, W, 4) uint8 straight RGBA."""
+    return open_layer(next((work / "p.mimo/render").glob("*/human.mkv")), kind="rgba").read()
+
+
+def outline_of(pair: Pair, work: Path) -> dict[str, float]:
+    """How the drawn figure lies on the true one: IoU of their outlines, and its area and height over the true ones."""
+    both, either, areas, heights = 0, 0, [], []
+    for rgba, full in zip(figures(work), pair.truth.human_full_mask.read()):
+        ours, true = rgba[..., 3] > 127, full > 127
+        both, either = both + int((ours & true).sum()), either + int((ours | true).sum())
+        if ours.any() and true.any():
+            areas.append(ours.sum() / true.sum())
+            heights.append(np.ptp(np.nonzero(ours.any(1))[0]) / np.ptp(np.nonzero(true.any(1))[0]))
+    return {"outline_iou": both / either, "area": float(np.mean(areas)), "height": float(np.mean(heights))}
 
 
 def paste(rgb: NDArray, mask: NDArray, picture: NDArray) -> NDArray:
@@ -176,6 +195,11 @@ def show(name: str, rows: dict) -> None:
             f"  {way:16} {row['psnr_figure_db']:15.2f} {row['psnr_db']:6.2f} {row['psnr_everywhere_db']:8.2f} "
             f"{row['ssim']:6.3f} {row['flicker']:8.2f} {row['seam']:6.2f} {row['ball_in_front']:14.3f}"
         )
+    found = rows["mimo swap"]
+    print(
+        f"  the drawn figure on the true one: IoU {found['outline_iou']:.3f}, {100 * found['area']:.0f} % of its area, "
+        f"{100 * found['height']:.0f} % of its height"
+    )
 
 
 def sheet(path: Path, truth: NDArray, ways: dict[str, NDArray]) -> None:
