@@ -12,7 +12,7 @@ def fit_motion(
     project: Annotated[
         Path | None,
         typer.Argument(
-            metavar="[PROJECT | FILE]",
+            metavar="PROJECT | FILE",
             help="Project folder, or a motion file [default: the working directory, or its only .mimo folder].",
         ),
     ] = None,
