@@ -97,8 +97,8 @@ def measure(formulation: str, args: argparse.Namespace, answer) -> None:
         reference, predict = replace(unet.project_reference(round_bank(bank, dtype)), bank={}), predict_v
         tokens = fix_token(unet, tokens)
         if device.type == "cpu":
-            keep_memory()
             pack(unet)
+            keep_memory()
         else:
             unet = unet.to(memory_format=torch.channels_last)
     conditions = Conditions(reference, tokens, lambda frames: pose[:, :, frames], scene)

@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from engine.errors import InputError, UsageError
+from mimo_cli.artifacts import Slot
 from mimo_cli.project import Project, default_folder, find_folder
 from mimo_cli.settings import FILE
 
@@ -103,15 +104,20 @@ def reopen(project: Project, *, verify: bool = False) -> Project:
     return Project.open(project.root, verify=verify)
 
 
-def refuse_non_commercial(project: Project) -> None:
-    """Refuse a project whose settings ask for weights that may not be used to earn money.
+def refuse_non_commercial(project: Project, goal: Slot, identity: str) -> None:
+    """Refuse a result for which weights are asked that may not be used to earn money.
+
+    Args:
+        project: with its settings.
+        goal: the slot of the result, as written in the map.
+        identity: of the character.
 
     Raises:
         UsageError: with what may take their place.
     """
     from engine.weights.known import known, refuse
 
-    for stage in project.stages:
+    for stage in project.planner([identity]).needed([goal.bind(identity)]):
         for name in stage.needs(project.params(stage)):
             if name in known():
                 refuse(known()[name])

@@ -103,8 +103,8 @@ class LoadedNetwork:
         self.reference: ReferenceFeatures = replace(unet.project_reference(features), bank={})
         self.tokens_BSC = fix_token(unet, tokens_BSC)
         if self.device.type == "cpu":
-            keep_memory()
             pack(unet)
+            keep_memory()
         else:
             nn.Module.to(unet, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.motion = load_motion(folders.network, dtype=self.dtype)

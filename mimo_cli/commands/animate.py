@@ -96,12 +96,12 @@ def animate(
     }  # fmt: skip
     remember(opened, scale=scale, width=width, height=height, fps=fps, **chosen)
     opened = reopen(opened, verify=verify)
-    if commercial:
-        refuse_non_commercial(opened)
     if character is None and not opened.identities():
         identity = add_sample(opened)
     else:
         identity = add_character(opened, character, name=name, joints=joints)
+    if commercial:
+        refuse_non_commercial(opened, delivery.slot, identity)
     if plan:
         forecast(opened, identity)
         return

@@ -86,9 +86,9 @@ def swap(
     }  # fmt: skip
     remember(opened, person=person, point=parse_point(point), scale=scale, **chosen)
     opened = reopen(opened, verify=verify)
-    if commercial:
-        refuse_non_commercial(opened)
     identity = add_character(opened, character, name=name, joints=joints)
+    if commercial:
+        refuse_non_commercial(opened, delivery.slot, identity)
     if plan:
         forecast(opened, identity)
         return
