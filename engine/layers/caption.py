@@ -122,14 +122,16 @@ def find_lines(picture: NDArray, core: NDArray) -> list[Line]:
     """List the lines of words in one picture (h, w, 3) uint8; `core` (h, w) uint8 is the inside of the body."""
     height = len(picture)
     strokes = _find_strokes(picture, round(0.025 * height) | 1)
-    bins = (picture[strokes] // 32).astype(int) @ (64, 8, 1)
+    colours = picture[strokes]
+    bins = (colours // 32).astype(int) @ (64, 8, 1)
     lines: list[Line] = []
     for best in np.argsort(-np.bincount(bins, minlength=512), kind="stable")[:6].tolist():
         if (bins == best).sum() < 0.001 * height * picture.shape[1]:
             break
-        colour = np.median(picture[strokes][bins == best], axis=0)
-        away = np.abs(picture.astype(np.int16) - colour.astype(np.int16)).max(2)
-        mine = strokes & (away < _NEAR)
+        colour = np.median(colours[bins == best], axis=0)
+        away = cv2.absdiff(colours, np.full_like(colours, colour.astype(np.uint8)))
+        mine = np.zeros_like(strokes)
+        mine[strokes] = (away < _NEAR).all(1)
         for top, bottom in _rows_of_words(mine):
             line = _measure(picture, mine, core, top, bottom, colour)
             if line.stroke <= _THIN * (bottom - top):
