@@ -1,10 +1,14 @@
 """Pre- and post-processing of the release, bit for bit."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from engine.diffusion import clips, composite, prepare
+from engine.diffusion.codec import decode_latents
 
 
 @pytest.fixture(scope="module")
@@ -117,3 +121,19 @@ def test_pose_pixels_at_their_own_size(mimo):
     got = prepare.pose_pixels(frame, (64, 64))
     np.testing.assert_array_equal(got, frame.transpose(2, 0, 1) / np.float32(255))
     assert Image.fromarray(frame).size == (64, 64)
+
+
+def test_decoding_is_scaled_and_clamped(mimo):
+    """The reference's stub decoder repeats the first three channels of a latent over its 8x8 pixels."""
+    golden = mimo.tensors("tiny_pipeline")
+
+    class Stub:
+        dtype = torch.float32
+
+        def decode(self, latents):
+            rgb = latents[:, :3].repeat_interleave(8, dim=2).repeat_interleave(8, dim=3)
+            return SimpleNamespace(sample=rgb)
+
+    frame = next(decode_latents(Stub(), golden["cfg3.5_30f_4steps.final_latents"]))
+    want = golden["cfg3.5_30f_4steps.video_first_frame_stub_decode"].numpy().transpose(1, 2, 0)
+    np.testing.assert_allclose(frame, want, atol=1e-6)  # one division and one sum in float32
