@@ -33,7 +33,7 @@ def dataset(
     fps: Annotated[float, typer.Option("--fps", min=1, max=120, help="synth: frames per second.")] = 24.0,
     motion: Annotated[
         list[Path] | None,
-        typer.Option("--motion", "-m", metavar="FILE", help="synth: BVH files; else motions made by rule."),
+        typer.Option("--motion", "-m", metavar="FILE", help="synth: motion files; else motions made by rule."),
     ] = None,
     pairs: Annotated[bool, typer.Option("--pairs", help="synth: also draw every clip with a second actor.")] = False,
 ) -> None:
@@ -181,13 +181,12 @@ def _synth(
 def _motions(paths: list[Path], fps: float) -> tuple:
     import numpy as np
 
-    from engine.body.bvh import read_bvh
+    from engine.motion.files import read_motion_file
     from engine.motion.resample import resample
-    from engine.motion.retarget import motion_from_bvh
 
     found = []
     for path in paths:
-        motion, _ = motion_from_bvh(read_bvh(path))
+        motion = read_motion_file(path).motion
         length_s = float(motion.time_s[-1] - motion.time_s[0])
         found.append(resample(motion, motion.time_s[0] + np.arange(int(length_s * fps) + 1) / fps))
     return tuple(found)
