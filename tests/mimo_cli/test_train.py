@@ -108,7 +108,7 @@ def test_dataset_synth(tmp_path):
     stdout, _ = mimo(*words, "--motion", ROOT / "examples" / "dance.bvh", "--out", "clips", cwd=tmp_path)
     assert stdout.strip() == "clips"
     assert [path.name for path in (tmp_path / "clips").iterdir()] == ["shard-000000.tar"]
-    assert_refused(finish("dataset", "draw", "--out", "clips", cwd=tmp_path), 2, "mimo dataset synth")
+    assert_refused(finish("dataset", "draw", "--out", "clips", cwd=tmp_path), 2, "mimo dataset build")
 
 
 VAE_RECIPE = """
