@@ -2,8 +2,8 @@
 
     python benchmarks/identity.py DATA [--motions]
 
-DATA is the folder of sample media; its `characters/` are used. With --motions each character also goes through four of
-its motions, and the 99.9th percentile of how much edges grow and the share of faces turned inside out are printed.
+DATA is the folder of sample media; its `characters/` are used. With --motions each character also goes through all of
+its `motion/`, and the 99.9th percentile of how much edges grow and the share of faces turned inside out are printed.
 """
 
 import argparse
@@ -16,13 +16,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine.body.bvh import read_bvh
+from engine.errors import MimoError
 from engine.geometry import rotvec_to_matrix
 from engine.identity.cutout import Cutout, place_cutout
 from engine.identity.joints import find_joints
 from engine.identity.lift import lift
 from engine.identity.rig_file import read_joints
 from engine.motion.retarget import motion_from_bvh
-from engine.types import PictureJoints, Puppet
+from engine.types import Motion, PictureJoints, Puppet
 
 ANNOTATED = (
     "pelvis",
@@ -42,7 +43,6 @@ POSES = {
     },
 }
 
-MOTIONS = ("bandai2_walk_turn_left", "cmu_jumping_jacks", "fair1_dab", "rokoko_dance_fingers")
 NUM_SAMPLES = 30
 
 
@@ -53,6 +53,7 @@ def main() -> None:
     given = parser.parse_args()
     folder = given.data / "characters"
     pictures = sorted([*folder.glob("*.png"), *folder.glob("*.jp*g"), *folder.glob("*/texture.png")])
+    motions = read_motions(given.data / "motion") if given.motions else {}
     head = ("picture", "IoU", "joints", "from", "conf", "verts", "open", "stretch", "s")
     print("{:34} {:>5} {:>7} {:>10} {:>5} {:>6} {:>5} {:>8} {:>5}".format(*head))
     for path in pictures:
@@ -69,10 +70,20 @@ def main() -> None:
             f"{name:34} {shown(overlap, '5.3f')} {shown(error, '7.2%')} {joints.source:>10} {joints.confidence:5.2f} "
             f"{len(puppet.vertices):6d} {num_open_edges(puppet):5d} {worst:8.2f} {took:5.2f}"
         )
-        if given.motions:
-            for motion in MOTIONS:
-                grown, flipped = score_motion(puppet, given.data / "motion" / f"{motion}.bvh")
-                print(f"    {motion:30} stretch {grown:5.2f}   inside out {flipped:6.2%}", flush=True)
+        for title, motion in motions.items():
+            grown, flipped = score_motion(puppet, motion)
+            print(f"    {title:30} stretch {grown:5.2f}   inside out {flipped:6.2%}", flush=True)
+
+
+def read_motions(folder: Path) -> dict[str, Motion]:
+    """The motions of a folder by name, without those that move no body."""
+    found = {}
+    for path in sorted(folder.glob("*.bvh")):
+        try:
+            found[path.stem] = motion_from_bvh(read_bvh(path))[0]
+        except MimoError as error:
+            print(f"{path.stem}: {error.what}")
+    return found
 
 
 def shown(value: float | None, form: str) -> str:
@@ -146,19 +157,24 @@ def stretch(puppet: Puppet, posed: NDArray) -> float:
     return float(np.percentile(after / before, 99.9))
 
 
-def score_motion(puppet: Puppet, path: Path) -> tuple[float, float]:
-    """99.9th percentile of how much longer edges get, and share of faces turned inside out, over a whole motion."""
+def score_motion(puppet: Puppet, motion: Motion) -> tuple[float, float]:
+    """99.9th percentile of how much longer edges get, and share of faces turned inside out: those that look away from
+    where the skin carries their own normal."""
     from engine.animator.pose import pose_puppet
+    from engine.animator.skinning import Skin, pose_skin
 
-    posed = pose_puppet(puppet, motion_from_bvh(read_bvh(path))[0], travel="stride")
+    posed = pose_puppet(puppet, motion, travel="stride")
     edges = np.unique(np.sort(np.concatenate([puppet.faces[:, [0, 1]], puppet.faces[:, [1, 2]]]), axis=1), axis=0)
     before = np.linalg.norm(puppet.vertices[edges[:, 0]] - puppet.vertices[edges[:, 1]], axis=1) * posed.height_m
+    own = np.cross(*(puppet.vertices[puppet.faces[:, k]] - puppet.vertices[puppet.faces[:, 0]] for k in (1, 2)))
+    middles = puppet.vertices[puppet.faces].mean(1) * posed.height_m
+    carried = Skin(middles.T, own.T, puppet.weights[puppet.faces].mean(1))
     grown, flipped = [], []
     for frame in np.unique(np.linspace(0, len(posed) - 1, NUM_SAMPLES).astype(int)).tolist():
-        vertices, normals = (array.T.astype(float) for array in posed.vertices_m(frame))
+        vertices = posed.vertices_m(frame)[0].T.astype(float)
         grown.append(np.linalg.norm(vertices[edges[:, 0]] - vertices[edges[:, 1]], axis=1) / before)
         a, b, c = (vertices[puppet.faces[:, k]] for k in range(3))
-        flipped.append((np.cross(b - a, c - a) * normals[puppet.faces].sum(1)).sum(1) < 0)
+        flipped.append((np.cross(b - a, c - a) * pose_skin(carried, posed.transforms[frame])[1].T).sum(1) < 0)
     return float(np.percentile(np.concatenate(grown), 99.9)), float(np.mean(flipped))
 
 

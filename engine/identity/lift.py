@@ -12,6 +12,7 @@ from engine.identity.layers import find_cuts
 from engine.identity.mesh import Sheet, close_solid, inflate, laplacian, triangulate
 from engine.identity.skeleton import faces_away
 from engine.identity.skin import find_weights
+from engine.identity.strain import limit_strain
 from engine.identity.texture import bleed, fill_texture, find_strokes
 from engine.types import PictureJoints, Puppet
 
@@ -64,6 +65,7 @@ def lift(cutout: NDArray, joints: PictureJoints, *, num_vertices: int = 6400) ->
         if slitted is sheet:
             break
         sheet, weights = slitted, find_weights(slitted, joints, dist, xy)
+    weights = limit_strain(sheet, joints, weights, xy)
     half = half_depth(sheet, joints, weights, _neck_ratio(joints, xy, dist))
     vertices, faces, is_back, source = close_solid(sheet, half, -half)
     strokes = find_strokes(picture)
