@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from engine.errors import InputError
 from engine.identity.bridges import cut_bridges
+from engine.identity.face import find_face, neck_ratio
 from engine.identity.layers import find_cuts
 from engine.identity.mesh import Sheet, close_solid, inflate, laplacian, triangulate
 from engine.identity.skeleton import faces_away
@@ -24,9 +25,6 @@ DEPTH_BLUR = 0.05
 
 MOST_SLITS = 4
 """Times a figure is looked through for places where a limb would tear it."""
-
-CROWN_SHARE = 0.68
-"""Where the face ends and the crown begins, from the head joint to the top of the head."""
 
 WALL_SHARE = 0.22
 """Half height of the wall that joins front and back, as share of the length of the edges at the rim."""
@@ -66,12 +64,12 @@ def lift(cutout: NDArray, joints: PictureJoints, *, num_vertices: int = 6400) ->
             break
         sheet, weights = slitted, find_weights(slitted, joints, dist, xy)
     weights = limit_strain(sheet, joints, weights, xy)
-    half = half_depth(sheet, joints, weights, _neck_ratio(joints, xy, dist))
+    half = half_depth(sheet, joints, weights, neck_ratio(joints, xy, dist))
     vertices, faces, is_back, source = close_solid(sheet, half, -half)
     strokes = find_strokes(picture)
     head = _carried_by(sheet, weights, joints, "head", dist.shape)
-    face, on_neck = _face_area(mask[2:-2, 2:-2], joints, head, xy, dist)
-    fill = fill_texture(picture, strokes, face, on_neck)
+    face = find_face(picture, strokes, joints, xy, head)
+    fill = fill_texture(picture, strokes, face.area, face.head)
     scale = 1.0 / max(np.ptp(sheet.xy_px[:, 1]), 1e-6)
     ground = sheet.xy_px[:, 1].max()
     flip = -1.0 if faces_away(joints) else 1.0
@@ -173,53 +171,6 @@ def _distance(solid: NDArray) -> NDArray:
     return cv2.distanceTransform(solid, cv2.DIST_L2, 5)
 
 
-def _neck_ratio(joints: PictureJoints, xy: NDArray, dist: NDArray) -> float:
-    """Width of the figure at the head joint over the greatest width above it; 1 without a head."""
-    if "head" not in joints.names:
-        return 1.0
-    k = joints.names.index("head")
-    above = _above_head(joints, xy, dist.shape)
-    inside = (xy[k] >= 0).all() and xy[k, 0] < dist.shape[1] and xy[k, 1] < dist.shape[0]
-    if not inside or not above.any():
-        return 1.0
-    return float(np.clip(dist[int(xy[k, 1]), int(xy[k, 0])] / max(dist[above].max(), 1e-6), 0, 1))
-
-
-def _above_head(joints: PictureJoints, xy: NDArray, size: tuple[int, int]) -> NDArray:
-    """(H, W) bool: what is beyond the head joint, seen from the neck."""
-    k = joints.names.index("head")
-    head, neck = xy[k], xy[joints.parents[k]]
-    up = head - neck if np.linalg.norm(head - neck) > 1e-6 else np.array([0.0, -1.0])
-    ys, xs = np.mgrid[: size[0], : size[1]]
-    return (xs + 0.5 - head[0]) * up[0] + (ys + 0.5 - head[1]) * up[1] > 0
-
-
 def _bounds(mask: NDArray) -> tuple[int, int, int, int]:
     rows, cols = np.nonzero((mask >= 128).any(1))[0], np.nonzero((mask >= 128).any(0))[0]
     return int(rows[0]), int(rows[-1]) + 1, int(cols[0]), int(cols[-1]) + 1
-
-
-def _face_area(
-    mask: NDArray, joints: PictureJoints, head: NDArray, xy: NDArray, dist: NDArray
-) -> tuple[NDArray | None, NDArray | None]:
-    """Two (H, W) bool: where the face is, None without a head or when seen from behind; and the head where it is on a
-    neck, else None.
-
-    On a neck that is all of the head below its crown, so that hair comes down at the back. A head that is one with the
-    body loses its middle.
-    """
-    if "head" not in joints.names or faces_away(joints):
-        return None, None
-    near_head = _above_head(joints, xy, mask.shape) & (mask >= 128) & head
-    if not near_head.any():
-        return None, None
-    if _neck_ratio(joints, xy, dist) > 0.8:
-        return near_head & (dist > 0.22 * dist[near_head].max()), None
-    k = joints.names.index("head")
-    up = xy[k] - xy[joints.parents[k]]
-    ys, xs = np.nonzero(near_head)
-    height = ((xs + 0.5 - xy[k, 0]) * up[0] + (ys + 0.5 - xy[k, 1]) * up[1]) / max(np.linalg.norm(up), 1e-6)
-    face = np.zeros(mask.shape, bool)
-    low = height < CROWN_SHARE * np.percentile(height, 98)
-    face[ys[low], xs[low]] = True
-    return face, near_head

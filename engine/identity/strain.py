@@ -15,7 +15,7 @@ last word of their name; others turn `OTHER_TURN_RAD`."""
 
 OTHER_TURN_RAD = 0.45
 
-MOST_STRAIN = 0.8
+MOST_STRAIN = 0.7
 """Growth of an edge, as share of its length, that one joint may cause at its usual turn; at 1 the inner side of a bend
 folds over itself."""
 
