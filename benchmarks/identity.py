@@ -166,7 +166,8 @@ def score_motion(puppet: Puppet, motion: Motion) -> tuple[float, float]:
     posed = pose_puppet(puppet, motion, travel="stride")
     edges = np.unique(np.sort(np.concatenate([puppet.faces[:, [0, 1]], puppet.faces[:, [1, 2]]]), axis=1), axis=0)
     before = np.linalg.norm(puppet.vertices[edges[:, 0]] - puppet.vertices[edges[:, 1]], axis=1) * posed.height_m
-    own = np.cross(*(puppet.vertices[puppet.faces[:, k]] - puppet.vertices[puppet.faces[:, 0]] for k in (1, 2)))
+    a, b, c = (puppet.vertices[puppet.faces[:, k]] for k in range(3))
+    own = np.cross(b - a, c - a)
     middles = puppet.vertices[puppet.faces].mean(1) * posed.height_m
     carried = Skin(middles.T, own.T, puppet.weights[puppet.faces].mean(1))
     grown, flipped = [], []

@@ -200,7 +200,7 @@ FIND_JOINTS = Stage(
 )
 LIFT = Stage(
     name="lift",
-    version=2,
+    version=3,
     about="make a solid figure of it",
     reads=(CUTOUT, JOINTS),
     optional=(REFERENCE, MASK),

@@ -20,8 +20,15 @@ _SOLE_ERROR_M = 0.06
 _PLANTED_M, _PLANTED_MS = 0.05, 0.35
 """A foot lower and slower than this stands, where the motion does not say."""
 _BLEND_S = 0.12
-_MAX_PULL = 0.35
+_MAX_PULL = 0.5
 """Farthest a planted foot is pulled from where the leg would have put it, as share of the leg."""
+_STRIDE_SHARE = 1.0
+"""A standing foot that would slide farther than this share of its leg makes small steps instead; less is pulled."""
+_QUICKEST_S = 0.15
+"""Shortest of those steps; legs too short even for them slide the rest."""
+_SWING_SHARE = 0.4
+_STEP_HEIGHT = 0.12
+"""Share of a small step in which the foot is in the air, and how high it goes, as share of the leg."""
 
 
 def person_height(motion: Motion) -> float:
@@ -103,11 +110,12 @@ def leg_length(joints: NDArray, names: tuple[str, ...]) -> float:
 
 def keep_planted(
     puppet: Puppet, rotations: NDArray, root_m: NDArray, height_m: float, planted: NDArray, time_s: NDArray
-) -> NDArray:
+) -> tuple[NDArray, NDArray]:
     """Bend legs so that standing feet stay where they stand.
 
     A foot is held at its mean place over the time it stands, so that the leg is pulled as little as can be; the pull
-    comes and goes within 0.12 s and never exceeds 0.35 of the leg: legs much too short for the way slide the rest.
+    comes and goes within 0.12 s and never exceeds half of the leg. Where the body moves on farther than a short leg
+    goes, the foot patters: it makes several small steps in the time of one.
 
     Args:
         puppet: the character.
@@ -118,11 +126,13 @@ def keep_planted(
         time_s: (T,) seconds.
 
     Returns:
-        (T, K, 3, 3) with changed hips and knees; ankles keep their rotation.
+        (T, K, 3, 3) with changed hips and knees, ankles keep their rotation; and (T,) bool: a foot is in the air for a
+        small step of its own.
 
     Source: two-bone inverse kinematics; the knee stays in the plane it was in.
     """
     out = rotations.copy()
+    steps = np.zeros(len(time_s), bool)
     for foot, side in enumerate(("left", "right")):
         chain = [f"{side}_hip", f"{side}_knee", f"{side}_ankle"]
         if not all(name in puppet.joint_names for name in chain):
@@ -130,33 +140,54 @@ def keep_planted(
         hip, knee, ankle = (puppet.joint_names.index(name) for name in chain)
         joints = place_joints(puppet, out, root_m, height_m)
         points = joints[:, [hip, knee, ankle]]
-        pull = _pull(points[:, 2], planted[:, foot], time_s)
         leg_m = np.linalg.norm(np.diff(points[0], axis=0), axis=1).sum()
-        length = np.linalg.norm(pull, axis=-1, keepdims=True)
-        limit = _MAX_PULL * leg_m
-        pull *= limit * np.tanh(length / max(limit, 1e-6)) / np.maximum(length, 1e-9)
+        pull, air_m = _pull(points[:, 2], planted[:, foot], time_s, leg_m)
+        share = np.linalg.norm(pull, axis=-1, keepdims=True) / max(_MAX_PULL * leg_m, 1e-6)
+        pull /= (1 + share**4) ** 0.25  # short pulls are whole, long ones end at the limit
+        pull[:, 1] += air_m
+        steps |= air_m > 0
         new_knee, new_ankle = two_bones(points, points[:, 2] + pull)
         out[:, hip] = rotation_between(points[:, 1] - points[:, 0], new_knee - points[:, 0]) @ out[:, hip]
         out[:, knee] = rotation_between(points[:, 2] - points[:, 1], new_ankle - new_knee) @ out[:, knee]
-    return out
+    return out, steps
 
 
-def _pull(ankle_m: NDArray, planted: NDArray, time_s: NDArray) -> NDArray:
-    """(T, 3) metres: from where the foot is to where it stands, faded in and out; level."""
-    pull = np.zeros_like(ankle_m)
+def _pull(ankle_m: NDArray, planted: NDArray, time_s: NDArray, leg_m: float) -> tuple[NDArray, NDArray]:
+    """(T, 3) metres: from where the foot is to where it stands, faded in and out, level; and (T,) metres: how high it
+    is lifted for small steps."""
+    pull, air = np.zeros_like(ankle_m), np.zeros(len(ankle_m))
     total = np.full(len(ankle_m), 1e-6)
     edges = np.flatnonzero(np.diff(np.concatenate([[0], planted.astype(int), [0]])))
     for start, stop in zip(edges[::2], edges[1::2]):
-        anchor = ankle_m[start:stop].mean(0)
+        stand = np.empty_like(ankle_m)
+        stand[start:stop], air[start:stop] = _stand(ankle_m[start:stop], time_s[start:stop], leg_m)
+        stand[:start], stand[stop:] = stand[start], stand[stop - 1]
         away = np.maximum(np.maximum(time_s[start] - time_s, time_s - time_s[stop - 1]), 0)
         weight = np.clip(1 - away / _BLEND_S, 0, 1)
         weight = weight * weight * (3 - 2 * weight)
         near = weight > 0
-        pull[near] += weight[near, None] * (anchor - ankle_m[near]) * weight[near, None]
+        pull[near] += weight[near, None] * (stand[near] - ankle_m[near]) * weight[near, None]
         total[near] += weight[near]
     pull /= np.maximum(total, 1e-6)[:, None]
     pull[:, 1] = 0
-    return pull
+    return pull, air
+
+
+def _stand(ankle_m: NDArray, time_s: NDArray, leg_m: float) -> tuple[NDArray, NDArray]:
+    """Where a foot stands over one stand: (n, 3) metres, one place or several small steps; (n,) metres: its lift."""
+    slide = float(np.linalg.norm((ankle_m[-1] - ankle_m[0])[[0, 2]]))
+    most = int((time_s[-1] - time_s[0]) / _QUICKEST_S)
+    count = int(np.clip(np.ceil(slide / max(_STRIDE_SHARE * leg_m, 1e-6)), 1, max(most, 1)))
+    if count == 1:
+        return np.broadcast_to(ankle_m.mean(0), ankle_m.shape), np.zeros(len(ankle_m))
+    phase = (time_s - time_s[0]) / (time_s[-1] - time_s[0]) * count
+    number = np.minimum(phase.astype(int), count - 1)
+    places = np.stack([ankle_m[number == k].mean(0) if (number == k).any() else ankle_m.mean(0) for k in range(count)])
+    swing = np.clip((phase - number) / _SWING_SHARE, 0, 1)
+    swing[number == 0] = 1
+    eased = (swing * swing * (3 - 2 * swing))[:, None]
+    before = places[np.maximum(number - 1, 0)]
+    return before + eased * (places[number] - before), _STEP_HEIGHT * leg_m * np.sin(np.pi * swing)
 
 
 def two_bones(points: NDArray, target: NDArray) -> tuple[NDArray, NDArray]:

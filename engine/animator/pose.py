@@ -86,13 +86,15 @@ def pose_puppet(
     rotations = push_out(puppet, rotations, root, height_m)
     extremes = skin.subset(_extremes(puppet))
     planted = planted_feet(motion, source)
-    above = clearance(source, planted, motion.time_s)
+    above, steps = clearance(source, planted, motion.time_s), np.zeros(len(motion), bool)
     for keep in (False, True):  # bending a leg moves its sole a little, so the height is found again
         if keep:
-            rotations = keep_planted(puppet, rotations, root, height_m, planted, motion.time_s)
+            rotations, steps = keep_planted(puppet, rotations, root, height_m, planted, motion.time_s)
         joints = place_joints(puppet, rotations, root, height_m)
         transforms = dual_quaternions(puppet, rotations, joints, height_m)
         lift = above - _lowest(extremes, transforms)
+        if steps.any() and not steps.all():  # a foot in the air does not carry
+            lift[steps] = np.interp(motion.time_s[steps], motion.time_s[~steps], lift[~steps])
         root[:, 1] += lift
     joints[..., 1] += lift[:, None]
     return PosedPuppet(

@@ -74,6 +74,8 @@ def slit(sheet: Sheet, cut: set[tuple[int, int]]) -> Sheet:
             break
         # the smallest piece stays with the neighbour it shares most edges with
         around = np.flatnonzero(is_cut & (piece[i] == sizes.argmin()) & (piece[j] != sizes.argmin()))
+        if not len(around):
+            return sheet  # a crumb that hangs on nothing: this sheet is better left alone
         home = np.bincount(piece[j[around]]).argmax()
         is_cut &= ~(np.isin(piece[i], (sizes.argmin(), home)) & np.isin(piece[j], (sizes.argmin(), home)))
     if not is_cut.any():

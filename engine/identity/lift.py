@@ -26,6 +26,16 @@ DEPTH_BLUR = 0.05
 MOST_SLITS = 4
 """Times a figure is looked through for places where a limb would tear it."""
 
+TOE_SHARE = 0.75
+"""How far a foot seen from the front goes on towards the viewer, as share of its width."""
+
+MOST_TOE = 0.07
+"""The same, at most, as share of the figure's height."""
+
+MOST_ASIDE = 0.3
+"""Feet whose middle is farther beside their ankle than this share of their width point to that side, and have their
+length there."""
+
 WALL_SHARE = 0.22
 """Half height of the wall that joins front and back, as share of the length of the edges at the rim."""
 
@@ -65,7 +75,9 @@ def lift(cutout: NDArray, joints: PictureJoints, *, num_vertices: int = 6400) ->
         sheet, weights = slitted, find_weights(slitted, joints, dist, xy)
     weights = limit_strain(sheet, joints, weights, xy)
     half = half_depth(sheet, joints, weights, neck_ratio(joints, xy, dist))
-    vertices, faces, is_back, source = close_solid(sheet, half, -half)
+    toes = find_toes(sheet, joints, weights, xy)
+    front, back = (half, half + toes) if faces_away(joints) else (half + toes, half)
+    vertices, faces, is_back, source = close_solid(sheet, front, -back)
     strokes = find_strokes(picture)
     head = _carried_by(sheet, weights, joints, "head", dist.shape)
     face = find_face(picture, strokes, joints, xy, head)
@@ -148,6 +160,39 @@ def half_depth(sheet: Sheet, joints: PictureJoints, weights: NDArray, neck_ratio
     np.maximum.at(length, sheet.rim[:, 1], edge)
     wall = np.where(length > 0, WALL_SHARE * length, 0.0)
     return np.maximum(inflate(sheet) * factor, 0) + np.maximum(wall, 0.15)
+
+
+def find_toes(sheet: Sheet, joints: PictureJoints, weights: NDArray, xy: NDArray) -> NDArray:
+    """How far feet go on to the front at each vertex of the sheet, where they are drawn from the front.
+
+    Args:
+        sheet: the silhouette.
+        joints: the skeleton.
+        weights: (N, K) skinning weights.
+        xy: (K, 2) joints, pixels of the sheet.
+
+    Returns:
+        (N,) float64 pixels >= 0: nothing at the ankle, most at the sole; nothing for feet that point to a side.
+    """
+    out, tall = np.zeros(len(sheet.xy_px)), np.ptp(sheet.xy_px[:, 1])
+    for side in ("left", "right"):
+        names = [f"{side}_{joint}" for joint in ("knee", "ankle", "foot")]
+        if not set(names) <= set(joints.names) or set(names) & set(joints.hidden):
+            continue
+        knee, ankle, foot = (joints.names.index(name) for name in names)
+        share = weights[:, ankle] + weights[:, foot]
+        own = sheet.xy_px[share > 0.5]
+        leg = xy[ankle] - xy[knee]
+        if len(own) < 6 or leg[1] < 0.7 * np.linalg.norm(leg):
+            continue
+        sole, (left, right) = own[:, 1].max(), np.percentile(own[:, 0], (2, 98))
+        width, aside = right - left, abs((left + right) / 2 - xy[ankle, 0])
+        if aside > MOST_ASIDE * width:
+            continue
+        top = min(xy[ankle, 1], sole - 0.3 * width)
+        low = np.clip((sheet.xy_px[:, 1] - top) / max(sole - top, 1e-6), 0, 1)
+        out = np.maximum(out, min(TOE_SHARE * width, MOST_TOE * tall) * share * low * (2 - low))
+    return out
 
 
 def _carried_by(sheet: Sheet, weights: NDArray, joints: PictureJoints, name: str, size: tuple[int, int]) -> NDArray:

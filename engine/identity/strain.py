@@ -48,7 +48,7 @@ def limit_strain(sheet: Sheet, joints: PictureJoints, weights: NDArray, xy: NDAr
     matrix, area = laplacian(sheet.xy_px, sheet.faces)
     upper = matrix.tocoo()
     keep = (upper.row < upper.col) & (upper.data < 0)
-    i, j, conductance = upper.row[keep], upper.col[keep], -upper.data[keep]
+    i, j, conductance = upper.row[keep], upper.col[keep], np.abs(upper.data[keep])
     length = np.linalg.norm(sheet.xy_px[i] - sheet.xy_px[j], axis=1)
     lever = _levers(sheet, joints, xy, i, j) / np.maximum(length, 1e-9)[:, None]
     subtree = _subtrees(joints)

@@ -43,11 +43,15 @@ def check_closed(puppet: Puppet) -> None:
 def check_weights(puppet: Puppet) -> None:
     assert puppet.weights.min() >= 0
     np.testing.assert_allclose(puppet.weights.sum(1), 1, atol=1e-5)  # float32 of a few terms
+
+
+def check_parted(puppet: Puppet) -> None:
     sides = [
         puppet.weights[:, [k for k, name in enumerate(puppet.joint_names) if limb(name) == part]].sum(1)
         for part in ("left_arm", "right_arm", "left_leg", "right_leg")
     ]
-    assert (np.stack(sides, 1) > 1e-6).sum(1).max() <= 1  # no point hangs on two limbs
+    # skin between two limbs follows both a little, so that it does not tear; never half and half of two limbs alone
+    assert np.sort(np.stack(sides, 1), axis=1)[:, -2].max() <= 0.4
 
 
 def limb(name: str) -> str:
@@ -113,6 +117,7 @@ def test_limbs_are_as_thick_as_wide(puppet):
 
 def test_weights(puppet):
     check_weights(puppet)
+    check_parted(puppet)
     at = dict(zip(puppet.joint_names, puppet.joints))
     chest = np.argmin(np.linalg.norm(puppet.vertices[:, :2] - at["spine2"][:2], axis=1))
     arms = [k for k, name in enumerate(puppet.joint_names) if limb(name).endswith("arm")]
@@ -138,6 +143,7 @@ def test_arm_beside_the_body_is_cut_free():
     puppet = lift(draw_figure(points), stick_joints(points))
     check_closed(puppet)
     check_weights(puppet)
+    check_parted(puppet)
     assert stretch(puppet, pose(puppet, {"left_shoulder": (0.0, 0.0, 1.6)})) <= 2.5
     moved = np.linalg.norm(pose(puppet, {"left_shoulder": (0.0, 0.0, 1.6)}) - puppet.vertices, axis=1)
     belly = (np.abs(puppet.vertices[:, 0]) < 0.04) & (np.abs(puppet.vertices[:, 1] - 0.5) < 0.1)
@@ -210,6 +216,7 @@ def test_feet_that_touch_are_parted():
     puppet = lift(draw_figure(points), stick_joints(points))
     check_closed(puppet)
     check_weights(puppet)
+    check_parted(puppet)
     posed = pose(puppet, {"left_hip": (0.0, 0.0, 0.8)})
     low = puppet.vertices[:, 1] < 0.2
     a, b = puppet.faces[:, 0], puppet.faces[:, 1]
@@ -234,3 +241,18 @@ def test_stripes_stay_on_the_back():
     red = fill[len(fill) // 2 - 20 : len(fill) // 2 + 20, fill.shape[1] // 2, 0].astype(int)
     assert np.ptp(red) > 120  # stripes, not their mean
     assert belly.min() > 120  # blue and white: no ink
+
+
+def test_weights_spread_until_a_bend_neither_tears_nor_folds():
+    points = stick_points(40.0, girth=1.6)
+    puppet = lift(draw_figure(points, girth=1.6, limb_px=40), stick_joints(points))
+    for turns in ({"left_shoulder": (0.0, 0.0, 1.4)}, {"left_hip": (-1.1, 0.0, 0.0)}, {"left_elbow": (0.0, 0.0, 1.5)}):
+        assert stretch(puppet, pose(puppet, turns)) <= 2.0  # 1 + MOST_STRAIN and what bends lengthen by themselves
+
+
+def test_feet_seen_from_the_front_have_toes():
+    puppet = lift(draw_figure(stick_points()), stick_joints(stick_points()))
+    low = puppet.vertices[puppet.vertices[:, 1] < 0.02]
+    ankle = puppet.vertices[np.abs(puppet.vertices[:, 1] - 0.1) < 0.02]
+    assert low[:, 2].max() > ankle[:, 2].max() + 0.01  # they go on to the front
+    assert low[:, 2].min() > -0.06  # and not to the back
