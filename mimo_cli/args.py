@@ -76,6 +76,27 @@ PlanOption = Annotated[
 CommercialOption = Annotated[
     bool, typer.Option("--commercial", help="Refuse networks that may not be used to earn money.")
 ]
+StiffOption = Annotated[
+    bool | None, typer.Option("--stiff/--loose", help="Tails and ears do not swing [default: they do].")
+]
+OffsetOption = Annotated[
+    str | None,
+    typer.Option("--offset", metavar="X,Y,Z", help="Move the character: metres to the right, up, towards the viewer."),
+]
+MaskOption = Annotated[
+    Path | None,
+    typer.Option("--cutout", metavar="FILE", help="Your own mask of the character's picture: white is the character."),
+]
+BackOption = Annotated[
+    Path | None,
+    typer.Option("--back", metavar="FILE", help="A picture of it from behind, in the same pose."),
+]
+ProfileOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--side-view", metavar="FILE", help="A picture from its side, facing the picture's left: says how deep it is."
+    ),
+]
 JointsOption = Annotated[
     Path | None,
     typer.Option(
@@ -144,3 +165,28 @@ def parse_backends(words: Iterable[str]) -> dict[str, dict[str, str]]:
             raise UsageError(f"--backend {word}: no such backend.", fix=nearest(name, BACKENDS[stage], "backends"))
         tables[stage] = {"backend": name}
     return tables
+
+
+def parse_offset(text: str | None) -> tuple[float, float, float] | None:
+    """Return the metres of `--offset X,Y,Z`.
+
+    Args:
+        text: "0.2,0,0", or None.
+
+    Returns:
+        (x, y, z), metres: to the right, up, towards the viewer; or None.
+
+    Raises:
+        UsageError: it is not three numbers.
+    """
+    if text is None:
+        return None
+    try:
+        x, y, z = (float(part) for part in text.split(","))
+    except ValueError:
+        from engine.errors import UsageError
+
+        raise UsageError(
+            f"--offset {text} is not a shift.", fix="write three numbers with commas, metres: --offset 0.3,0,0"
+        ) from None
+    return x, y, z

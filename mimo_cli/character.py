@@ -14,7 +14,16 @@ _PICTURES = ("texture", "reference", "cutout", "image", "character")
 _RIGS = ("joints.toml", "char_cfg.yaml")
 
 
-def add_character(project: Project, given: str | None, *, name: str | None = None, joints: Path | None = None) -> str:
+def add_character(
+    project: Project,
+    given: str | None,
+    *,
+    name: str | None = None,
+    joints: Path | None = None,
+    cutout: Path | None = None,
+    back: Path | None = None,
+    profile: Path | None = None,
+) -> str:
     """Bring a character into a project.
 
     Args:
@@ -22,6 +31,9 @@ def add_character(project: Project, given: str | None, *, name: str | None = Non
         given: a path, the name of an identity of the project, or None for the only one there is.
         name: the identity's name; None takes it from the picture.
         joints: a joints.toml or char_cfg.yaml for it; None looks beside the picture.
+        cutout: a mask of the picture, white on the character; None looks beside the picture.
+        back: a picture of it from behind.
+        profile: a picture of it from the side.
 
     Returns:
         The name of the identity.
@@ -31,19 +43,19 @@ def add_character(project: Project, given: str | None, *, name: str | None = Non
         InputError: the picture is not there or cannot be one.
     """
     known = project.identities()
-    if given is None:
-        return _only(known)
-    if given in known and not Path(given).exists():
-        if joints is not None:
-            project.put(slots.JOINTS, joints, given)
-        return given
+    own = {slots.JOINTS: joints, slots.MASK: cutout, slots.BACK: back, slots.PROFILE: profile}
+    if given is None or (given in known and not Path(given).exists()):
+        name = _only(known) if given is None else given
+        for slot, file in own.items():
+            if file is not None:
+                project.put(slot, file, name)
+        return name
     picture, mask, rig = _files(Path(given), known)
     name = name or _name(picture, in_own_folder=mask is not None or rig is not None or Path(given).is_dir())
     project.put(slots.REFERENCE, picture, name)
-    if mask is not None:
-        project.put(slots.MASK, mask, name)
-    if found := joints or rig:
-        project.put(slots.JOINTS, found, name)
+    for slot, file in (own | {slots.MASK: cutout or mask, slots.JOINTS: joints or rig}).items():
+        if file is not None:
+            project.put(slot, file, name)
     if rig is not None and joints is None:
         console.current().say(f"joints are taken from {rig}")
     return name

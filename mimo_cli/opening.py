@@ -13,6 +13,8 @@ _TABLES_OF = {
     "point": ("segment",),
     "backend": ("fit", "fit-people"),
     "scale": ("animate",),
+    "stiff": ("animate",),
+    "offset": ("animate",),
     **{
         name: ("animate",) for name in ("animator", "network", "side", "steps", "guidance", "seed", "precision", "fast")
     },

@@ -75,6 +75,10 @@ SKELETON = _layer("motion/skeleton")
 REFERENCE = picture_slot("identity/{name}/reference")
 MASK = picture_slot("identity/{name}/mask")
 """A person's own mask of the reference: white is the character."""
+BACK = picture_slot("identity/{name}/back")
+"""A person's own picture of the character from behind."""
+PROFILE = picture_slot("identity/{name}/side")
+"""A person's own picture of the character from its side, facing the picture's left."""
 CUTOUT = picture_slot("identity/{name}/cutout")
 JOINTS = data_slot("identity/{name}/joints", ".toml", ".yaml", ".yml")
 PUPPET = data_slot("identity/{name}/puppet", ".npz")

@@ -14,6 +14,7 @@ from typing import Any
 
 from mimo_cli.runs import animation, clip, conditions, diffuse, identity, layers, motion, preview, render
 from mimo_cli.slots import (
+    BACK,
     BACKDROP,
     BACKGROUND,
     BODY,
@@ -39,6 +40,7 @@ from mimo_cli.slots import (
     PEOPLE,
     PLATE,
     PREVIEW,
+    PROFILE,
     PUPPET,
     REFERENCE,
     ROSTER,
@@ -203,7 +205,7 @@ LIFT = Stage(
     version=3,
     about="make a solid figure of it",
     reads=(CUTOUT, JOINTS),
-    optional=(REFERENCE, MASK),
+    optional=(REFERENCE, MASK, BACK, PROFILE),
     writes=(PUPPET, CANONICAL),
     run=identity.lift,
 )

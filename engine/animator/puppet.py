@@ -158,6 +158,23 @@ class PuppetAnimator:
         return project_ground(np.minimum(shadow * self._shadow, 1), place, K, world_to_cam, self.size)
 
 
+def seen_offset(camera: Camera, offset_m: tuple[float, float, float]) -> tuple[float, float, float]:
+    """Turn a shift as it is seen in the first frame into one of the world.
+
+    Args:
+        camera: of the motion.
+        offset_m: to the right and, over the ground, towards the viewer (first and last), and up; metres.
+
+    Returns:
+        The same in world axes, metres.
+    """
+    right, _, away = camera.world_to_cam[0, :3, :3].astype(np.float64)
+    across, closer = (axis * (1.0, 0.0, 1.0) for axis in (right, -away))
+    across, closer = (axis / max(float(np.linalg.norm(axis)), 1e-6) for axis in (across, closer))
+    x, _, z = offset_m[0] * across + offset_m[2] * closer
+    return float(x), float(offset_m[1]), float(z)
+
+
 def _side_of_picture(puppet: Puppet) -> float:
     """1 where the picture is on the front of the puppet; -1 where it shows the character from behind."""
     a, b, c = (puppet.vertices[puppet.faces[~puppet.is_back, k], :2].astype(np.float64) for k in range(3))

@@ -15,6 +15,7 @@ from engine.identity.skeleton import faces_away
 from engine.identity.skin import find_weights
 from engine.identity.strain import limit_strain
 from engine.identity.texture import bleed, fill_texture, find_strokes
+from engine.identity.views import back_texture, side_depth
 from engine.types import PictureJoints, Puppet
 
 HEAD_DEPTH, LIMB_DEPTH, TRUNK_DEPTH = 0.85, 0.71, 0.55
@@ -40,12 +41,21 @@ WALL_SHARE = 0.22
 """Half height of the wall that joins front and back, as share of the length of the edges at the rim."""
 
 
-def lift(cutout: NDArray, joints: PictureJoints, *, num_vertices: int = 6400) -> Puppet:
+def lift(
+    cutout: NDArray,
+    joints: PictureJoints,
+    *,
+    back: NDArray | None = None,
+    side: NDArray | None = None,
+    num_vertices: int = 6400,
+) -> Puppet:
     """Lift a character from its picture.
 
     Args:
         cutout: (H, W, 4) uint8 straight RGBA, one figure.
         joints: its skeleton, pixels of the cutout.
+        back: (h, w, 4) uint8 straight RGBA, the figure from behind in the same pose; None completes the front.
+        side: (h, w, 4) uint8 straight RGBA, the figure from the side, facing the left; None guesses its depth.
         num_vertices: about how many vertices the solid gets.
 
     Returns:
@@ -67,21 +77,15 @@ def lift(cutout: NDArray, joints: PictureJoints, *, num_vertices: int = 6400) ->
     sheet = triangulate(mask, cuts, num_vertices=num_vertices // 2)
     sheet = replace(sheet, xy_px=sheet.xy_px - 2.0)
     dist = _distance(np.where(cuts.blocked(), 0, solid).astype(np.uint8))[2:-2, 2:-2]
-    weights = find_weights(sheet, joints, dist, xy)
-    for _ in range(MOST_SLITS):  # behind one bridge there may be another
-        slitted = cut_bridges(sheet, joints, weights, xy)
-        if slitted is sheet:
-            break
-        sheet, weights = slitted, find_weights(slitted, joints, dist, xy)
-    weights = limit_strain(sheet, joints, weights, xy)
-    half = half_depth(sheet, joints, weights, neck_ratio(joints, xy, dist))
-    toes = find_toes(sheet, joints, weights, xy)
-    front, back = (half, half + toes) if faces_away(joints) else (half + toes, half)
-    vertices, faces, is_back, source = close_solid(sheet, front, -back)
+    sheet, weights = _weigh(sheet, joints, dist, xy)
+    front, rear = _depths(sheet, joints, weights, xy, dist, side)
+    vertices, faces, is_back, source = close_solid(sheet, front, -rear)
     strokes = find_strokes(picture)
-    head = _carried_by(sheet, weights, joints, "head", dist.shape)
-    face = find_face(picture, strokes, joints, xy, head)
-    fill = fill_texture(picture, strokes, face.area, face.head)
+    if back is not None:
+        fill = back_texture(picture, back)
+    else:
+        face = find_face(picture, strokes, joints, xy, _carried_by(sheet, weights, joints, "head", dist.shape))
+        fill = fill_texture(picture, strokes, face.area, face.head)
     scale = 1.0 / max(np.ptp(sheet.xy_px[:, 1]), 1e-6)
     ground = sheet.xy_px[:, 1].max()
     flip = -1.0 if faces_away(joints) else 1.0
@@ -127,6 +131,29 @@ def solid_mask(cutout: NDArray) -> NDArray:
         if inner and size < 0.0006 * area:
             mask[labels == index] = 255
     return mask
+
+
+def _weigh(sheet: Sheet, joints: PictureJoints, dist: NDArray, xy: NDArray) -> tuple[Sheet, NDArray]:
+    """The sheet, slit where a limb would tear it, and its skinning weights (N, K)."""
+    weights = find_weights(sheet, joints, dist, xy)
+    for _ in range(MOST_SLITS):  # behind one bridge there may be another
+        slitted = cut_bridges(sheet, joints, weights, xy)
+        if slitted is sheet:
+            break
+        sheet, weights = slitted, find_weights(slitted, joints, dist, xy)
+    return sheet, limit_strain(sheet, joints, weights, xy)
+
+
+def _depths(
+    sheet: Sheet, joints: PictureJoints, weights: NDArray, xy: NDArray, dist: NDArray, side: NDArray | None
+) -> tuple[NDArray, NDArray]:
+    """How far the solid goes towards the viewer and away from it, each (N,) float64 pixels."""
+    half = half_depth(sheet, joints, weights, neck_ratio(joints, xy, dist))
+    if side is not None:
+        front, rear = side_depth(sheet, joints, weights, half, side)
+    else:
+        front, rear = half + find_toes(sheet, joints, weights, xy), half
+    return (rear, front) if faces_away(joints) else (front, rear)
 
 
 def half_depth(sheet: Sheet, joints: PictureJoints, weights: NDArray, neck_ratio: float) -> NDArray:

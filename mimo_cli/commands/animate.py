@@ -8,6 +8,7 @@ import typer
 from mimo_cli.args import (
     AlphaOption,
     AnimatorOption,
+    BackOption,
     CommercialOption,
     DryRunOption,
     FastOption,
@@ -15,18 +16,23 @@ from mimo_cli.args import (
     JointsOption,
     LosslessOption,
     MappingOption,
+    MaskOption,
     NameOption,
     NetworkOption,
+    OffsetOption,
     OutOption,
     PlanOption,
     PrecisionOption,
+    ProfileOption,
     ProjectOption,
     RedoOption,
     ScaleOption,
     SeedOption,
     SideOption,
     StepsOption,
+    StiffOption,
     VerifyOption,
+    parse_offset,
 )
 
 
@@ -54,7 +60,12 @@ def animate(
     out: OutOption = None,
     project: ProjectOption = None,
     scale: ScaleOption = None,
+    offset: OffsetOption = None,
+    stiff: StiffOption = None,
     joints: JointsOption = None,
+    cutout: MaskOption = None,
+    back: BackOption = None,
+    side_view: ProfileOption = None,
     name: NameOption = None,
     animator: AnimatorOption = None,
     network: NetworkOption = None,
@@ -92,14 +103,15 @@ def animate(
     opened = open_motion_project(motion, scene, project, mapping=mapping, verify=verify)
     chosen = {
         "animator": animator, "network": network, "side": side, "steps": steps, "guidance": guidance, "seed": seed,
-        "precision": precision, "fast": fast,
+        "precision": precision, "fast": fast, "scale": scale, "offset": parse_offset(offset), "stiff": stiff,
     }  # fmt: skip
-    remember(opened, scale=scale, width=width, height=height, fps=fps, **chosen)
+    remember(opened, width=width, height=height, fps=fps, **chosen)
     opened = reopen(opened, verify=verify)
     if character is None and not opened.identities():
         identity = add_sample(opened)
     else:
-        identity = add_character(opened, character, name=name, joints=joints)
+        pictures = {"cutout": cutout, "back": back, "profile": side_view}
+        identity = add_character(opened, character, name=name, joints=joints, **pictures)
     if commercial:
         refuse_non_commercial(opened, delivery.slot, identity)
     if plan:

@@ -4,7 +4,17 @@ from typing import Annotated
 
 import typer
 
-from mimo_cli.args import DryRunOption, JointsOption, NameOption, ProjectOption, RedoOption, VerifyOption
+from mimo_cli.args import (
+    BackOption,
+    DryRunOption,
+    JointsOption,
+    MaskOption,
+    NameOption,
+    ProfileOption,
+    ProjectOption,
+    RedoOption,
+    VerifyOption,
+)
 
 
 def encode_id(
@@ -12,6 +22,9 @@ def encode_id(
     project: ProjectOption = None,
     name: NameOption = None,
     joints: JointsOption = None,
+    cutout: MaskOption = None,
+    back: BackOption = None,
+    side_view: ProfileOption = None,
     dry_run: DryRunOption = False,
     redo: RedoOption = None,
     verify: VerifyOption = False,
@@ -30,7 +43,8 @@ def encode_id(
 
     check_character(character)
     opened = open_project(project, verify=verify)
-    identity = add_character(opened, character, name=name, joints=joints)
+    pictures = {"cutout": cutout, "back": back, "profile": side_view}
+    identity = add_character(opened, character, name=name, joints=joints, **pictures)
     goals = (slots.CUTOUT, slots.JOINTS, slots.CANONICAL)
     for path in opened.run(goals, identity=identity, redo=redo or (), dry_run=dry_run).values():
         console.current().result(path)

@@ -8,26 +8,32 @@ import typer
 from mimo_cli.args import (
     AlphaOption,
     AnimatorOption,
+    BackOption,
     CommercialOption,
     DryRunOption,
     FastOption,
     GuidanceOption,
     JointsOption,
     LosslessOption,
+    MaskOption,
     NameOption,
     NetworkOption,
+    OffsetOption,
     OutOption,
     PersonOption,
     PlanOption,
     PointOption,
     PrecisionOption,
+    ProfileOption,
     ProjectOption,
     RedoOption,
     ScaleOption,
     SeedOption,
     SideOption,
     StepsOption,
+    StiffOption,
     VerifyOption,
+    parse_offset,
     parse_point,
 )
 
@@ -45,7 +51,12 @@ def swap(
     person: PersonOption = None,
     point: PointOption = None,
     scale: ScaleOption = None,
+    offset: OffsetOption = None,
+    stiff: StiffOption = None,
     joints: JointsOption = None,
+    cutout: MaskOption = None,
+    back: BackOption = None,
+    side_view: ProfileOption = None,
     name: NameOption = None,
     animator: AnimatorOption = None,
     network: NetworkOption = None,
@@ -82,11 +93,12 @@ def swap(
     opened = open_video_project(video, project, verify=verify)
     chosen = {
         "animator": animator, "network": network, "side": side, "steps": steps, "guidance": guidance, "seed": seed,
-        "precision": precision, "fast": fast,
+        "precision": precision, "fast": fast, "scale": scale, "offset": parse_offset(offset), "stiff": stiff,
     }  # fmt: skip
-    remember(opened, person=person, point=parse_point(point), scale=scale, **chosen)
+    remember(opened, person=person, point=parse_point(point), **chosen)
     opened = reopen(opened, verify=verify)
-    identity = add_character(opened, character, name=name, joints=joints)
+    pictures = {"cutout": cutout, "back": back, "profile": side_view}
+    identity = add_character(opened, character, name=name, joints=joints, **pictures)
     if commercial:
         refuse_non_commercial(opened, delivery.slot, identity)
     if plan:

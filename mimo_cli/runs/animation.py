@@ -18,6 +18,10 @@ class AnimateParams:
     """The embedded puppet, or the MIMO network."""
     scale: float = 1.0
     """Height of the character over the height of the person replaced; the puppet's."""
+    offset: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    """Metres the character is moved by: to the right, up, towards the viewer; the puppet's."""
+    stiff: bool = False
+    """Tails and ears do not swing; the puppet's."""
     shadow: float = 0.7
     """Strength of the contact shadow, 0 ... 1; the puppet's."""
     match_light: bool = True
@@ -60,6 +64,8 @@ class AnimateParams:
     def __post_init__(self) -> None:
         if not 0.05 <= self.scale <= 20:
             raise RecipeError(f"animate.scale is {self.scale}.", fix="use 0.05 to 20; 1 is the height of the person.")
+        if not all(abs(metres) <= 100 for metres in self.offset):
+            raise RecipeError(f"animate.offset is {list(self.offset)}.", fix="use metres, at most 100 each way.")
         if not 0 <= self.shadow <= 1:
             raise RecipeError(f"animate.shadow is {self.shadow}.", fix="use 0 (none) to 1 (black).")
         if self.side % 8 or not 64 <= self.side <= 2048:
@@ -72,7 +78,7 @@ class AnimateParams:
             raise RecipeError(f"animate.overlap is {self.overlap}.", fix=f"use 1 to {self.window - 1} frames, e.g. 4.")
 
 
-_PUPPETS = ("scale", "shadow", "match_light")
+_PUPPETS = ("scale", "offset", "stiff", "shadow", "match_light")
 
 
 def resolve(params: AnimateParams) -> AnimateParams:

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from engine.errors import InputError
 from engine.types import PictureJoints
 from mimo_cli import slots
+from mimo_cli.artifacts import Slot
 from mimo_cli.stage import Job
 
 if TYPE_CHECKING:
@@ -52,9 +53,18 @@ def lift(job: Job) -> None:
     from engine.video import read_image, write_png
 
     cutout = read_image(job.inputs[slots.CUTOUT])
-    puppet = lift_figure(cutout, _joints_of(job, cutout))
+    back, side = _view(job, slots.BACK), _view(job, slots.PROFILE)
+    puppet = lift_figure(cutout, _joints_of(job, cutout), back=back, side=side)
     save_puppet(puppet, job.outputs[slots.PUPPET])
     write_png(job.outputs[slots.CANONICAL], np.concatenate(canonical_pictures(puppet), axis=1))
+
+
+def _view(job: Job, slot: Slot) -> NDArray | None:
+    """The cutout of another picture of the character, where there is one."""
+    from engine.identity import cut_out
+    from engine.video import read_image
+
+    return cut_out(read_image(job.inputs[slot])) if slot in job.inputs else None
 
 
 def _joints_of(job: Job, cutout: NDArray) -> PictureJoints:

@@ -78,37 +78,38 @@ def animate(job: Job) -> None:
     """Render the character where the person of the video is, and the shadow it casts."""
     from engine.animator.light import Light
     from engine.animator.pose import pose_puppet
-    from engine.animator.puppet import PuppetAnimator
+    from engine.animator.puppet import PuppetAnimator, seen_offset
     from engine.identity import load_puppet
 
     info = tables.read_clip(job.inputs[slots.CLIP])
     motion = read_body(job, tables.read_frames(job.inputs[slots.FRAMES]).time_s)
     puppet = load_puppet(job.inputs[slots.PUPPET])
     camera = tables.read_camera(job.inputs[slots.CAMERA], info.num_frames)
-    posed = pose_puppet(puppet, motion, scale=job.params.scale, travel="person")
+    posed = pose_puppet(puppet, motion, scale=job.params.scale, travel="person", stiff=job.params.stiff)
     light = measure_light(job) if job.params.match_light else Light()
     job.outputs[slots.LIGHT].write_text(LIGHT_TEXT.format(**vars(light)), encoding="utf-8")
-    shadow = job.params.shadow
-    animator = PuppetAnimator(puppet, motion, camera, info.size, light=light, shadow=shadow, posed=posed)
+    stand = {"shadow": job.params.shadow, "offset_m": seen_offset(camera, job.params.offset)}
+    animator = PuppetAnimator(puppet, motion, camera, info.size, light=light, posed=posed, **stand)
     _render(job, info, animator, find_presence(job, info))
 
 
 def animate_alone(job: Job) -> None:
     """Render the character of a motion file, seen by a camera that follows it."""
     from engine.animator.pose import pose_puppet
-    from engine.animator.puppet import PuppetAnimator
+    from engine.animator.puppet import PuppetAnimator, seen_offset
     from engine.animator.stage_camera import frame_motion
     from engine.identity import load_puppet
 
     info = tables.read_clip(job.inputs[slots.CLIP])
     motion = read_body(job, tables.read_frames(job.inputs[slots.FRAMES]).time_s)
     puppet = load_puppet(job.inputs[slots.PUPPET])
-    posed = pose_puppet(puppet, motion, scale=job.params.scale, travel="stride")
+    posed = pose_puppet(puppet, motion, scale=job.params.scale, travel="stride", stiff=job.params.stiff)
     if slots.CAMERA in job.inputs:
         camera = tables.read_camera(job.inputs[slots.CAMERA], info.num_frames)
     else:
         camera = frame_motion(motion, info.size, puppet, posed=posed)
-    _render(job, info, PuppetAnimator(puppet, motion, camera, info.size, shadow=job.params.shadow, posed=posed))
+    stand = {"shadow": job.params.shadow, "offset_m": seen_offset(camera, job.params.offset)}
+    _render(job, info, PuppetAnimator(puppet, motion, camera, info.size, posed=posed, **stand))
 
 
 def _render(job: Job, info: ClipInfo, animator: "PuppetAnimator", present: NDArray | None = None) -> None:

@@ -9,7 +9,7 @@ from engine.animator.canonical import canonical_pictures
 from engine.animator.grain import Grain
 from engine.animator.light import Light, estimate_light
 from engine.animator.pose import pose_puppet
-from engine.animator.puppet import PuppetAnimator
+from engine.animator.puppet import PuppetAnimator, seen_offset
 from engine.animator.shadow import ground_shadow, project_ground
 from engine.animator.skinning import dual_quaternions
 from engine.animator.stage_camera import frame_motion
@@ -205,3 +205,12 @@ def test_canonical_pictures_show_front_and_back(doll):
     rows = [np.nonzero(p[..., 3].any(1))[0] for p in (front, back)]
     assert abs(rows[0][0] - rows[1][0]) <= 2
     assert np.ptp(rows[0]) > 150
+
+
+def test_an_offset_is_as_seen(doll, far_camera):
+    here = PuppetAnimator(doll, pose(), far_camera, SIZE, shadow=0)
+    shift = seen_offset(far_camera, (0.3, 0.1, 0.0))
+    there = PuppetAnimator(doll, pose(), far_camera, SIZE, shadow=0, offset_m=shift, posed=here.posed)
+    pair = [full_frame(animator.render(0), SIZE)[0][..., 3] > 127 for animator in (here, there)]
+    before, after = (np.argwhere(seen).mean(0) for seen in pair)
+    assert after[1] > before[1] + 5 and after[0] < before[0] - 1  # right and up
