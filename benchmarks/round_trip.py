@@ -1,0 +1,121 @@
+"""There and back: a body that is known from all sides, against the puppet made of one picture of it.
+
+    python benchmarks/round_trip.py [--sheet FILE]
+
+The embedded body in clothes is drawn once from the front, standing; the puppet lifted from that picture goes through
+the body's own motions. Both are drawn by the same cameras, in front and up to 60 degrees to either side of where they
+face, and compared: overlap of the silhouettes, and PSNR of the colours where both are. --sheet writes some pairs.
+"""
+
+import argparse
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from engine.animator.pose import PosedPuppet, pose_puppet, rest_motion
+from engine.animator.puppet import PuppetAnimator
+from engine.geometry import rotvec_to_matrix
+from engine.identity import cut_out, find_joints, lift
+from engine.synth.actor import Actor, make_costume
+from engine.synth.motions import make_act
+from engine.types import JOINTS, Camera, Motion, Puppet, Size
+
+SIZE: Size = (480, 480)
+FINER = 2
+YAWS_DEG = (-60, -30, 0, 30, 60)
+MOTIONS = ("wave", "walk", "jack", "dance")
+NUM_FRAMES = 8
+SECONDS = 6.0
+ARM_DOWN_RAD = np.radians(50.0)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--sheet", type=Path)
+    given = parser.parse_args()
+    rows, scores = [], {yaw: [] for yaw in YAWS_DEG}
+    for seed in (0, 1):
+        actor = Actor(make_costume(seed), np.zeros(10, np.float32))
+        puppet = puppet_of(actor)
+        for name in MOTIONS:
+            motion = make_act(name, rest_motion().rest_m, np.linspace(0, SECONDS, NUM_FRAMES * 8)).motion
+            posed = pose_puppet(puppet, motion, travel="person")
+            for frame in range(4, len(motion), len(motion) // NUM_FRAMES):
+                pairs = [compare(actor, posed, motion, frame, yaw) for yaw in YAWS_DEG]
+                for yaw, (overlap, psnr, _) in zip(YAWS_DEG, pairs):
+                    scores[yaw].append((overlap, psnr))
+                if frame == 4 + 3 * (len(motion) // NUM_FRAMES):
+                    rows.append(np.concatenate([pair for _, _, pair in pairs], axis=1))
+    print(f"{'yaw':>6} {'IoU':>6} {'PSNR':>6}")
+    for yaw in YAWS_DEG:
+        print("{:6d} {:6.3f} {:6.2f}".format(yaw, *np.mean(scores[yaw], axis=0)))
+    print("{:>6} {:6.3f} {:6.2f}".format("all", *np.mean(np.concatenate(list(scores.values())), axis=0)))
+    if given.sheet:
+        cv2.imwrite(str(given.sheet), cv2.cvtColor(np.concatenate(rows).astype(np.uint8), cv2.COLOR_RGB2BGR))
+
+
+def puppet_of(actor: Actor) -> Puppet:
+    """Lift the one picture of the actor: from the front, arms a little away from the body."""
+    motion = rest_motion()
+    for side, sign in (("left", -1), ("right", 1)):
+        motion.rotvec[:, JOINTS.index(f"{side}_shoulder"), 2] = sign * ARM_DOWN_RAD
+    size = (1000, 800)
+    rgb, mask = draw(actor, motion, 0, camera_at(motion, 0, 0.0, size), size)
+    cutout = cut_out(np.dstack([rgb, mask]).astype(np.uint8))
+    return lift(cutout, find_joints(cutout))
+
+
+def camera_at(motion: Motion, frame: int, yaw_deg: float, size: Size) -> Camera:
+    """A level camera that looks at the pelvis from an angle to where it faces."""
+    facing = rotvec_to_matrix(motion.rotvec[frame, 0].astype(np.float64)) @ np.array([0.0, 0.0, 1.0])
+    angle = np.arctan2(facing[0], facing[2]) + np.radians(yaw_deg)
+    turn = np.array([[np.cos(angle), 0, -np.sin(angle)], [0, 1, 0], [np.sin(angle), 0, np.cos(angle)]])
+    rotation = np.diag([1.0, -1.0, -1.0]) @ turn
+    centre = motion.root_m[frame].astype(np.float64) * (1, 0, 1) + (0, 0.9, 0)
+    world_to_cam = np.eye(4)
+    world_to_cam[:3, :3] = rotation
+    world_to_cam[:3, 3] = np.array([0, 0, 6.0]) - rotation @ centre
+    focal = 2.6 * size[0]
+    K = np.array([[focal, 0, size[1] / 2], [0, focal, size[0] / 2], [0, 0, 1]])
+    return Camera(K[None].astype(np.float32), world_to_cam[None].astype(np.float32))
+
+
+def draw(actor: Actor, motion: Motion, frame: int, camera: Camera, size: Size) -> tuple[NDArray, NDArray]:
+    """The actor as it is: (H, W, 3) float32 RGB where the mask is, and (H, W) float32 0 ... 255."""
+    K = camera.K[0].copy()
+    K[:2] *= FINER
+    finer = size[0] * FINER, size[1] * FINER
+    rgb, mask, _ = actor.draw(actor.pose(motion, frame), K, camera.world_to_cam[0], finer)
+    share = cv2.resize(mask.astype(np.float32), size[::-1], interpolation=cv2.INTER_AREA)
+    colour = cv2.resize(rgb * mask[..., None], size[::-1], interpolation=cv2.INTER_AREA)
+    return np.clip(colour / np.maximum(share, 1e-3)[..., None], 0, 255), share * 255
+
+
+def compare(
+    actor: Actor, posed: PosedPuppet, motion: Motion, frame: int, yaw_deg: float
+) -> tuple[float, float, NDArray]:
+    """Overlap, PSNR and both pictures side by side."""
+    camera = camera_at(motion, frame, yaw_deg, SIZE)
+    want, mask = draw(actor, motion, frame, camera, SIZE)
+    patch = PuppetAnimator(posed.puppet, motion, camera, SIZE, shadow=0, posed=posed).render(frame)
+    rgba = np.zeros((*SIZE, 4), np.float32)
+    height, width = patch.rgba.shape[:2]
+    rgba[patch.y0 : patch.y0 + height, patch.x0 : patch.x0 + width] = patch.rgba
+    got = rgba[..., :3] / np.maximum(rgba[..., 3:] / 255, 1e-3)
+    there, drawn = mask > 127, rgba[..., 3] > 127
+    both = there & drawn
+    error = (got[both] - want[both]) ** 2
+    psnr = 10 * np.log10(255**2 / max(float(error.mean()), 1e-6)) if both.any() else 0.0
+    shown = [np.where(seen[..., None], picture, 200) for seen, picture in ((there, want), (drawn, got))]
+    crop = np.s_[:, SIZE[1] // 5 : -SIZE[1] // 5]
+    return (
+        float(both.sum() / max((there | drawn).sum(), 1)),
+        psnr,
+        np.concatenate([s[crop] for s in shown], 1)[::2, ::2],
+    )
+
+
+if __name__ == "__main__":
+    main()
