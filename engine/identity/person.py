@@ -86,7 +86,7 @@ def _cut(rgb: NDArray, rough: NDArray, landmarks: Landmarks) -> NDArray:
         cv2.setRNGSeed(0)
         bgr = cv2.cvtColor(cv2.bilateralFilter(small, 5, 20, 3), cv2.COLOR_RGB2LAB)
         model = [np.zeros((1, 65)), np.zeros((1, 65))]
-        cv2.grabCut(bgr, trimap, None, model[0], model[1], 4, cv2.GC_INIT_WITH_MASK)
+        cv2.grabCut(bgr, trimap, None, model[0], model[1], 4, cv2.GC_INIT_WITH_MASK)  # type: ignore[call-overload]
         hard = np.where((trimap == cv2.GC_FGD) | (trimap == cv2.GC_PR_FGD), 255, 0).astype(np.uint8)
         hard = _tidy(hard, guess, tall)
     mask = np.zeros((height, width), np.uint8)

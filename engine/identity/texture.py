@@ -1,6 +1,7 @@
 """What the front of the figure shows, and what its sides and back look like."""
 
 from dataclasses import dataclass
+from typing import cast
 
 import cv2
 import numpy as np
@@ -40,9 +41,9 @@ def bleed(rgba: NDArray) -> NDArray:
     if not solid.any():
         solid = rgba[..., 3] >= rgba[..., 3].max()
     # two labels: nearest solid pixel
-    _, labels = cv2.distanceTransformWithLabels(
-        (~solid).astype(np.uint8), cv2.DIST_L2, 5, labelType=cv2.DIST_LABEL_PIXEL
-    )
+    empty = (~solid).astype(np.uint8)
+    _, labels = cv2.distanceTransformWithLabels(empty, cv2.DIST_L2, 5, labelType=cv2.DIST_LABEL_PIXEL)
+    labels = cast(NDArray, labels)
     colours = np.zeros((labels.max() + 1, 3), np.uint8)
     colours[labels[solid]] = rgba[..., :3][solid]
     spread = colours[labels]

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter1d, median_filter
 
+from engine.layers.membrane import above
 from engine.layers.moving_object import View
 from engine.types import Landmarks
 
@@ -84,7 +85,7 @@ def expected_trunk(idx: int, near: dict[int, View], path: dict[int, NDArray], bo
         shift = np.array([[1, 0, near[other].x0 + dx - view.x0], [0, 1, near[other].y0 + dy - view.y0]])
         moved = cv2.warpAffine(near[other].human, shift, (width, height), flags=cv2.INTER_NEAREST)
         count += moved > 127
-    body = cv2.compare(count, _LEAST - 1, cv2.CMP_GT)
+    body = above(count, _LEAST - 1)
     side = 2 * max(1, round(_LIMB * body_px)) + 1
     return cv2.erode(cv2.morphologyEx(body, cv2.MORPH_OPEN, np.ones((side, side), np.uint8)), np.ones((3, 3), np.uint8))
 
@@ -119,7 +120,7 @@ def sure_landmarks(landmarks: Landmarks, idx: int) -> bool:
 
 def _is_on(human: NDArray, at: NDArray) -> bool:
     x, y = at.tolist()
-    return 0 <= x < human.shape[1] and 0 <= y < human.shape[0] and human[y, x] > 127
+    return 0 <= x < human.shape[1] and 0 <= y < human.shape[0] and bool(human[y, x] > 127)
 
 
 def _apply(matrices: NDArray, points: NDArray) -> NDArray:

@@ -1,6 +1,7 @@
 """Medians over a stack of pictures in which some pixels do not count, fast."""
 
 from functools import cache
+from typing import cast
 
 import cv2
 import numpy as np
@@ -33,7 +34,7 @@ def masked_median(samples: list[NDArray], visible: list[NDArray]) -> NDArray:
         turn = np.full((band.stop - top, width), 0 if len(samples) % 2 else 255, np.uint8)
         stack = []
         for sample, seen in zip(samples, visible):
-            hidden = cv2.bitwise_not(seen[band])
+            hidden = cast(NDArray, cv2.bitwise_not(seen[band]))
             turn ^= hidden
             filler = cv2.cvtColor(cv2.bitwise_and(turn, hidden), cv2.COLOR_GRAY2RGB)
             kept = cv2.bitwise_and(sample[band], cv2.cvtColor(seen[band], cv2.COLOR_GRAY2RGB))

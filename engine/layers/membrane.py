@@ -75,7 +75,17 @@ def find_gain(plate: NDArray, frame: NDArray) -> NDArray:
 
 def apply_exposure(plate: NDArray, gain: NDArray, lift: NDArray | float) -> NDArray:
     """(h, w, 3) float32: the plate times a gain per channel, plus the lift."""
-    return cv2.multiply(plate, (*gain.tolist(), 1.0), dtype=cv2.CV_32F) + lift
+    return amplify(plate, gain, cv2.CV_32F) + lift
+
+
+def amplify(picture: NDArray, gain: NDArray, depth: int) -> NDArray:
+    """Multiply (h, w, 3) by a gain per channel, (3,) float; `depth` is OpenCV's number type of the result."""
+    return cv2.multiply(picture, (*gain.tolist(), 1.0), dtype=depth)  # type: ignore[call-overload]
+
+
+def above(picture: NDArray, level: int) -> NDArray:
+    """(h, w) uint8: 255 where a picture of one channel exceeds a level, else 0."""
+    return cv2.compare(picture, level, cv2.CMP_GT)  # type: ignore[call-overload]
 
 
 def shrink(picture: NDArray, step: int) -> NDArray:

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from engine.layers.background_motion import find_shots
 from engine.layers.median import masked_median
-from engine.layers.membrane import extrapolate, find_gain
+from engine.layers.membrane import above, amplify, extrapolate, find_gain
 from engine.types import BackgroundMotion, FrameSource, Size
 
 BAND_BYTES = 100_000_000
@@ -83,7 +83,7 @@ class Stack:
         needed = self._needed([idx for idx in range(max(low, start - 8), min(high, stop + 8))], to_frame, size)
         samples = [(self._samples[idx], to_frame[idx]) for idx in range(low, high) if idx in self._samples]
         samples = level(samples, size)
-        flows = [None] * len(samples) if self._is_static else align(samples, size)
+        flows: list[NDArray | None] = [None] * len(samples) if self._is_static else align(samples, size)
         rgb, visible, noise = combine_samples(samples, flows, size, is_static=self._is_static)
         return rgb, visible, needed, noise
 
@@ -135,14 +135,14 @@ def grow_mask(human: NDArray) -> NDArray:
     """
     step = 4
     size = (max(1, -(-human.shape[1] // step)), max(1, -(-human.shape[0] // step)))
-    small = cv2.resize(cv2.compare(human, 24, cv2.CMP_GT), size, interpolation=cv2.INTER_AREA)
-    small = cv2.compare(small, 0, cv2.CMP_GT)
+    small = cv2.resize(above(human, 24), size, interpolation=cv2.INTER_AREA)
+    small = above(small, 0)
     height = cv2.boundingRect(small)[3]
     if height == 0:
         return np.zeros(human.shape, np.uint8)
     grown = dilate_disc(small, max(1, round(0.025 * height)))
     wide = cv2.resize(grown, human.shape[::-1], interpolation=cv2.INTER_LINEAR)
-    return cv2.compare(wide, 100, cv2.CMP_GT)
+    return above(wide, 100)
 
 
 def dilate_disc(mask: NDArray, radius: int) -> NDArray:
@@ -198,7 +198,7 @@ def level(samples: list[tuple[_Sample, NDArray]], size: Size) -> list[tuple[_Sam
     levelled = []
     for (sample, matrix), gain in zip(samples, gains):
         if np.abs(gain / wanted - 1).max() > 0.01:
-            rgb = cv2.multiply(sample.rgb, (*(wanted / gain).tolist(), 1.0), dtype=cv2.CV_8U)
+            rgb = amplify(sample.rgb, wanted / gain, cv2.CV_8U)
             levelled.append((_Sample(rgb, sample.visible), matrix))
         else:
             levelled.append((sample, matrix))
@@ -227,7 +227,7 @@ def align(samples: list[tuple[_Sample, NDArray]], size: Size) -> list[NDArray | 
     for rgb, visible in warped:
         gray = cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY)
         gray = np.where(visible > 0, gray, middle)
-        flow = 2 * dis.calc(middle, gray, None)
+        flow = 2 * dis.calc(middle, gray, None)  # type: ignore[call-overload]
         flows.append(smooth_flow(flow, visible))
     sizes = [float(np.quantile(np.abs(flow), 0.95)) for flow in flows if flow is not None]
     is_noise = bool(sizes) and float(np.median(sizes)) < _NOISE_FLOW_PX
@@ -310,10 +310,10 @@ def warp_flow(
     nodes = cv2.perspectiveTransform(nodes.reshape(-1, 1, 2), matrix).reshape(rows, cols, 2).astype(np.float32) - 0.5
     maps = cv2.resize(nodes, (cols * _GRID, rows * _GRID), interpolation=cv2.INTER_LINEAR)
     maps = maps[_GRID : _GRID + y1 - y0, _GRID : _GRID + x1 - x0]
-    moved = cv2.remap(rgb, maps, None, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
+    moved = cv2.remap(rgb, maps, None, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)  # type: ignore[call-overload]
     full = np.where(label > 0, 255, 0).astype(np.uint8)
-    whole = cv2.remap(full, maps, None, cv2.INTER_LINEAR)
-    nearest = cv2.remap(label, maps, None, cv2.INTER_NEAREST)
+    whole = cv2.remap(full, maps, None, cv2.INTER_LINEAR)  # type: ignore[call-overload]
+    nearest = cv2.remap(label, maps, None, cv2.INTER_NEAREST)  # type: ignore[call-overload]
     return moved, np.where(whole >= 250, nearest, 0).astype(np.uint8)
 
 
@@ -338,7 +338,7 @@ def _agreeing_mean(
         near = cv2.inRange(cv2.absdiff(picture, middle), (0, 0, 0), (tolerance,) * 3)
         near = cv2.bitwise_and(near, mask)
         cv2.add(total, picture, dst=total, mask=near, dtype=cv2.CV_16U)
-        cv2.add(count, 1, dst=count, mask=near)
+        cv2.add(count, 1, dst=count, mask=near)  # type: ignore[call-overload]
     number = np.maximum(count, 1)[..., None].astype(np.uint16)
     mean = ((total + number // 2) // number).astype(np.uint8)
     return np.where((count > 0)[..., None], mean, middle), count

@@ -102,7 +102,7 @@ def find_blobs(view: View, frame_idx: int, threshold: float) -> list[Blob]:
     other = cv2.morphologyEx(other, cv2.MORPH_CLOSE, np.ones((3, 3), np.uint8))
     count, labels, stats, centres = cv2.connectedComponentsWithStats(other, connectivity=4)
     touching = np.zeros(count, bool)
-    touching[np.unique(labels[person])] = True
+    touching[np.unique(labels[person])] = True  # type: ignore[index]
     blobs = []
     for idx in range(1, count):
         x, y, width, height, area = stats[idx]

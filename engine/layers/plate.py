@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from engine.layers.background_motion import find_shots
 from engine.layers.inpaint import inpaint
-from engine.layers.membrane import apply_exposure, enlarge, fit_exposure, shrink
+from engine.layers.membrane import above, apply_exposure, enlarge, fit_exposure, shrink
 from engine.layers.mosaic import Stack, warp_picture
 from engine.layers.shadow import find_shadow
 from engine.types import BackgroundMotion, Chunks, FrameSource, Progress, Size, quiet
@@ -300,12 +300,12 @@ def _clear(idx: int, windows: list[PlateWindow], seen: list[Path], motion: Backg
     state = window.state.copy()
     box = (window.x0, window.y0, window.x0 + window.size[1], window.y0 + window.size[0])
     mine, removed = shrink(window.rgb, 4), shrink(window.needed, 4)
-    usable = shrink(cv2.compare(state, 1, cv2.CMP_GT), 4) == 255
+    usable = shrink(above(state, 1), 4) == 255
     for other in _donors(idx, windows, motion)[:_MAX_CLEAR]:
         donor = _read_window(seen[other])
         to_other = np.linalg.inv(motion.to_first[donor.anchor]) @ motion.to_first[window.anchor]
         theirs, origin = warp_window(donor, to_other, box)
-        known = usable & (shrink(cv2.compare(origin, 1, cv2.CMP_GT), 4) == 255)
+        known = usable & (shrink(above(origin, 1), 4) == 255)
         theirs = shrink(theirs, 4)
         gain, _ = fit_exposure(theirs, mine, known)
         shade = find_shadow(mine, apply_exposure(theirs, gain, 0.0), removed, known, window.noise, under=True)

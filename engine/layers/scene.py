@@ -1,12 +1,13 @@
 """The scene layer: the place without the person, frame by frame."""
 
 from collections.abc import Iterator
+from typing import cast
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.layers.membrane import apply_exposure, enlarge, fit_exposure, shrink
+from engine.layers.membrane import above, amplify, apply_exposure, enlarge, fit_exposure, shrink
 from engine.layers.mosaic import dilate_disc, grow_mask
 from engine.layers.plate import Plate, build_plate, surroundings
 from engine.layers.shadow import find_shadow
@@ -64,7 +65,7 @@ def complete_frame(plate: Plate, idx: int, rgb: NDArray, human: NDArray, grain: 
     scene, state = plate.render(idx, box)
     small_frame, small_scene = shrink(frame, _STEP), shrink(scene, _STEP)
     small_hidden = shrink(hidden, _STEP)
-    known = shrink(cv2.compare(state, 0, cv2.CMP_GT), _STEP) == 255
+    known = shrink(above(state, 0), _STEP) == 255
     gain, lift = fit_exposure(small_scene, small_frame, known & (small_hidden == 0))
     fitted = apply_exposure(small_scene, gain, lift)
     noise = plate.noise(idx)
@@ -75,11 +76,11 @@ def complete_frame(plate: Plate, idx: int, rgb: NDArray, human: NDArray, grain: 
     a, b = max(0, a - 2 * _STEP), max(0, b - 2 * _STEP)
     part = slice(b, b + height + 4 * _STEP), slice(a, a + width + 4 * _STEP)
     alpha = cv2.max(enlarge(small_alpha, hidden.shape)[part], hidden[part])
-    alpha = cv2.bitwise_and(alpha, cv2.compare(state[part], 0, cv2.CMP_GT))
+    alpha = cv2.bitwise_and(alpha, above(state[part], 0))
     lift = enlarge(lift, hidden.shape)[part]
     lift += (_GRAIN * noise * _take_grain(grain, idx, alpha.shape))[..., None]
-    colour = cv2.add(cv2.multiply(scene[part], (*gain.tolist(), 1.0), dtype=cv2.CV_32F), lift, dtype=cv2.CV_8U)
-    colour = cv2.bitwise_and(colour, cv2.cvtColor(cv2.compare(alpha, 0, cv2.CMP_GT), cv2.COLOR_GRAY2RGB))
+    colour = cv2.add(amplify(scene[part], gain, cv2.CV_32F), lift, dtype=cv2.CV_8U)
+    colour = cv2.bitwise_and(colour, cv2.cvtColor(above(alpha, 0), cv2.COLOR_GRAY2RGB))
     where = result[y0 + b : y0 + b + alpha.shape[0], x0 + a : x0 + a + alpha.shape[1]]
     where[:] = cv2.merge([*cv2.split(colour), alpha])
     return result
@@ -97,8 +98,8 @@ def _grow_by_evidence(
     away = cv2.absdiff(frame.astype(np.float32), scene)
     away = cv2.max(cv2.max(away[..., 0], away[..., 1]), away[..., 2])
     other = ((away > 14 + 4 * noise) & band & known).astype(np.uint8)
-    other = cv2.morphologyEx(other, cv2.MORPH_OPEN, np.ones((2, 2), np.uint8))
-    count, labels = cv2.connectedComponents(core | other, connectivity=4)
+    other = cast(NDArray, cv2.morphologyEx(other, cv2.MORPH_OPEN, np.ones((2, 2), np.uint8)))
+    count, labels = cast("tuple[int, NDArray]", cv2.connectedComponents(core | other, connectivity=4))
     table = np.zeros(count, np.uint8)
     table[labels[hidden]] = 255
     table[0] = 0

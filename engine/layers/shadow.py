@@ -1,5 +1,7 @@
 """The person's shadow on the ground: darker than the plate, smooth, without a colour of its own, tied to the person."""
 
+from typing import cast
+
 import cv2
 import numpy as np
 from numpy.typing import NDArray
@@ -45,7 +47,9 @@ def find_shadow(
     looks = cv2.morphologyEx(looks.astype(np.uint8), cv2.MORPH_OPEN, np.ones((3, 3), np.uint8)) > 0
     looks[: _ground(inside)] = False
     feet = _feet(inside)
-    count, labels = cv2.connectedComponents((looks | feet).astype(np.uint8), connectivity=8)
+    count, labels = cast(
+        "tuple[int, NDArray]", cv2.connectedComponents((looks | feet).astype(np.uint8), connectivity=8)
+    )
     table = np.zeros(count, bool)
     table[labels[feet]] = True
     table[0] = False

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine.layers.caption import EVERY, caption_scale
-from engine.layers.membrane import apply_exposure, fit_exposure, shrink
+from engine.layers.membrane import above, apply_exposure, fit_exposure, shrink
 from engine.layers.mosaic import grow_mask
 from engine.layers.moving_object import View
 from engine.layers.plate import Plate, surroundings
@@ -116,18 +116,19 @@ def _make_view(plate: Plate, idx: int, rgb: NDArray, human: NDArray, step: int, 
             rgb[part],
             scene,
             human[part],
-            cv2.compare(state, 0, cv2.CMP_GT),
-            cv2.compare(state, 127, cv2.CMP_GT),
+            above(state, 0),
+            above(state, 127),
         )
     )
     hidden = grow_mask(human)
     seen = shrink(((hidden == 0) & (known == 255)).astype(np.uint8) * 255, 2) == 255
     gain, lift = fit_exposure(shrink(scene, 2), shrink(frame, 2), seen)
-    fitted = cv2.add(apply_exposure(scene, gain, cv2.resize(lift, size)), 0, dtype=cv2.CV_8U)
+    fitted = apply_exposure(scene, gain, cv2.resize(lift, size))
+    fitted = cv2.add(fitted, 0, dtype=cv2.CV_8U)  # type: ignore[call-overload]
     away = cv2.absdiff(frame, fitted)
     away = np.minimum(cv2.max(cv2.max(away[..., 0], away[..., 1]), away[..., 2]), 254)
     away[known < 255] = 255
-    return View(x0, y0, frame, away, human, cv2.compare(sure, 254, cv2.CMP_GT))
+    return View(x0, y0, frame, away, human, above(sure, 254))
 
 
 def _write_views(folder: Path, views: list[View]) -> None:

@@ -1,7 +1,7 @@
 """Smooth edges: several samples per pixel, averaged."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -131,5 +131,5 @@ def draw_samples(
 
 def coverage(samples: Sequence[Fragments]) -> Any:
     """Share of each pixel that is covered: (T, H, W) float32, 0 ... 1, numpy or torch as the samples are."""
-    total = sum((one.face_idx >= 0) * 1.0 for one in samples) / len(samples)
+    total = cast(Any, sum((one.face_idx >= 0) * 1.0 for one in samples)) / len(samples)
     return total.astype(np.float32) if isinstance(total, np.ndarray) else total.float()

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from dataclasses import dataclass
+from typing import cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -126,7 +127,7 @@ def colours_of(rgb: NDArray) -> NDArray:
     """(64,) float32: the share of pixels in each of 4x4x4 colours, to see cuts by."""
     import cv2
 
-    small = cv2.resize(rgb, (64, 64), interpolation=cv2.INTER_AREA)
+    small = cast(NDArray, cv2.resize(rgb, (64, 64), interpolation=cv2.INTER_AREA))
     bins = (small >> 6).reshape(-1, 3).astype(np.int64) @ np.array([16, 4, 1])
     return (np.bincount(bins, minlength=64) / len(bins)).astype(np.float32)
 

@@ -21,7 +21,7 @@ class Log:
             with self._path.open(newline="", encoding="utf-8") as stream:
                 rows = [row for row in csv.DictReader(stream) if int(row["step"]) <= step]
         self._stream = self._path.open("w", newline="", encoding="utf-8")
-        self._table = csv.DictWriter(self._stream, COLUMNS)
+        self._table: csv.DictWriter[str] = csv.DictWriter(self._stream, COLUMNS)
         self._table.writeheader()
         self._table.writerows(rows)
         self._board = _board(run, step)

@@ -70,10 +70,10 @@ def measured_flops(device: str = "cpu") -> float:
     """Floating-point operations a second of this machine in a matrix product, as a floor for the time of a step."""
     a = torch.randn(1024, 1024, device=device)
     for _ in range(2):
-        a @ a
+        torch.matmul(a, a)
     started_s, count = time.monotonic(), 0
     while time.monotonic() - started_s < 0.3:
-        a @ a
+        torch.matmul(a, a)
         count += 1
     if device != "cpu":
         torch.cuda.synchronize()

@@ -129,7 +129,7 @@ def _add_clip(tar: tarfile.TarFile, clip: TrainingClip, key: str) -> None:
         _add(tar, f"{key}.{name}.mkv", _video(frames, VIDEOS[name]))
     for name, picture in pictures.items():
         _add(tar, f"{key}.{name}.png", cv2.imencode(".png", picture[..., ::-1])[1].tobytes())
-    values = {"rotvec": clip.rotvec, "root_m": clip.root_m, "shape": clip.shape}
+    values: dict[str, Any] = {"rotvec": clip.rotvec, "root_m": clip.root_m, "shape": clip.shape}
     buffer = io.BytesIO()
     np.savez(buffer, **values, K=clip.camera.K, world_to_cam=clip.camera.world_to_cam)
     _add(tar, f"{key}.motion.npz", buffer.getvalue())
@@ -196,7 +196,7 @@ class Shards:
             return stream.read(size)
 
     def _frames(self, index: int, name: str) -> NDArray:
-        with av.open(io.BytesIO(self._bytes(index, f"{name}.mkv"))) as container:
+        with av.open(io.BytesIO(self._bytes(index, f"{name}.mkv")), "r") as container:
             frames = [read_layer_frame(frame, VIDEOS[name], True) for frame in container.decode(video=0)]
         return np.stack(frames)  # type: ignore[arg-type]
 

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from accelerate import Accelerator
@@ -122,8 +122,8 @@ class Trainer:
             loss = self._loss(places)
             losses.append(loss.detach())
             self.accelerator.backward(loss / self.parts)
-        loss = self.accelerator.reduce(torch.stack(losses).mean(), reduction="mean")
-        norm = self.accelerator.clip_grad_norm_(self._trained(), self.recipe.optim.clip_norm)
+        loss = cast(Tensor, self.accelerator.reduce(torch.stack(losses).mean(), reduction="mean"))
+        norm = cast(Tensor, self.accelerator.clip_grad_norm_(self._trained(), self.recipe.optim.clip_norm))
         self.optimizer.step()
         self.step += 1
         self._average()

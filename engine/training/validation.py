@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -73,7 +74,8 @@ class Validation:
         recipe, device = self._recipe, next(composer.parameters()).device
         clip_side = int(composer.image_encoder.config.image_size)  # type: ignore[union-attr, arg-type]
         batch = collate([sample], self._codec, recipe.model, clip_side=clip_side)
-        batch = type(batch)(*(value.to(device) if torch.is_tensor(value) else value for value in vars(batch).values()))
+        values: list[Any] = [value.to(device) if torch.is_tensor(value) else value for value in vars(batch).values()]
+        batch = type(batch)(*values)
         tokens_BSC, reference = composer.identity(batch)
         assert reference is not None
         pose_BCTHW = composer.motion(batch)

@@ -132,7 +132,7 @@ def _run_on_ray(task: Callable, files: list[Path], address: str, workers: int) -
     from engine.errors import MissingError
 
     try:
-        import ray
+        import ray  # type: ignore[import-not-found]
     except ImportError as error:
         raise MissingError("Ray is not installed.", fix="pip install 'mimo[cluster]'") from error
     local = address == "local"
