@@ -77,9 +77,12 @@ def _windows(project: Project, identity: str, config) -> tuple[int, int, tuple[i
         clip = open_clip(project.sources[slots.VIDEO.source])
         num_frames, size = clip.num_frames, clip.size
     else:
-        from mimo_cli.runs.motion import read_any_motion
+        from engine.motion.files import read_motion_file
+        from engine.motion.given import read_mapping
 
-        num_frames, size = len(read_any_motion(project.sources[slots.MOTION.source])[0]), (512, 512)
+        mapping = project.sources.get(slots.MAPPING.source)
+        read = read_motion_file(project.sources[slots.MOTION.source], read_mapping(mapping) if mapping else None)
+        num_frames, size = len(read.motion.time_s), (512, 512)
     sampling = config.sampling
     return num_frames, len(stream_windows(num_frames, length=sampling.window, overlap=sampling.overlap)), size, False
 
