@@ -16,6 +16,10 @@ COLOURED = 60
 INK_GAP = 60.0
 """How far a line's colour may be from the outline's and still be part of the drawing's lines, RGB units."""
 
+OUTLINE_STEP = 16.0
+"""Least median rise in grey from the edge inwards of a figure with an outline; measured: 29 ... 133 for drawings,
+-2 ... 8 for photos and rendered people."""
+
 
 @dataclass(frozen=True)
 class Strokes:
@@ -90,16 +94,27 @@ def find_strokes(rgba: NDArray) -> Strokes:
 
 
 def _is_outlined(grey: NDArray, inside: NDArray, height: int) -> bool:
-    """Whether the figure is darker along its edge than a little further in, as pens draw and cameras do not."""
-    dist = cv2.distanceTransform(np.pad(inside, 1).astype(np.uint8), cv2.DIST_L2, 5)[1:-1, 1:-1] / height
+    """Whether the figure is darker along its edge than a little further in, as pens draw and cameras do not.
 
-    def level(near: float, far: float) -> float:
-        band = grey[inside & (dist > near) & (dist <= far)]
-        return float(np.median(band)) if len(band) else 0.0
+    Each place of the edge is compared with what lies behind it: dark sleeves and shoes beside a bright shirt are no
+    outline.
+    """
+    dist, place = cv2.distanceTransformWithLabels(
+        np.pad(inside, 1).astype(np.uint8), cv2.DIST_L2, 5, labelType=cv2.DIST_LABEL_PIXEL
+    )
+    dist, place = dist[1:-1, 1:-1] / height, place[1:-1, 1:-1]
+    count = int(place.max()) + 1
 
-    edge = min(level(0.002, 0.006), level(0.006, 0.011), level(0.011, 0.018))
-    # measured: 30 ... 104 for drawings, -70 ... -7 for photos
-    return level(0.03, 0.07) - edge > 14
+    def level(near: float, far: float) -> NDArray:
+        band = inside & (dist > near) & (dist <= far)
+        pixels = np.bincount(place[band], minlength=count)
+        total = np.bincount(place[band], grey[band], minlength=count)
+        return np.where(pixels > 0, total / np.maximum(pixels, 1), np.nan)
+
+    edge = np.fmin(np.fmin(level(0.002, 0.006), level(0.006, 0.011)), level(0.011, 0.018))
+    step = level(0.022, 0.07) - edge
+    step = step[np.isfinite(step)]
+    return len(step) > 0 and float(np.median(step)) > OUTLINE_STEP
 
 
 def fill_texture(rgba: NDArray, strokes: Strokes, face: NDArray | None, head: NDArray | None = None) -> NDArray:
