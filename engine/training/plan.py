@@ -44,7 +44,7 @@ def plan_run(recipe: Recipe, channels: int, factor: int, *, processes: int = 1) 
         composer = Composer(recipe.model, codec, image_encoder=_published_encoder(recipe))  # type: ignore[arg-type]
         batch = _one(recipe, codec)
         noisy, timesteps = torch.empty_like(batch.target_BCTHW), torch.zeros(1, dtype=torch.int64)
-        counter = FlopCounterMode(display=False)
+        counter, kept = FlopCounterMode(display=False), _Kept(composer, recipe)
         with counter, torch.no_grad():
             composer(noisy, timesteps, batch)
     parameters = {part: 0 for part in PARTS}
@@ -61,7 +61,7 @@ def plan_run(recipe: Recipe, channels: int, factor: int, *, processes: int = 1) 
         trained=trained,
         step_flop=counter.get_total_flops() * passes * recipe.optim.batch,
         state_bytes=4.0 * total * 2 + trained * (4.0 + optimizer),
-        activation_bytes=micro * _activations(recipe, composer, factor),
+        activation_bytes=micro * kept.num_bytes,
         checkpoint_bytes=4.0 * total * 2 + 8.0 * trained,
     )
 
@@ -124,25 +124,20 @@ def _one(recipe: Recipe, codec: _Layout) -> Batch:
     )
 
 
-def _activations(recipe: Recipe, composer: Composer, factor: int) -> float:
-    """Bytes that one sample keeps: outputs of all leaf layers, or of all blocks with checkpointing."""
-    kept = [0.0]
-    size = 2.0 if recipe.optim.precision == "bf16" else 4.0
+class _Kept:
+    """Counts the bytes that one sample keeps: outputs of all leaf layers, or of all blocks with checkpointing."""
 
-    def keep(module: torch.nn.Module, _: object, output: object) -> None:
+    def __init__(self, composer: Composer, recipe: Recipe) -> None:
+        self.num_bytes = 0.0
+        self._each = 2.0 if recipe.optim.precision == "bf16" else 4.0
+        whole = ("BasicTransformerBlock", "TemporalBlock", "ResnetBlock2D")
+        for module in composer.modules():
+            is_kept = (
+                type(module).__name__ in whole if recipe.optim.gradient_checkpointing else not any(module.children())
+            )
+            if is_kept:
+                module.register_forward_hook(self._keep)
+
+    def _keep(self, module: torch.nn.Module, inputs: object, output: object) -> None:
         if isinstance(output, torch.Tensor):
-            kept[0] += output.numel() * size
-
-    whole = ("BasicTransformerBlock", "TemporalBlock", "ResnetBlock2D")
-    modules = [
-        module
-        for module in composer.modules()
-        if (type(module).__name__ in whole if recipe.optim.gradient_checkpointing else not list(module.children()))
-    ]
-    hooks = [module.register_forward_hook(keep) for module in modules]
-    with torch.device("meta"), torch.no_grad():
-        batch = _one(recipe, _Layout(composer.reference_net.config["in_channels"], factor))
-        composer(torch.empty_like(batch.target_BCTHW), torch.zeros(1, dtype=torch.int64), batch)
-    for hook in hooks:
-        hook.remove()
-    return kept[0]
+            self.num_bytes += output.numel() * self._each
