@@ -13,6 +13,11 @@ if TYPE_CHECKING:
     from engine.synth.clip import SynthClip
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Let `pytest --update-goldens` write what stages make today beside their version."""
+    parser.addoption("--update-goldens", action="store_true", help="write tests/goldens anew")
+
+
 @pytest.fixture(scope="session")
 def sample_data() -> Path:
     """The folder of sample media (videos/, masks/, characters/, motion/, media/), or skip where it is absent.

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from filmed import CAT, film, mimo
 
 from mimo_cli import console
 
@@ -108,3 +109,15 @@ def fast_path(monkeypatch, tmp_path):
         return
     with tempfile.TemporaryDirectory(dir="/dev/shm", prefix="mimo-test-") as folder:
         yield Path(folder)
+
+
+@pytest.fixture(scope="session")
+def swapped(tmp_path_factory):
+    """(folder, truth): `game.mp4` and its project after `mimo swap`."""
+    folder = tmp_path_factory.mktemp("walk")
+    truth = film(folder / "game.mp4")
+    stdout, stderr = mimo("swap", "--video", "game.mp4", "--character", CAT, cwd=folder)
+    assert stdout.strip() == str(Path("game.mimo/out/cat.mp4")) or Path(stdout.strip()).name == "cat.mp4"
+    assert (folder / stdout.strip()).is_file() or Path(stdout.strip()).is_file()
+    assert "pixels changed" in stderr
+    return folder, truth

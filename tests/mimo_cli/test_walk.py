@@ -12,24 +12,12 @@ import av
 import cv2
 import numpy as np
 import pytest
-from filmed import CAT, ROOT, SPEC, film, mimo, packets, presentation_times, start
+from filmed import CAT, ROOT, SPEC, mimo, packets, presentation_times, start
 
 from engine.body.bvh import read_bvh
 from engine.motion.amass import write_amass
 from engine.motion.retarget import motion_from_bvh
 from engine.video import open_clip, open_layer, write_png
-
-
-@pytest.fixture(scope="module")
-def swapped(tmp_path_factory):
-    """(folder, truth): `game.mp4` and its project after `mimo swap`."""
-    folder = tmp_path_factory.mktemp("walk")
-    truth = film(folder / "game.mp4")
-    stdout, stderr = mimo("swap", "--video", "game.mp4", "--character", CAT, cwd=folder)
-    assert stdout.strip() == str(Path("game.mimo/out/cat.mp4")) or Path(stdout.strip()).name == "cat.mp4"
-    assert (folder / stdout.strip()).is_file() or Path(stdout.strip()).is_file()
-    assert "pixels changed" in stderr
-    return folder, truth
 
 
 def records(folder: Path) -> dict[str, bytes]:
