@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from engine.diffusion.sampler import Conditions, denoise
 from engine.diffusion.windows import SamplingConfig
+from engine.metrics.picture import psnr_db
 from engine.training.codec import Codec
 from engine.training.composer import MAP_PER_LATENT, Composer, collate
 from engine.training.objective import draw_noise, training_schedule
@@ -93,13 +94,6 @@ class Validation:
         )
         pixels = self._codec.decode(latents_BCTHW[0].transpose(0, 1)).cpu()
         return np.rint((pixels.permute(0, 2, 3, 1).numpy() + 1) * 127.5).astype(np.uint8)
-
-
-def psnr_db(got: NDArray, want: NDArray, mask: NDArray | None = None) -> float:
-    """Peak signal-to-noise ratio of 8-bit pixels, in float64; of the masked ones where a mask is given."""
-    error = np.square(got.astype(np.float64) - want.astype(np.float64)).mean(-1)
-    mean = error.mean() if mask is None else error[mask].mean()
-    return float(10 * np.log10(255.0**2 / max(mean, 1e-10)))
 
 
 def score(samples: list[Sample], made: list[NDArray]) -> Scores:
