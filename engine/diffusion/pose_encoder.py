@@ -10,7 +10,7 @@ from itertools import pairwise
 from diffusers.configuration_utils import ConfigMixin, register_to_config
 from diffusers.models.modeling_utils import ModelMixin
 from torch import Tensor, einsum, nn, randn
-from torch.nn.functional import pad, silu
+from torch.nn.functional import embedding, pad, silu
 
 __all__ = ["ModelMixin", "PoseEncoder", "VertexCodes"]  # diffusers looks for ModelMixin beside a class it loads by name
 
@@ -38,7 +38,9 @@ class VertexCodes(ModelMixin, ConfigMixin):
             (B, D, T, H, W) feature map, 0 where there is no body.
         """
         corners_BTHW3 = faces_F3[face_idx_BTHW.clamp(min=0)]
-        drawn_BDTHW = einsum("bthwk,bthwkd->bdthw", bary_BTHW3.to(self.codes.dtype), self.codes[corners_BTHW3])
+        # not `codes[corners]`, whose gradient several threads add up in whatever order they come
+        corners_BTHW3D = embedding(corners_BTHW3, self.codes)
+        drawn_BDTHW = einsum("bthwk,bthwkd->bdthw", bary_BTHW3.to(self.codes.dtype), corners_BTHW3D)
         return drawn_BDTHW * (face_idx_BTHW >= 0)[:, None]
 
 

@@ -157,7 +157,8 @@ def test_ctrl_c_leaves_a_project_to_go_on_with(swapped, tmp_path):
     folder, _ = swapped
     shutil.copy(folder / "game.mp4", tmp_path / "game.mp4")
     process = start("decompose", "game.mp4", cwd=tmp_path)
-    time.sleep(2.5)
+    while process.poll() is None and not list((tmp_path / "game.mimo" / ".mimo" / "work").glob("segment-*")):
+        time.sleep(0.05)
     process.send_signal(signal.SIGINT)
     _, stderr = process.communicate(timeout=60)
     assert process.returncode == 130
