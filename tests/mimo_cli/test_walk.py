@@ -156,7 +156,9 @@ def test_two_runs_at_once_queue(swapped, tmp_path):
 def test_ctrl_c_leaves_a_project_to_go_on_with(swapped, tmp_path):
     folder, _ = swapped
     shutil.copy(folder / "game.mp4", tmp_path / "game.mp4")
-    process = start("decompose", "game.mp4", cwd=tmp_path)
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # a test run in the background ignores Ctrl-C,
+    process = start("decompose", "game.mp4", cwd=tmp_path)  # and so would what it starts
+    signal.signal(signal.SIGINT, before)
     while process.poll() is None and not list((tmp_path / "game.mimo" / ".mimo" / "work").glob("segment-*")):
         time.sleep(0.05)
     process.send_signal(signal.SIGINT)
