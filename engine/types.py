@@ -301,11 +301,13 @@ class Puppet:
     uv: NDArray
     """(V, 2) float32, 0 ... 1 from the top-left corner of the pictures below."""
     is_back: NDArray
-    """(F,) bool: the face belongs to the back sheet and always shows `fill_rgba`."""
+    """(F,) bool: the face belongs to the back sheet and always shows `back_rgba`."""
     front_rgba: NDArray
     """(H, W, 4) uint8 straight: the cutout, colours bled outwards past its edge so that no filter picks up nothing."""
     fill_rgba: NDArray
-    """(H, W, 4) uint8 straight: the figure without strokes, face and outline: what its sides and back look like."""
+    """(H, W, 4) uint8 straight: the figure without strokes and outline, and with a face without features: its sides."""
+    back_rgba: NDArray
+    """(H, W, 4) uint8 straight: what it looks like from behind, seen through the front; without any face."""
     weights: NDArray
     """(V, K) float32 >= 0, rows sum to 1: skinning weights over `joints`."""
     joints: NDArray

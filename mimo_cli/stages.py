@@ -202,7 +202,7 @@ FIND_JOINTS = Stage(
 )
 LIFT = Stage(
     name="lift",
-    version=4,
+    version=5,
     about="make a solid figure of it",
     reads=(CUTOUT, JOINTS),
     optional=(REFERENCE, MASK, BACK, PROFILE),

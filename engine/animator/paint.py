@@ -37,7 +37,7 @@ class Surface:
     light, its brightness."""
     front: NDArray
     fill: NDArray
-    """(h, w, 4) uint8 of `Textures`."""
+    """(h, w, 4) and (h, 2 w, 4) uint8 of `Textures`."""
 
 
 @dataclass(frozen=True)

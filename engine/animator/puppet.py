@@ -149,6 +149,7 @@ class PuppetAnimator:
             columns += [brightness * channel for channel in gain]
         out = np.stack(columns, -1).astype(np.float32)[self._faces]
         out[..., 2] *= self._front_corner
+        out[..., 0] += texture_shape[1] * (1 - self._front_corner)  # the back lies on the right of the sides
         return out
 
     def _ground_shadow(self, vertices: NDArray, K: NDArray, world_to_cam: NDArray) -> tuple[int, int, NDArray]:

@@ -12,7 +12,8 @@ _STEPS_PER_OCTAVE = 2
 class Textures:
     """Front and fill of a puppet, made smaller as needed, each once.
 
-    Both are (h, w, 4) uint8: RGB and, in the front, 255 where the drawing has its own outline (0 in the fill).
+    Both are uint8 RGB and, in the front, 255 where the drawing has its own outline (0 in the fill). The front is
+    (h, w, 4), the fill (h, 2 w, 4): the sides, and on their right the back.
     """
 
     def __init__(self, puppet: Puppet) -> None:
@@ -23,7 +24,9 @@ class Textures:
             distance = cv2.distanceTransform(inside, cv2.DIST_L2, 5)[1:-1, 1:-1]
             rim = np.where(distance < 1.6 * puppet.stroke_px + 2, 255, 0).astype(np.uint8)
         self._front = np.dstack([puppet.front_rgba[..., :3], rim])
-        self._fill = np.dstack([puppet.fill_rgba[..., :3], np.zeros_like(rim)])
+        self._sides, self._back = (
+            np.dstack([rgba[..., :3], np.zeros_like(rim)]) for rgba in (puppet.fill_rgba, puppet.back_rgba)
+        )
         self._levels: dict[int, tuple[NDArray, NDArray]] = {}
         span = np.ptp(puppet.uv, axis=0) * (alpha.shape[1], alpha.shape[0])
         self.texels_per_height = float(span[1] / max(np.ptp(puppet.vertices[:, 1]), 1e-6))
@@ -34,7 +37,8 @@ class Textures:
         level = int(np.clip(np.floor(np.log2(max(ratio, 1.0)) * _STEPS_PER_OCTAVE), 0, 20))
         if level not in self._levels:
             scale = 2.0 ** (-level / _STEPS_PER_OCTAVE)
-            self._levels[level] = (_smaller(self._front, scale), _smaller(self._fill, scale))
+            front, sides, back = (_smaller(image, scale) for image in (self._front, self._sides, self._back))
+            self._levels[level] = front, np.hstack([sides, back])
         return self._levels[level]
 
 

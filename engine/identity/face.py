@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine.identity.skeleton import faces_away
-from engine.identity.texture import Strokes, bleed
+from engine.identity.texture import Strokes, bleed, dark_spots
 from engine.types import PictureJoints
 
 CROWN_SHARE = 0.68
@@ -67,6 +67,15 @@ def find_face(picture: NDArray, strokes: Strokes, joints: PictureJoints, xy: NDA
     face[ys[low], xs[low]] = True
     top[ys[high], xs[high]] = True
     return Face(face | _other_parts(picture, strokes, head, face, top, most=0.95), head)
+
+
+def find_features(picture: NDArray, face: Face) -> NDArray | None:
+    """(H, W) bool: eyes, brows and mouth of a face; None without one. A head in profile has a cheek, but not these."""
+    if face.area is None:
+        return None
+    solid = picture[..., 3] >= 128
+    height = int(np.ptp(np.nonzero(solid.any(1))[0])) + 1 if solid.any() else 1
+    return dark_spots(picture, solid, height) & face.area
 
 
 def neck_ratio(joints: PictureJoints, xy: NDArray, dist: NDArray) -> float:

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from engine.errors import InputError
 from engine.identity.bridges import cut_bridges
-from engine.identity.face import find_face, neck_ratio
+from engine.identity.face import find_face, find_features, neck_ratio
 from engine.identity.layers import find_cuts
 from engine.identity.mesh import Sheet, close_solid, inflate, laplacian, triangulate
 from engine.identity.skeleton import faces_away
@@ -81,11 +81,9 @@ def lift(
     front, rear = _depths(sheet, joints, weights, xy, dist, side)
     vertices, faces, is_back, source = close_solid(sheet, front, -rear)
     strokes = find_strokes(picture)
-    if back is not None:
-        fill = back_texture(picture, back)
-    else:
-        face = find_face(picture, strokes, joints, xy, _carried_by(sheet, weights, joints, "head", dist.shape))
-        fill = fill_texture(picture, strokes, face.area, face.head)
+    face = find_face(picture, strokes, joints, xy, _carried_by(sheet, weights, joints, "head", dist.shape))
+    behind = fill_texture(picture, strokes, face.area, face.head)
+    sides = behind if face.head is None else fill_texture(picture, strokes, find_features(picture, face), face.head)
     scale = 1.0 / max(np.ptp(sheet.xy_px[:, 1]), 1e-6)
     ground = sheet.xy_px[:, 1].max()
     flip = -1.0 if faces_away(joints) else 1.0
@@ -98,7 +96,8 @@ def lift(
         uv=(vertices[:, :2] / size).astype(np.float32),
         is_back=is_back,
         front_rgba=bleed(picture),
-        fill_rgba=fill,
+        fill_rgba=sides,
+        back_rgba=behind if back is None else back_texture(picture, back),
         weights=weights[source].astype(np.float32),
         joints=((np.c_[xy, np.zeros(len(xy))] - origin) * place).astype(np.float32),
         joint_names=joints.names,

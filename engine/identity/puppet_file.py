@@ -8,10 +8,10 @@ import numpy as np
 from engine.errors import InputError
 from engine.types import Puppet
 
-FORMAT = 1
+FORMAT = 2
 """Raised when the arrays of the file change their meaning."""
 
-_ARRAYS = ("vertices", "faces", "uv", "is_back", "front_rgba", "fill_rgba", "weights", "joints")
+_ARRAYS = ("vertices", "faces", "uv", "is_back", "front_rgba", "fill_rgba", "back_rgba", "weights", "joints")
 
 
 def save_puppet(puppet: Puppet, path: Path) -> None:

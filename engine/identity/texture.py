@@ -141,7 +141,7 @@ def fill_texture(rgba: NDArray, strokes: Strokes, face: NDArray | None, head: ND
         coloured = (np.ptp(rgba[..., :3], axis=2) > COLOURED) & (
             gap >= INK_GAP
         )  # stripes, patches: part of the clothes
-        drop |= _dark_spots(rgba, inside, height) & ~coloured
+        drop |= dark_spots(rgba, inside, height) & ~coloured
         ink = strokes.mask & (gap < INK_GAP)  # the strokes of a crayon are the colour of what they fill
         drop |= cv2.dilate(ink.astype(np.uint8), np.ones((2 * reach + 1, 2 * reach + 1))) > 0
     rim_px = max(0.008 * height, 0.6 * strokes.width_px, 1.5)
@@ -157,7 +157,7 @@ def fill_texture(rgba: NDArray, strokes: Strokes, face: NDArray | None, head: ND
     return bleed(filled)
 
 
-def _dark_spots(rgba: NDArray, inside: NDArray, height: int) -> NDArray:
+def dark_spots(rgba: NDArray, inside: NDArray, height: int) -> NDArray:
     """(H, W) bool: eyes, mouths and other dark things up to a tenth of the figure's height across."""
     grey = np.where(inside, cv2.cvtColor(bleed(rgba)[..., :3], cv2.COLOR_RGB2GRAY), 0).astype(np.uint8)
     scale = min(1.0, 300 / max(grey.shape))

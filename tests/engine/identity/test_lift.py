@@ -236,7 +236,7 @@ def test_stripes_stay_on_the_back():
     cutout[stripes, :3] = 40, 70, 150
     edge = inside & (cv2.erode(cutout[..., 3], np.ones((7, 7))) < 128)
     cutout[edge, :3] = 45, 30, 35  # a dark outline
-    fill = lift(cutout, stick_joints(points)).fill_rgba
+    fill = lift(cutout, stick_joints(points)).back_rgba
     belly = fill[len(fill) // 2 - 20 : len(fill) // 2 + 20, fill.shape[1] // 2, 2].astype(int)
     red = fill[len(fill) // 2 - 20 : len(fill) // 2 + 20, fill.shape[1] // 2, 0].astype(int)
     assert np.ptp(red) > 120  # stripes, not their mean

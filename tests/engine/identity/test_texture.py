@@ -10,6 +10,7 @@ from engine.identity.texture import find_strokes
 from .figures import draw_figure, stick_joints, stick_points
 
 INK, SHOE, TROUSERS, SHIRT, SKIN = (40, 30, 45), (18, 18, 20), (70, 76, 96), (240, 205, 40), (205, 160, 130)
+HAIR = (90, 55, 35)
 THIN_PX = 12  # a dark limb between light and light, as narrow as a broad line
 
 
@@ -46,7 +47,7 @@ def test_black_shoes_stay_black_behind():
     puppet = lift(cutout, stick_joints(stick_points()))
     assert puppet.stroke_rgb is None
     shoes = (puppet.front_rgba[..., :3] == SHOE).all(-1)
-    seen = puppet.fill_rgba[cv2.erode(shoes.astype(np.uint8), np.ones((5, 5))) > 0, :3].astype(int)
+    seen = puppet.back_rgba[cv2.erode(shoes.astype(np.uint8), np.ones((5, 5))) > 0, :3].astype(int)
     assert len(seen) > 200
     assert np.abs(seen - SHOE).max() <= 12  # the film is solved at half the size: trousers come a little into the shoes
 
@@ -56,3 +57,18 @@ def test_a_pen_line_around_dark_clothes_is_an_outline():
     assert strokes.rgb is not None
     assert np.abs(np.subtract(strokes.rgb, INK)).max() <= 6
     assert 2 <= strokes.width_px <= 10
+
+
+def test_a_head_has_a_cheek_in_profile_and_hair_behind():
+    """The sides keep the face's skin without eyes; the back has neither."""
+    cutout = dressed_figure(THIN_PX)
+    rows = np.indices(cutout.shape[:2])[0]
+    cutout[rows < 62, :3] = HAIR
+    cv2.circle(cutout, (168, 84), 4, (*SHOE, 255), -1)  # eyes
+    cv2.circle(cutout, (192, 84), 4, (*SHOE, 255), -1)
+    puppet = lift(cutout, stick_joints(stick_points()))
+    ys, xs = np.nonzero((puppet.front_rgba[:100, :, :3] == SHOE).all(-1))
+    y, x = int(ys.mean()), int(xs.mean())
+    cheek = np.s_[y - 12 : y + 24, x - 16 : x + 17]
+    assert np.abs(puppet.fill_rgba[cheek][..., :3].astype(int) - SKIN).max() <= 12  # a film over where the eyes were
+    assert np.abs(puppet.back_rgba[cheek][..., :3].astype(int) - HAIR).mean() <= 12

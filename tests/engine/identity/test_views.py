@@ -12,7 +12,7 @@ def test_own_back_is_shown_on_the_back():
     cutout = draw_figure(points)
     back = np.ascontiguousarray(cutout[:, ::-1])
     back[..., :3] = (20, 160, 40)
-    fill = lift(cutout, stick_joints(points), back=back).fill_rgba
+    fill = lift(cutout, stick_joints(points), back=back).back_rgba
     assert np.abs(fill[..., :3].astype(int) - (20, 160, 40)).max() <= 2  # rounding of a resize and a film
 
 
