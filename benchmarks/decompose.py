@@ -1,4 +1,4 @@
-"""How well the human mask agrees with hand-made ones: DAVIS's J (regions) and F (contours) per sequence, and the mean.
+"""How well the human mask agrees with hand-made ones: DAVIS's J (regions) and F (boundaries) per sequence, and the mean.
 
     python benchmarks/decompose.py [FOLDER]
 
@@ -19,6 +19,7 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
 from engine.layers.matte import human_mask  # noqa: E402
+from engine.metrics.mask import boundary_accuracy, region_similarity  # noqa: E402
 from engine.people import choose_person, find_people  # noqa: E402
 from engine.types import TempChunks  # noqa: E402
 
@@ -34,32 +35,6 @@ class PictureFolder:
     def read(self, start=0, stop=None):
         for path in self.paths[start:stop]:
             yield cv2.cvtColor(cv2.imread(str(path)), cv2.COLOR_BGR2RGB)
-
-
-def region_similarity(mask, truth):
-    union = (mask | truth).sum()
-    return (mask & truth).sum() / union if union else 1.0
-
-
-def contour_accuracy(mask, truth):
-    """Harmonic mean of precision and recall of the contour, within 0.8 % of the picture's diagonal (Perazzi 2016)."""
-    reach = int(np.ceil(0.008 * np.hypot(*mask.shape)))
-    disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * reach + 1, 2 * reach + 1))
-    ours, theirs = contour(mask), contour(truth)
-    if not ours.any() or not theirs.any():
-        return float(ours.any() == theirs.any())
-    precision = (ours & cv2.dilate(theirs, disc)).sum() / ours.sum()
-    recall = (theirs & cv2.dilate(ours, disc)).sum() / theirs.sum()
-    return 2 * precision * recall / max(precision + recall, 1e-9)
-
-
-def contour(mask):
-    """(H, W) uint8: 1 where a pixel differs from its right or lower neighbour."""
-    flat = mask.astype(np.uint8)
-    edge = np.zeros_like(flat)
-    edge[:-1] |= flat[:-1] ^ flat[1:]
-    edge[:, :-1] |= flat[:, :-1] ^ flat[:, 1:]
-    return edge
 
 
 def measure(sequence):
@@ -81,7 +56,7 @@ def measure(sequence):
     return (
         *(
             float(np.mean([score(mask, truth) for mask, truth in zip(found, truths)]))
-            for score in (region_similarity, contour_accuracy)
+            for score in (region_similarity, boundary_accuracy)
             for found in (rough_masks, masks)
         ),
         float((person.tracks.score > 0).mean()),

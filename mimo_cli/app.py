@@ -20,6 +20,7 @@ COMMANDS = {
     "decompose": "Take a video apart: person, scene, occluders, depth.",
     "fit-motion": "Find how the person moves, in metres, and the camera.",
     "encode-id": "Turn a picture into a character that can move.",
+    "eval": "Measure how near a result comes to the truth.",
     "train": "Train the network from a recipe.",
     "dataset": "Make clips to train on.",
     "status": "Show every stage of a project, its state and the reason.",

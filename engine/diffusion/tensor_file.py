@@ -6,6 +6,7 @@ A file is data: nothing in it is ever executed. Every tensor is accounted for: n
 import os
 import pickle
 import re
+import warnings
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -162,7 +163,8 @@ def _read_pickle(path: Path) -> dict:
     with path.open("rb") as file:
         if file.read(1) not in (b"P", b"\x80"):  # of a ZIP archive, of a pickle
             raise ValueError("it is no file of PyTorch")
-    with torch.serialization.safe_globals(_STAND_INS):
+    with torch.serialization.safe_globals(_STAND_INS), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of TorchScript, which is refused here
         try:
             return torch.load(path, map_location="cpu", weights_only=True, mmap=True)
         except RuntimeError as error:

@@ -8,6 +8,8 @@ from numpy.typing import NDArray
 
 CONTACT_M_S = 0.3
 """A foot that truly moves slower than this stands: WHAM's 1 cm a frame at 30 frames/s."""
+WORLD_STRETCH = 100
+"""Frames that are laid on the truth at once in `world_mpjpe_m`."""
 
 
 def procrustes_align(got_m: NDArray, want_m: NDArray) -> NDArray:
@@ -22,15 +24,20 @@ def procrustes_align(got_m: NDArray, want_m: NDArray) -> NDArray:
 
     Source: Umeyama 1991, "Least-squares estimation of transformation parameters between two point patterns".
     """
+    return _moved_as(got_m, want_m, got_m)
+
+
+def _moved_as(got_m: NDArray, want_m: NDArray, points_m: NDArray) -> NDArray:
+    """(..., M, 3) float64: points moved by the similarity that is best for laying (..., N, 3) points on others."""
     got, want = np.asarray(got_m, np.float64), np.asarray(want_m, np.float64)
-    center = want.mean(-2, keepdims=True)
-    a, b = got - got.mean(-2, keepdims=True), want - center
+    center, start = want.mean(-2, keepdims=True), got.mean(-2, keepdims=True)
+    a, b = got - start, want - center
     u, s, vt = np.linalg.svd(np.swapaxes(b, -1, -2) @ a)
     sign = np.ones_like(s)
     sign[..., 2] = np.sign(np.linalg.det(u @ vt))
     rotation = (u * sign[..., None, :]) @ vt
     scale = (s * sign).sum(-1) / np.maximum(np.square(a).sum((-2, -1)), 1e-12)
-    return scale[..., None, None] * a @ np.swapaxes(rotation, -1, -2) + center
+    return scale[..., None, None] * (points_m - start) @ np.swapaxes(rotation, -1, -2) + center
 
 
 def pa_mpjpe_m(got_m: NDArray, want_m: NDArray) -> float:
@@ -57,6 +64,28 @@ def mpjpe_m(got_m: NDArray, want_m: NDArray, *, root: tuple[int, ...] = (0,)) ->
     return _mean_distance(
         got_m - got_m[:, rows].mean(1, keepdims=True), want_m - want_m[:, rows].mean(1, keepdims=True)
     )
+
+
+def world_mpjpe_m(got_m: NDArray, want_m: NDArray, *, align: int | None) -> float:
+    """Mean distance of joints in the world, stretch by stretch of 100 frames, metres: where the body goes.
+
+    Args:
+        got_m, want_m: (T, N, 3) float, metres, world (each its own), T >= 2.
+        align: each stretch is moved by the one similarity that is best for its first so many frames; None: for all.
+
+    Returns:
+        Metres; a last stretch of less than two frames is left out.
+
+    Source: W-MPJPE (`align` 2) and WA-MPJPE (None) of SLAHMR (Ye 2023), in stretches of 100 frames as in WHAM.
+    """
+    distances = []
+    for start in range(0, len(got_m), WORLD_STRETCH):
+        got, want = (np.asarray(points[start : start + WORLD_STRETCH], np.float64) for points in (got_m, want_m))
+        if len(got) < 2:
+            break
+        moved = _moved_as(got[:align].reshape(-1, 3), want[:align].reshape(-1, 3), got.reshape(-1, 3))
+        distances.append(np.linalg.norm(moved - want.reshape(-1, 3), axis=-1))
+    return float(np.concatenate(distances).mean())
 
 
 def acceleration_error_m_s2(got_m: NDArray, want_m: NDArray, fps: float) -> float:

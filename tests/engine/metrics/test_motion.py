@@ -13,6 +13,7 @@ from engine.metrics.motion import (
     pa_mpjpe_m,
     pck,
     procrustes_align,
+    world_mpjpe_m,
 )
 
 SQUARE = np.array([[0.0, 0, 0], [1, 0, 0], [1, 1, 0], [0, 1, 0]])
@@ -87,3 +88,21 @@ def test_mask_iou():
     a[:2], b[1:3] = 255, 200
     b[3] = 100  # less than half
     assert mask_iou(a, b) == pytest.approx(1 / 3)
+
+
+def test_world_error_by_hand():
+    """A square that walks along x, seen to walk too far: after its first two frames are laid on the truth it drifts."""
+    steps = np.arange(4.0)[:, None, None] * [1, 0, 0]
+    want, got = SQUARE + steps, SQUARE + steps
+    got[2:] += [0, 0, 0.3]  # aside from frame 2 on
+    assert world_mpjpe_m(got, want, align=2) == pytest.approx(0.15)
+    assert 0 < world_mpjpe_m(got, want, align=None) < 0.15  # the best of all frames is nearer
+    turned = 2.5 * got @ rotvec_to_matrix(np.array([0.3, -1.0, 2.0])).T + [1, 2, 3]
+    assert world_mpjpe_m(turned, want, align=2) == pytest.approx(0.15)  # another world, another scale
+
+
+def test_world_error_begins_anew_every_hundred_frames():
+    way = np.repeat(SQUARE[None], 201, 0) + np.arange(201.0)[:, None, None] * [0.1, 0, 0]
+    got = way.copy()
+    got[100:] += [5, 0, 0]
+    assert world_mpjpe_m(got, way, align=2) == pytest.approx(0, abs=1e-12)  # and the lone last frame is left out

@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose
+from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
 from engine.metrics.picture import flicker, psnr_db, seam_energy, ssim, ssim_map
 
@@ -74,3 +75,23 @@ def test_seam_is_an_edge_that_should_not_be():
     # Across each side two pixels see half of the step of 20; the band is 7 pixels wide there.
     assert 2 < seam_energy(got, want, edit) < 4
     assert np.isnan(seam_energy(got, want, edit & ~edit))
+
+
+@pytest.mark.parametrize("spread", [3, 40, 255])
+def test_scikit_image_says_the_same(noise, spread):
+    rng = np.random.default_rng(spread)
+    other = np.clip(noise.astype(int) + rng.integers(-spread, spread + 1, noise.shape), 0, 255).astype(np.uint8)
+    assert_allclose(psnr_db(other, noise), peak_signal_noise_ratio(noise, other))
+    _, theirs = structural_similarity(
+        noise, other, channel_axis=-1, gaussian_weights=True, sigma=1.5, use_sample_covariance=False, full=True
+    )
+    # scikit-image cuts its Gaussian off at 3.5 deviations, 5 pixels: the same 11x11 window; float64 both.
+    assert_allclose(ssim_map(other, noise), theirs.mean(-1)[5:-5, 5:-5], atol=1e-7)
+
+
+def test_the_wrap_of_uint8_that_others_fall_for(noise):
+    """Squares of uint8 differences wrap round at 256: what a toolkit that forgets to convert prints, dB too high."""
+    other = np.random.default_rng(7).integers(0, 256, noise.shape, np.uint8)
+    wrapped = 10 * np.log10(255**2 / ((noise - other) ** 2).mean())
+    # Even squares of all residues: about 105 on average, against 10922 for two independent uniform pictures.
+    assert 15 < wrapped - psnr_db(noise, other) < 25
