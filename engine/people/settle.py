@@ -232,21 +232,28 @@ def repair_sides(
     for group in GROUPS.values():
         index = np.array(list(group))
         swapped = SWAP[index]
-        flip = _shortest_path(frame, image[:, index], image[:, swapped], world[:, index], world[:, swapped])
+        both = np.minimum(visibility[:, index], visibility[:, swapped])
+        flip = _shortest_path(frame, image[:, index], image[:, swapped], world[:, index], world[:, swapped], both)
         for values in (image, world, visibility):
             values[np.ix_(flip, index)] = values[np.ix_(flip, swapped)]
     return image, world, visibility
 
 
-def _shortest_path(frame: NDArray, image: NDArray, other: NDArray, world: NDArray, world_other: NDArray) -> NDArray:
-    """Viterbi over two states per frame; returns the rows (bool) where the sides should be exchanged."""
+def _shortest_path(
+    frame: NDArray, image: NDArray, other: NDArray, world: NDArray, world_other: NDArray, both: NDArray
+) -> NDArray:
+    """Viterbi over two states per frame; returns the rows (bool) where the sides should be exchanged.
+
+    A pair counts as far as `both` (N, K) of it are seen, 0 ... 1: a hidden landmark jumps by itself.
+    """
     num = len(frame)
     unit = np.maximum(np.ptp(image.reshape(num, -1, 2)[..., 1], axis=1).mean(), 1.0)
     states = [np.concatenate([image / unit, world / 1.7], -1), np.concatenate([other / unit, world_other / 1.7], -1)]
     cost, back = np.array([0.0, 0.02]), np.zeros((num, 2), np.int8)
     for t in range(1, num):
         gap = max(1, int(frame[t] - frame[t - 1]))
-        step = np.array([[np.abs(states[b][t] - states[a][t - 1]).mean() for b in (0, 1)] for a in (0, 1)])
+        seen = np.minimum(both[t - 1], both[t])[:, None]
+        step = np.array([[(seen * np.abs(states[b][t] - states[a][t - 1])).mean() for b in (0, 1)] for a in (0, 1)])
         step = step / np.sqrt(gap) + np.array([0.0, 0.004])  # an exchange must earn its keep in every frame
         total = cost[:, None] + step
         back[t] = total.argmin(0)

@@ -64,6 +64,21 @@ def test_exchanged_legs_are_undone_alone():
     np.testing.assert_array_equal(got.landmarks.image_px, want.landmarks.image_px)
 
 
+def test_a_guess_at_a_hidden_arm_exchanges_nothing():
+    """The right arm is hidden and guessed where the left one was, which has just moved away: no exchange."""
+    table = made_up(range(60))
+    left, right = np.arange(13, 23, 2), np.arange(14, 23, 2)
+    image, world, visibility = table.image.copy(), table.world.copy(), table.visibility.copy()
+    hidden = slice(20, 40)
+    for values in (image, world):
+        values[hidden, left] = (values[hidden, left] + values[hidden, right]) / 2
+        values[hidden, right] = (table.image if values is image else table.world)[hidden, left]
+    visibility[hidden, right] = 0.02
+    got = one(Table(**{**vars(table), "image": image, "world": world, "visibility": visibility}), 60)
+    # Smoothing reaches a few frames in from the jumps; an exchange would move the arm by 25 pixels and more.
+    np.testing.assert_allclose(got.landmarks.image_px[26:34, left], image[26:34, left], atol=2)
+
+
 def test_a_turn_is_not_taken_for_an_exchange():
     """Someone who turns around has left and right exchanged in the picture, but not in one step."""
     frames = np.arange(80)
