@@ -65,7 +65,7 @@ INGEST = Stage(
 )
 SEGMENT = Stage(
     name="segment",
-    version=3,
+    version=4,
     about="find the person and cut them out",
     reads=(VIDEO, CLIP),
     writes=(TRACKS, LANDMARKS, OTHERS, ROSTER, HUMAN_MASK),
@@ -109,7 +109,7 @@ ESTIMATE_DEPTH = Stage(
 )
 FIT = Stage(
     name="fit",
-    version=4,
+    version=5,
     about="fit a body to the person",
     reads=(VIDEO, CLIP, FRAMES, TRACKS, LANDMARKS, BACKGROUND),
     writes=(BODY, SHAPE, CAMERA),
@@ -119,7 +119,7 @@ FIT = Stage(
 )
 FIT_PEOPLE = Stage(
     name="fit-people",
-    version=2,
+    version=3,
     about="fit a body to everybody",
     reads=(VIDEO, CLIP, FRAMES, TRACKS, LANDMARKS, OTHERS, BACKGROUND),
     writes=(PEOPLE,),

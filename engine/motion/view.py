@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 
 from engine.geometry import matrix_to_rotvec, rotation_between, rotvec_to_matrix
 from engine.motion.camera import camera_turns, find_intrinsics
+from engine.motion.hidden import put_behind
 from engine.motion.prior import PosePrior
 from engine.people.settle import repair_sides
 from engine.types import LANDMARKS, BackgroundMotion, ClipInfo, FrameTimes, Landmarks
@@ -59,7 +60,7 @@ def make_view(
     K = find_intrinsics(background, info)
     turns = camera_turns(background, K)
     rays = (landmarks.image_px.astype(np.float64) - K[:2, 2]) / np.array([K[0, 0], K[1, 1]])
-    upright = _camera_axes_points(landmarks, rays)
+    upright = put_behind(_camera_axes_points(landmarks, rays), rays, landmarks.visibility)
     if prior is not None:
         upright = np.where(prior.trust[:, None, None] > 0, prior.landmarks_m, upright)
     trust = landmarks.visibility.astype(np.float64) * (landmarks.score > 0)[:, None]
