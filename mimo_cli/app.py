@@ -23,6 +23,7 @@ COMMANDS = {
     "eval": "Measure how near a result comes to the truth.",
     "train": "Train the network from a recipe.",
     "dataset": "Make clips to train on.",
+    "report": "Write one page that shows a project and its result.",
     "status": "Show every stage of a project, its state and the reason.",
     "weights": "Show, get and check the weights of networks.",
     "clean": "Drop what can be made again, to free the disk.",

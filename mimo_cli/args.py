@@ -39,6 +39,9 @@ VerifyOption = Annotated[
 LosslessOption = Annotated[bool, typer.Option("--lossless", help="Lossless FFV1 in .mkv instead of H.264 in .mp4.")]
 AlphaOption = Annotated[bool, typer.Option("--alpha", help="The character alone on transparency.")]
 
+ReportOption = Annotated[
+    bool, typer.Option("--report/--no-report", help="Write report.html into the project after the run.")
+]
 ScaleOption = Annotated[
     float | None,
     typer.Option("--scale", metavar="X", help="Height of the character over that of the person [default: 1]."),

@@ -146,7 +146,7 @@ class Console:
         if self.as_json:
             self.event("progress", stage=stage_id, done=done, total=total, left_s=left_s and round(left_s, 1))
         else:
-            left = f", {_clock(left_s)} left" if left_s is not None else ""
+            left = f", {clock(left_s)} left" if left_s is not None else ""
             self.say(f"{stage_id}: {done} of {total}{left}")
 
     def noted(self, stage_id: str, text: str) -> None:
@@ -158,7 +158,7 @@ class Console:
         """End the bar of a stage."""
         self._end(stage_id)
         self.event("done", stage=stage_id, took_s=round(took_s, 2))
-        self.say(f"{stage_id}: done in {_clock(took_s)}")
+        self.say(f"{stage_id}: done in {clock(took_s)}")
 
     def skipped(self, stage_id: str) -> None:
         """Say that a planned stage need not run."""
@@ -219,7 +219,7 @@ def _rich() -> Any:
     return RichConsole(stderr=True)
 
 
-def _clock(seconds: float) -> str:
+def clock(seconds: float) -> str:
     """Return a length of time as people say it: "0.4 s", "12 s", "3:05 min"."""
     if seconds < 10:
         return f"{seconds:.1f} s"

@@ -9,6 +9,7 @@ from engine.errors import InputError, UsageError
 from mimo_cli import console, disk, slots
 from mimo_cli.artifacts import Slot
 from mimo_cli.project import Project
+from mimo_cli.report import report_run
 
 WORKERS = 2
 """Stages side by side: each keeps a core and a half busy; a third only costs memory."""
@@ -52,8 +53,8 @@ def plan_delivery(out: Path | None, *, lossless: bool, alpha: bool) -> Delivery:
     return Delivery(slots.OUT, {"compose": {"suffix": suffix}} if suffix else {}, out)
 
 
-def deliver(project: Project, delivery: Delivery, identity: str, **run) -> None:
-    """Make the result, copy it to where the person wants it, and print its path."""
+def deliver(project: Project, delivery: Delivery, identity: str, *, report: bool = True, **run) -> None:
+    """Make the result, copy it to where the person wants it, and print its path; then write the report."""
     made = project.run((delivery.slot,), identity=identity, overrides=delivery.params, workers=WORKERS, **run)
     if run.get("dry_run"):
         return
@@ -63,6 +64,8 @@ def deliver(project: Project, delivery: Delivery, identity: str, **run) -> None:
             _copy(result, delivery.out)
         result = delivery.out
     console.current().result(result)
+    if report:
+        report_run(project, identity)
 
 
 def _check_place(out: Path, *, folder: bool) -> None:

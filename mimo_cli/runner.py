@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from engine.config import to_table
-from mimo_cli import __version__, disk, memory
+from mimo_cli import __version__, disk, licences, memory
 from mimo_cli.artifacts import Slot
 from mimo_cli.plan import Planner, Step
 from mimo_cli.stage import Job, Stage
@@ -237,6 +237,7 @@ def _record(step: Step, job: Job, params: object, planner: Planner, took_s: floa
         "params": to_table(params),
         "inputs": dict(step.inputs or {}),
         "weights": {name: planner.weights(name) for name in stage.needs(params)},
+        "licences": dict(licences.as_record(stage.name, stage.needs(params))),
         "facts": job.facts,
         "notes": job.notes,
         "device": f"cpu, {os.cpu_count()} threads",

@@ -88,6 +88,9 @@ HUMAN = video_slot("render/{name}/human", check=_fits_the_clip, check_with=(CLIP
 SHADOW = video_slot("render/{name}/shadow", check=_fits_the_clip, check_with=(CLIP,))
 LIGHT = data_slot("render/{name}/light", ".toml")
 """How scene and source look to the character; `grain` is laid on when everything is put together."""
+LOOK = data_slot("render/{name}/look", ".npz")
+"""Small pictures and measures of the result before it is encoded, for the report."""
+LOOK_LOSSLESS = data_slot("render/{name}/look.lossless", ".npz")
 OUT = Slot("out/{name}", (".mp4", ".mov", ".m4v"), result=True)
 OUT_LOSSLESS = Slot("out/{name}.lossless", (".mkv",), result=True)
 OUT_ALPHA = Slot("out/{name}.alpha", (".mov", ".webm", ".mkv", ".gif", FOLDER), result=True)

@@ -29,6 +29,8 @@ from mimo_cli.slots import (
     JOINTS,
     LANDMARKS,
     LIGHT,
+    LOOK,
+    LOOK_LOSSLESS,
     MAPPING,
     MASK,
     MOTION,
@@ -264,38 +266,38 @@ DIFFUSE_ALONE = Stage(
 )
 COMPOSE = Stage(
     name="compose",
-    version=2,
+    version=3,
     about="put everything together",
     reads=(VIDEO, CLIP, FRAMES, SCENE, OCCLUSION, HUMAN, SHADOW, LIGHT),
-    writes=(OUT,),
+    writes=(OUT, LOOK),
     params=render.ComposeParams,
     run=render.compose,
 )
 COMPOSE_LOSSLESS = Stage(
     name="compose-lossless",
-    version=2,
+    version=3,
     about="put everything together, without loss",
     reads=(VIDEO, CLIP, FRAMES, SCENE, OCCLUSION, HUMAN, SHADOW, LIGHT),
-    writes=(OUT_LOSSLESS,),
+    writes=(OUT_LOSSLESS, LOOK_LOSSLESS),
     run=render.compose_lossless,
 )
 COMPOSE_ALONE = Stage(
     name="compose",
-    version=1,
+    version=2,
     about="put everything together",
     reads=(CLIP, FRAMES, HUMAN, SHADOW),
     optional=(BACKDROP,),
-    writes=(OUT,),
+    writes=(OUT, LOOK),
     params=render.ComposeAloneParams,
     run=render.compose_alone,
 )
 COMPOSE_ALONE_LOSSLESS = Stage(
     name="compose-lossless",
-    version=1,
+    version=2,
     about="put everything together, without loss",
     reads=(CLIP, FRAMES, HUMAN, SHADOW),
     optional=(BACKDROP,),
-    writes=(OUT_LOSSLESS,),
+    writes=(OUT_LOSSLESS, LOOK_LOSSLESS),
     params=render.BackdropParams,
     run=render.compose_alone_lossless,
 )

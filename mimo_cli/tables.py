@@ -69,6 +69,11 @@ def read_landmarks(path: Path, num_frames: int) -> Landmarks:
     return Landmarks(values[..., :2], values[..., 3:], values[..., 2], table[:, 1])
 
 
+def read_landmark_scores(path: Path, num_frames: int) -> NDArray:
+    """Read how sure the landmarks of `layers/landmarks.csv` are, (T,) float32, 0 ... 1; raises as `read_landmarks`."""
+    return _read(path, _LANDMARKS[:2], num_frames)[:, 1].astype(np.float32)
+
+
 def write_others(others: Mapping[int, tuple[Tracks, Landmarks]], path: Path) -> None:
     """Write tracks and landmarks of people by their number (`layers/others.csv`): a row a frame that they are seen in.
 

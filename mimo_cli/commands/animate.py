@@ -26,6 +26,7 @@ from mimo_cli.args import (
     ProfileOption,
     ProjectOption,
     RedoOption,
+    ReportOption,
     ScaleOption,
     SeedOption,
     SideOption,
@@ -81,6 +82,7 @@ def animate(
     alpha: AlphaOption = False,
     dry_run: DryRunOption = False,
     redo: RedoOption = None,
+    report: ReportOption = True,
     verify: VerifyOption = False,
 ) -> None:
     """Make a character move as a motion file says.
@@ -117,4 +119,4 @@ def animate(
     if plan:
         forecast(opened, identity)
         return
-    deliver(opened, delivery, identity, redo=redo or (), dry_run=dry_run)
+    deliver(opened, delivery, identity, report=report, redo=redo or (), dry_run=dry_run)

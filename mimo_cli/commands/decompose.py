@@ -12,6 +12,7 @@ from mimo_cli.args import (
     PointOption,
     ProjectOption,
     RedoOption,
+    ReportOption,
     VerifyOption,
     parse_backends,
     parse_point,
@@ -40,6 +41,7 @@ def decompose(
     ] = False,
     dry_run: DryRunOption = False,
     redo: RedoOption = None,
+    report: ReportOption = True,
     verify: VerifyOption = False,
 ) -> None:
     """Take a video apart: who is in it, what is behind them, what passes in front, how far away it is.
@@ -52,6 +54,7 @@ def decompose(
     from mimo_cli import console, slots
     from mimo_cli.delivery import WORKERS
     from mimo_cli.opening import open_video_project, remember
+    from mimo_cli.report import report_run
     from mimo_cli.settings import FILE
 
     if (video / FILE).is_file():
@@ -66,6 +69,8 @@ def decompose(
     goals = (slots.HUMAN_MASK, slots.SCENE, slots.OCCLUSION, slots.DEPTH)
     for path in opened.run(goals, redo=redo or (), dry_run=dry_run, workers=WORKERS).values():
         console.current().result(path)
+    if report and not dry_run:
+        report_run(opened)
 
 
 def _list_people(project: "Project", redo: Collection[str], dry_run: bool) -> None:

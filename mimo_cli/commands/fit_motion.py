@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from mimo_cli.args import BodyOption, DryRunOption, MappingOption, RedoOption, VerifyOption
+from mimo_cli.args import BodyOption, DryRunOption, MappingOption, RedoOption, ReportOption, VerifyOption
 
 
 def fit_motion(
@@ -60,6 +60,7 @@ def fit_motion(
     ] = False,
     dry_run: DryRunOption = False,
     redo: RedoOption = None,
+    report: ReportOption = True,
     verify: VerifyOption = False,
 ) -> None:
     """Find how the person of a project moves, in metres, and the camera that sees it.
@@ -80,6 +81,7 @@ def fit_motion(
     from mimo_cli import console, slots
     from mimo_cli.motions import check_exports, convert, export_project, put_motion
     from mimo_cli.opening import open_motion_project, open_project, remember
+    from mimo_cli.report import report_run
     from mimo_cli.runs.motion import BACKENDS
 
     exports = export or []
@@ -113,5 +115,7 @@ def fit_motion(
         return
     for slot in goals:
         console.current().result(made[slot])
+    if report:
+        report_run(opened)
     if exports:
         export_project(made, exports, body=body)

@@ -27,6 +27,7 @@ from mimo_cli.args import (
     ProfileOption,
     ProjectOption,
     RedoOption,
+    ReportOption,
     ScaleOption,
     SeedOption,
     SideOption,
@@ -72,6 +73,7 @@ def swap(
     alpha: AlphaOption = False,
     dry_run: DryRunOption = False,
     redo: RedoOption = None,
+    report: ReportOption = True,
     verify: VerifyOption = False,
 ) -> None:
     """Put a character in the place of the person in a video.
@@ -104,4 +106,4 @@ def swap(
     if plan:
         forecast(opened, identity)
         return
-    deliver(opened, delivery, identity, redo=redo or (), dry_run=dry_run)
+    deliver(opened, delivery, identity, report=report, redo=redo or (), dry_run=dry_run)

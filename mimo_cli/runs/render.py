@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from engine.errors import InputError, RecipeError
 from engine.types import ClipInfo, Patch, Size
 from mimo_cli import slots, tables
+from mimo_cli.artifacts import Slot
 from mimo_cli.runs.backdrop import Backdrop
 from mimo_cli.runs.chunked import write_layers
 from mimo_cli.runs.motion import read_body
@@ -138,22 +139,22 @@ def measure_light(job: Job) -> "Light":
 
 def compose(job: Job) -> None:
     """Put everything together and write the video to watch and to send: H.264, with the source's sound."""
-    _encode(job, _swapped(job), job.output(slots.OUT, job.params.suffix), "h264")
+    _encode(job, _swapped(job, slots.LOOK), job.output(slots.OUT, job.params.suffix), "h264")
 
 
 def compose_lossless(job: Job) -> None:
     """Put everything together and write it without loss, with the source's sound."""
-    _encode(job, _swapped(job), job.outputs[slots.OUT_LOSSLESS], "lossless")
+    _encode(job, _swapped(job, slots.LOOK_LOSSLESS), job.outputs[slots.OUT_LOSSLESS], "lossless")
 
 
 def compose_alone(job: Job) -> None:
     """Put the character before a colour, a picture or a video, and write it as H.264."""
-    _encode(job, _before_backdrop(job), job.output(slots.OUT, job.params.suffix), "h264")
+    _encode(job, _before_backdrop(job, slots.LOOK), job.output(slots.OUT, job.params.suffix), "h264")
 
 
 def compose_alone_lossless(job: Job) -> None:
     """Put the character before a colour, a picture or a video, and write it without loss."""
-    _encode(job, _before_backdrop(job), job.outputs[slots.OUT_LOSSLESS], "lossless")
+    _encode(job, _before_backdrop(job, slots.LOOK_LOSSLESS), job.outputs[slots.OUT_LOSSLESS], "lossless")
 
 
 def export_alpha(job: Job) -> None:
@@ -163,24 +164,27 @@ def export_alpha(job: Job) -> None:
     _encode(job, frames, job.output(slots.OUT_ALPHA, job.params.suffix), "alpha")
 
 
-def _swapped(job: Job) -> Iterator[list[NDArray]]:
+def _swapped(job: Job, look_at: Slot) -> Iterator[list[NDArray]]:
     """Scene, shadow, character and occlusion over the source; everything else is left alone."""
     from engine.animator.grain import Grain
     from engine.compositor import compose as compose_frame
+    from engine.report import LookWriter
     from engine.video import read_overlays
 
     clip = open_source(job)
     scenes = read_overlays(job.inputs[slots.SCENE], clip.info, ours=job.ours(slots.SCENE))
     fronts = _open(job, slots.OCCLUSION, "gray8", clip.info).read()
-    grain = Grain(_read_grain(job.inputs[slots.LIGHT]))
+    grain, look = Grain(_read_grain(job.inputs[slots.LIGHT])), LookWriter(clip.info)
     changed = 0
     layers = zip(clip.read_frames(), scenes, fronts, _patches(job, clip.info), strict=True)
     for frame, scene, front, clean in layers:
         patch = replace(clean, rgba=grain.lay_on(clean.rgba, frame.idx))
         planes, num_changed = compose_frame(frame, scene=scene, patch=patch, occlusion=front, info=clip.info)
         changed += num_changed
+        look.add(frame, planes, scene=scene, patch=patch, front=front)
         yield planes
         job.progress(frame.idx + 1, clip.num_frames)
+    look.save(job.outputs[look_at])
     job.facts["changed"] = round(changed / (clip.num_frames * clip.size[0] * clip.size[1]), 4)
     job.note(f"{100 * job.facts['changed']:.1f} % of the pixels changed; all others are the source's own")
 
@@ -194,21 +198,25 @@ def _read_grain(path: Path) -> float:
         raise InputError(f"{path} has no grain: {error}.", "delete it and mimo makes a new one.") from error
 
 
-def _before_backdrop(job: Job) -> Iterator[list[NDArray]]:
+def _before_backdrop(job: Job, look_at: Slot) -> Iterator[list[NDArray]]:
     from engine.compositor import compose as compose_frame
+    from engine.report import LookWriter
     from engine.video import Frame
     from engine.video.color import rgb_to_planes
 
     info = tables.read_clip(job.inputs[slots.CLIP])
     times = tables.read_frames(job.inputs[slots.FRAMES])
     backdrop = Backdrop(job.inputs.get(slots.BACKDROP), job.params.color, info.size)
-    shown, planes = None, []
+    shown, planes, look = None, [], LookWriter(info)
     for idx, (rgb, patch) in enumerate(zip(backdrop.read(times.time_s), _patches(job, info), strict=True)):
         if rgb is not shown:  # a still backdrop is converted once
             shown, planes = rgb, rgb_to_planes(rgb, info)
         frame = Frame(idx, planes, info)
-        yield compose_frame(frame, scene=None, patch=patch, occlusion=None, info=info)[0]
+        made = compose_frame(frame, scene=None, patch=patch, occlusion=None, info=info)[0]
+        look.add(frame, made, patch=patch, has_source=False)
+        yield made
         job.progress(idx + 1, info.num_frames)
+    look.save(job.outputs[look_at])
 
 
 def _encode(job: Job, frames: Iterator, path: Path, mode: str) -> None:
