@@ -39,6 +39,16 @@ VerifyOption = Annotated[
 LosslessOption = Annotated[bool, typer.Option("--lossless", help="Lossless FFV1 in .mkv instead of H.264 in .mp4.")]
 AlphaOption = Annotated[bool, typer.Option("--alpha", help="The character alone on transparency.")]
 
+NoteOption = Annotated[
+    bool | None,
+    typer.Option(
+        "--note/--no-note", help="Say in its metadata which character was put in by which mimo [default: yes]."
+    ),
+]
+MarkOption = Annotated[
+    bool | None,
+    typer.Option("--mark/--no-mark", help="A small visible mark in the lower right corner [default: none]."),
+]
 ReportOption = Annotated[
     bool, typer.Option("--report/--no-report", help="Write report.html into the project after the run.")
 ]

@@ -27,7 +27,7 @@ class Delivery:
     out: Path | None
 
 
-def plan_delivery(out: Path | None, *, lossless: bool, alpha: bool) -> Delivery:
+def plan_delivery(out: Path | None, *, lossless: bool, alpha: bool, mark: bool | None = None) -> Delivery:
     """Decide the form of the result from the flags and the suffix of `--out`.
 
     Raises:
@@ -36,6 +36,8 @@ def plan_delivery(out: Path | None, *, lossless: bool, alpha: bool) -> Delivery:
     """
     if lossless and alpha:
         raise UsageError("--lossless and --alpha are two results.", fix="run it twice, the second takes seconds.")
+    if alpha and mark:
+        raise UsageError("--mark needs a picture to stand on; --alpha has none.", fix="leave one of them away.")
     suffix = out.suffix.lower() if out else None
     if out is not None:
         _check_place(out, folder=alpha and not suffix)

@@ -22,6 +22,8 @@ _TABLES_OF = {
     "height": ("import",),
     "fps": ("import",),
     "color": ("compose", "compose-lossless"),
+    "note": ("compose", "compose-lossless", "export-alpha"),
+    "mark": ("compose", "compose-lossless"),
 }
 """Setting to the stages whose it is."""
 

@@ -180,6 +180,11 @@ class Job:
             path.mkdir(exist_ok=True)
         return path
 
+    @property
+    def identity(self) -> str:
+        """Name of the character, where the stage is that of one."""
+        return self._stage.identity
+
     def ours(self, slot: Slot) -> bool:
         """True when mimo wrote this input; others are read with care (a mask of an editor is not 0 and 255)."""
         return slot in self._ours

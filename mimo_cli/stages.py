@@ -279,6 +279,7 @@ COMPOSE_LOSSLESS = Stage(
     about="put everything together, without loss",
     reads=(VIDEO, CLIP, FRAMES, SCENE, OCCLUSION, HUMAN, SHADOW, LIGHT),
     writes=(OUT_LOSSLESS, LOOK_LOSSLESS),
+    params=render.MarkParams,
     run=render.compose_lossless,
 )
 COMPOSE_ALONE = Stage(

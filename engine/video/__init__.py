@@ -7,6 +7,7 @@ from engine.video.clip import Clip, Frame, open_clip
 from engine.video.encode import container_for, encode_result
 from engine.video.layer import LayerWriter, concat_layers
 from engine.video.layer_source import open_layer
+from engine.video.mark import draw_mark
 from engine.video.overlay import overlay_kind, read_overlays, to_overlay
 from engine.video.still import read_image, write_png
 
@@ -16,6 +17,7 @@ __all__ = [
     "LayerWriter",
     "concat_layers",
     "container_for",
+    "draw_mark",
     "encode_result",
     "open_clip",
     "open_layer",

@@ -38,6 +38,9 @@ with B-frames gave 2 to 5 different files in 6 equal runs (x264 of PyAV 18.1), w
 X264_THREADS = 4
 """Part of the bytes (x264 looks at other pictures with other numbers of threads), so the same on every machine."""
 
+NOTE_KEYS = ("comment", "description", "synopsis")
+"""Where a note may go: what MP4, QuickTime and Matroska all hold, and players show."""
+
 Pictures = Iterable[list[NDArray]] | Iterable[NDArray]
 
 
@@ -50,6 +53,7 @@ class _Job:
     path: Path
     container: str
     source: Path | None
+    note: str
 
 
 def container_for(path: str | os.PathLike[str], mode: str) -> str:
@@ -76,6 +80,7 @@ def encode_result(
     audio_from: str | os.PathLike[str] | None = None,
     mode: str = "h264",
     final_path: str | os.PathLike[str] | None = None,
+    note: str = "",
 ) -> list[str]:
     """Write a result: the given pictures at the clip's times, with everything else of the source beside them.
 
@@ -91,6 +96,8 @@ def encode_result(
             pictures for none.
         mode: "h264" (VP9 in .webm), "lossless" (FFV1) or "alpha" (ProRes 4444, VP9, FFV1, GIF or PNG).
         final_path: decides the format by its suffix, where `path` is a temporary name.
+        note: a sentence about the result, put into the first of `NOTE_KEYS` that the source does not use; GIF and PNG
+            hold none.
 
     Returns:
         Sentences about what could not be copied as it was; usually none.
@@ -103,7 +110,7 @@ def encode_result(
     source = None if audio_from is None or container in ("gif", "folder") else Path(audio_from)
     if source is not None and (source.is_dir() or source.suffix.lower() in PICTURE_SUFFIXES):
         source = None
-    job = _Job(info, times, ticks, Path(path), container, source)
+    job = _Job(info, times, ticks, Path(path), container, source, note)
     if container == "folder":
         job.path.mkdir(parents=True, exist_ok=True)
         for idx, rgba in enumerate(frames):
@@ -185,6 +192,7 @@ def _write(job: _Job, add_stream: AddStream, pictures: Iterator["av.VideoFrame"]
         if shaped:
             stream.metadata["title"] = PLACEHOLDER
         soundtrack = None if job.source is None else Soundtrack(target, job.source)
+        _add_note(target, job.note)
         try:
             out = _PictureMuxer(target, job)
             count = 0
@@ -207,6 +215,14 @@ def _write(job: _Job, add_stream: AddStream, pictures: Iterator["av.VideoFrame"]
     if shaped:
         set_pixel_aspect(job.path, info.size, info.pixel_aspect)
     return soundtrack.notes if soundtrack is not None else []
+
+
+def _add_note(target: OutputContainer, note: str) -> None:
+    """What the source says of itself stays; a note goes where it says nothing."""
+    taken = {key.lower() for key in target.metadata}
+    free = [key for key in NOTE_KEYS if key not in taken]
+    if note and free:
+        target.metadata[free[0]] = note
 
 
 class _PictureMuxer:

@@ -16,9 +16,11 @@ from mimo_cli.args import (
     JointsOption,
     LosslessOption,
     MappingOption,
+    MarkOption,
     MaskOption,
     NameOption,
     NetworkOption,
+    NoteOption,
     OffsetOption,
     OutOption,
     PlanOption,
@@ -80,6 +82,8 @@ def animate(
     plan: PlanOption = False,
     lossless: LosslessOption = False,
     alpha: AlphaOption = False,
+    note: NoteOption = None,
+    mark: MarkOption = None,
     dry_run: DryRunOption = False,
     redo: RedoOption = None,
     report: ReportOption = True,
@@ -99,13 +103,14 @@ def animate(
     from mimo_cli.forecast import forecast
     from mimo_cli.opening import open_motion_project, parse_size, refuse_non_commercial, remember, reopen
 
-    delivery = plan_delivery(out, lossless=lossless, alpha=alpha)
+    delivery = plan_delivery(out, lossless=lossless, alpha=alpha, mark=mark)
     width, height = parse_size(size)
     check_character(character)
     opened = open_motion_project(motion, scene, project, mapping=mapping, verify=verify)
     chosen = {
         "animator": animator, "network": network, "side": side, "steps": steps, "guidance": guidance, "seed": seed,
         "precision": precision, "fast": fast, "scale": scale, "offset": parse_offset(offset), "stiff": stiff,
+        "note": note, "mark": mark,
     }  # fmt: skip
     remember(opened, width=width, height=height, fps=fps, **chosen)
     opened = reopen(opened, verify=verify)

@@ -15,9 +15,11 @@ from mimo_cli.args import (
     GuidanceOption,
     JointsOption,
     LosslessOption,
+    MarkOption,
     MaskOption,
     NameOption,
     NetworkOption,
+    NoteOption,
     OffsetOption,
     OutOption,
     PersonOption,
@@ -71,6 +73,8 @@ def swap(
     plan: PlanOption = False,
     lossless: LosslessOption = False,
     alpha: AlphaOption = False,
+    note: NoteOption = None,
+    mark: MarkOption = None,
     dry_run: DryRunOption = False,
     redo: RedoOption = None,
     report: ReportOption = True,
@@ -90,12 +94,13 @@ def swap(
     from mimo_cli.forecast import forecast
     from mimo_cli.opening import open_video_project, refuse_non_commercial, remember, reopen
 
-    delivery = plan_delivery(out, lossless=lossless, alpha=alpha)
+    delivery = plan_delivery(out, lossless=lossless, alpha=alpha, mark=mark)
     check_character(character)
     opened = open_video_project(video, project, verify=verify)
     chosen = {
         "animator": animator, "network": network, "side": side, "steps": steps, "guidance": guidance, "seed": seed,
         "precision": precision, "fast": fast, "scale": scale, "offset": parse_offset(offset), "stiff": stiff,
+        "note": note, "mark": mark,
     }  # fmt: skip
     remember(opened, person=person, point=parse_point(point), **chosen)
     opened = reopen(opened, verify=verify)

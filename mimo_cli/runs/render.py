@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from engine.errors import InputError, RecipeError
 from engine.types import ClipInfo, Patch, Size
-from mimo_cli import slots, tables
+from mimo_cli import __version__, slots, tables
 from mimo_cli.artifacts import Slot
 from mimo_cli.runs.backdrop import Backdrop
 from mimo_cli.runs.chunked import write_layers
@@ -37,7 +37,23 @@ ALPHA_SUFFIXES = (".mov", ".webm", ".mkv", ".gif", "/")
 
 
 @dataclass(frozen=True, kw_only=True)
-class ComposeParams:
+class NoteParams:
+    """What a file says about itself."""
+
+    note: bool = True
+    """Say in the metadata which character was put in by which mimo."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class MarkParams(NoteParams):
+    """What a result says about itself."""
+
+    mark: bool = False
+    """Put a small visible mark into the lower right corner."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ComposeParams(MarkParams):
     """How the result is written."""
 
     suffix: str = ".mp4"
@@ -49,7 +65,7 @@ class ComposeParams:
 
 
 @dataclass(frozen=True, kw_only=True)
-class BackdropParams:
+class BackdropParams(MarkParams):
     """What stands behind an animation."""
 
     color: str = ""
@@ -62,7 +78,7 @@ class ComposeAloneParams(ComposeParams, BackdropParams):
 
 
 @dataclass(frozen=True, kw_only=True)
-class AlphaParams:
+class AlphaParams(NoteParams):
     """How the character alone is written."""
 
     suffix: str = ".mov"
@@ -139,22 +155,22 @@ def measure_light(job: Job) -> "Light":
 
 def compose(job: Job) -> None:
     """Put everything together and write the video to watch and to send: H.264, with the source's sound."""
-    _encode(job, _swapped(job, slots.LOOK), job.output(slots.OUT, job.params.suffix), "h264")
+    _encode(job, _marked(job, _swapped(job, slots.LOOK)), job.output(slots.OUT, job.params.suffix), "h264")
 
 
 def compose_lossless(job: Job) -> None:
     """Put everything together and write it without loss, with the source's sound."""
-    _encode(job, _swapped(job, slots.LOOK_LOSSLESS), job.outputs[slots.OUT_LOSSLESS], "lossless")
+    _encode(job, _marked(job, _swapped(job, slots.LOOK_LOSSLESS)), job.outputs[slots.OUT_LOSSLESS], "lossless")
 
 
 def compose_alone(job: Job) -> None:
     """Put the character before a colour, a picture or a video, and write it as H.264."""
-    _encode(job, _before_backdrop(job, slots.LOOK), job.output(slots.OUT, job.params.suffix), "h264")
+    _encode(job, _marked(job, _before_backdrop(job, slots.LOOK)), job.output(slots.OUT, job.params.suffix), "h264")
 
 
 def compose_alone_lossless(job: Job) -> None:
     """Put the character before a colour, a picture or a video, and write it without loss."""
-    _encode(job, _before_backdrop(job, slots.LOOK_LOSSLESS), job.outputs[slots.OUT_LOSSLESS], "lossless")
+    _encode(job, _marked(job, _before_backdrop(job, slots.LOOK_LOSSLESS)), job.outputs[slots.OUT_LOSSLESS], "lossless")
 
 
 def export_alpha(job: Job) -> None:
@@ -219,6 +235,30 @@ def _before_backdrop(job: Job, look_at: Slot) -> Iterator[list[NDArray]]:
     look.save(job.outputs[look_at])
 
 
+def _marked(job: Job, frames: Iterator[list[NDArray]]) -> Iterator[list[NDArray]]:
+    """The frames, with the visible mark where it is asked for."""
+    if not job.params.mark:
+        yield from frames
+        return
+    from engine.compositor import compose as compose_frame
+    from engine.video import Frame, draw_mark
+
+    info = tables.read_clip(job.inputs[slots.CLIP])
+    mark = draw_mark(info)
+    for idx, planes in enumerate(frames):
+        yield compose_frame(Frame(idx, planes, info), scene=mark, patch=None, occlusion=None, info=info)[0]
+    job.note("the mark is in the lower right corner")
+
+
+def _note(job: Job) -> str:
+    """What the metadata of a result says."""
+    if not job.params.note:
+        return ""
+    who = f'the character "{job.identity}"'
+    filmed = slots.VIDEO in job.inputs
+    return f"Made with mimo {__version__}: {f'the person was replaced by {who}' if filmed else f'{who} is animated'}."
+
+
 def _encode(job: Job, frames: Iterator, path: Path, mode: str) -> None:
     from engine.video import encode_result
 
@@ -226,7 +266,7 @@ def _encode(job: Job, frames: Iterator, path: Path, mode: str) -> None:
     sound = job.inputs.get(slots.VIDEO) or job.inputs.get(slots.BACKDROP)
     times = tables.read_frames(job.inputs[slots.FRAMES])
     final = path if path.suffix in (*PLAIN_SUFFIXES, *ALPHA_SUFFIXES) else path.with_name("frames")
-    notes = encode_result(frames, info, times, path, audio_from=sound, mode=mode, final_path=final)
+    notes = encode_result(frames, info, times, path, audio_from=sound, mode=mode, final_path=final, note=_note(job))
     for note in notes:
         job.note(note)
 

@@ -18,6 +18,7 @@ from engine.body.bvh import read_bvh
 from engine.motion.amass import write_amass
 from engine.motion.retarget import motion_from_bvh
 from engine.video import open_clip, open_layer, write_png
+from mimo_cli import __version__
 
 
 def records(folder: Path) -> dict[str, bytes]:
@@ -32,6 +33,9 @@ def test_size_frames_times_sound_and_title_are_the_sources(swapped):
     assert [data for _, data in packets(result, "audio")] == [data for _, data in packets(source, "audio")]
     with av.open(str(result)) as container:
         assert container.metadata.get("title") == "A game"
+        assert container.metadata["comment"] == (
+            f'Made with mimo {__version__}: the person was replaced by the character "cat".'
+        )
 
 
 def test_pixels_outside_the_edit_are_the_sources_own(swapped):
