@@ -1,4 +1,4 @@
-"""How well the human mask agrees with hand-made ones: DAVIS's J (regions) and F (boundaries) per sequence, and the mean.
+"""How well the human mask agrees with hand-made ones: DAVIS's J (regions) and F (boundaries), and their means.
 
     python benchmarks/decompose.py [FOLDER]
 
