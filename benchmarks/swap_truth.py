@@ -172,11 +172,18 @@ def measure(pair: Pair, got: NDArray, want: NDArray, figure: NDArray, edit: NDAr
     for idx, (a, b, mask) in enumerate(zip(got, want, edit)):
         drawn = pair.truth.frame(idx)
         front = (drawn.occluder[..., 3] > 250) & (drawn.human_full > 127)
-        near += int((np.abs(a.astype(int) - b).max(-1)[front] <= NEAR_TRUTH).sum())
-        hidden += int(front.sum())
-        row = {"psnr_db": psnr_db(a, b, mask), "ssim": ssim(a, b, mask), "seam": seam_energy(a, b, mask)}
-        frames.append({key: round(value, 4) for key, value in row.items()})
-    mean = {key: float(np.nanmean([row[key] for row in frames])) for key in frames[0]}
+        right = int((np.abs(a.astype(int) - b).max(-1)[front] <= NEAR_TRUTH).sum())
+        near, hidden = near + right, hidden + int(front.sum())
+        pairs = slice(max(idx - 1, 0), idx + 1)
+        row = {
+            "psnr_db": psnr_db(a, b, mask),
+            "ssim": ssim(a, b, mask),
+            "seam": seam_energy(a, b, mask),
+            "flicker": flicker(got[pairs], want[pairs], edit[pairs]),
+            "ball_in_front": right / front.sum() if front.any() else math.nan,
+        }
+        frames.append(row)
+    mean = {key: float(np.nanmean([row[key] for row in frames])) for key in ("ssim", "seam")}
     return {
         **mean,
         "psnr_db": psnr_db(got, want, edit),
@@ -184,8 +191,9 @@ def measure(pair: Pair, got: NDArray, want: NDArray, figure: NDArray, edit: NDAr
         "flicker": flicker(got, want, edit),
         "ball_in_front": near / hidden if hidden else math.nan,
         "psnr_everywhere_db": psnr_db(got, want),
-        "frames": frames,
-    }
+        "frames": [{key: None if math.isnan(value) else round(float(value), 4) for key, value in row.items()}
+                   for row in frames],
+    }  # fmt: skip
 
 
 def show(name: str, rows: dict) -> None:

@@ -172,7 +172,7 @@ def read_clip(path: Path) -> ClipInfo:
         table = tomllib.loads(path.read_text(encoding="utf-8"))
         fractions = {name: Fraction(table[name]) for name in ("time_base", "rate", "pixel_aspect")}
         return ClipInfo(**{**table, **fractions})
-    except (tomllib.TOMLDecodeError, KeyError, ValueError, TypeError) as error:
+    except (tomllib.TOMLDecodeError, KeyError, ValueError, TypeError, ZeroDivisionError) as error:
         raise InputError(f"{path} cannot be read: {error}.", "delete it and mimo makes a new one.") from error
 
 
@@ -196,8 +196,7 @@ def _write(path: Path, names: Sequence[str], rows) -> None:
 
 
 def _read(path: Path, names: Sequence[str], num_frames: int | None = None, *, empty: bool = False) -> NDArray:
-    with path.open(newline="", encoding="utf-8-sig") as file:
-        rows = list(csv.reader(file))
+    rows = _rows(path)
     header = [name.strip() for name in rows[0]] if rows else []
     missing = [name for name in names if name not in header]
     if missing:
@@ -217,6 +216,14 @@ def _read(path: Path, names: Sequence[str], num_frames: int | None = None, *, em
     if not np.isfinite(table).all():
         raise _bad_table(path, f"frame {int(np.argwhere(~np.isfinite(table))[0, 0])} has a value that is not a number")
     return table
+
+
+def _rows(path: Path) -> list[list[str]]:
+    try:
+        with path.open(newline="", encoding="utf-8-sig") as file:
+            return list(csv.reader(file))
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise _bad_table(path, f"it is no CSV in UTF-8 ({error})") from error
 
 
 def _bad_table(path: Path, why: str) -> InputError:
