@@ -80,7 +80,7 @@ def measure_pair(name: str, args: argparse.Namespace) -> dict:
         outline = outline_of(pair, work)
     truth = np.stack(list(pair.truth.rgb.read()))
     regions = [np.stack(a) for a in zip(*(where(pair, frame) for frame in range(len(truth))))]
-    rows = {way: measure(pair, frames, truth, *regions) for way, frames in ways.items()}
+    rows = {way: measure(frames, truth, *regions) for way, frames in ways.items()}
     rows["mimo swap"] |= outline
     if not args.json:
         show(name, rows)
@@ -158,29 +158,28 @@ def over(rgb: NDArray, rgba: NDArray) -> NDArray:
     return np.rint(rgba[..., :3] * alpha + rgb * (1 - alpha)).astype(np.uint8)
 
 
-def where(pair: Pair, frame: int) -> tuple[NDArray, NDArray]:
-    """(H, W) bool each: pixels where either actor is, and those with the shadows."""
+def where(pair: Pair, frame: int) -> tuple[NDArray, NDArray, NDArray]:
+    """(H, W) bool each: pixels where either actor is, those with the shadows, and where the ball hides the true one."""
     drawn = [clip.frame(frame) for clip in (pair.source, pair.truth)]
     figure = np.any([one.human_full > 0 for one in drawn], axis=0)
-    return figure, figure | np.any([one.shadow > SHADOW for one in drawn], axis=0)
+    front = (drawn[1].occluder[..., 3] > 250) & (drawn[1].human_full > 127)
+    return figure, figure | np.any([one.shadow > SHADOW for one in drawn], axis=0), front
 
 
-def measure(pair: Pair, got: NDArray, want: NDArray, figure: NDArray, edit: NDArray) -> dict:
+def measure(got: NDArray, want: NDArray, figure: NDArray, edit: NDArray, front: NDArray) -> dict:
     assert got.shape == want.shape, (got.shape, want.shape)
     frames = []
     near, hidden = 0, 0
-    for idx, (a, b, mask) in enumerate(zip(got, want, edit)):
-        drawn = pair.truth.frame(idx)
-        front = (drawn.occluder[..., 3] > 250) & (drawn.human_full > 127)
-        right = int((np.abs(a.astype(int) - b).max(-1)[front] <= NEAR_TRUTH).sum())
-        near, hidden = near + right, hidden + int(front.sum())
+    for idx, (a, b, mask, ball) in enumerate(zip(got, want, edit, front)):
+        right = int((np.abs(a.astype(int) - b).max(-1)[ball] <= NEAR_TRUTH).sum())
+        near, hidden = near + right, hidden + int(ball.sum())
         pairs = slice(max(idx - 1, 0), idx + 1)
         row = {
             "psnr_db": psnr_db(a, b, mask),
             "ssim": ssim(a, b, mask),
             "seam": seam_energy(a, b, mask),
             "flicker": flicker(got[pairs], want[pairs], edit[pairs]),
-            "ball_in_front": right / front.sum() if front.any() else math.nan,
+            "ball_in_front": right / ball.sum() if ball.any() else math.nan,
         }
         frames.append(row)
     mean = {key: float(np.nanmean([row[key] for row in frames])) for key in ("ssim", "seam")}

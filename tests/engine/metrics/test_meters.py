@@ -1,3 +1,6 @@
+import gc
+import weakref
+
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose
@@ -51,3 +54,17 @@ def test_masks_and_networks(clips):
     assert found["J&F"].value == pytest.approx((found["J"].value + found["F"].value) / 2)
     told = hear([lpips_meter("alex", lambda a, b: float(np.abs(a.astype(int) - b).max()))], got, want)["lpips"]
     assert told.value == 9 and "alex" in told.protocol
+
+
+def test_no_more_than_two_frames_are_held():
+    """A long clip takes no more memory than a short one."""
+    meters = picture_meters(["psnr", "ssim", "flicker", "warp"], masked=False)
+    alive = []
+    for idx in range(9):
+        got, want = (np.full((40, 40, 3), level + idx, np.uint8) for level in (10, 20))
+        alive += [weakref.ref(got), weakref.ref(want)]
+        for meter in meters:
+            meter.add(Sight(got, want))
+    del got, want
+    gc.collect()
+    assert sum(ref() is not None for ref in alive) <= 2  # the last pair, for the change to the next

@@ -1,0 +1,62 @@
+"""The files of a project, damaged in any way: read, or refused in a sentence, from the tables to the records."""
+
+import shutil
+
+import pytest
+from damage import DAMAGE, any_damage, assert_read_or_refused, damaged
+from filmed import SPEC
+from hypothesis import given
+from typer.testing import CliRunner
+
+from mimo_cli import app, tables
+
+TABLES = {
+    "clip/frames.csv": tables.read_frames,
+    "clip/clip.toml": tables.read_clip,
+    "layers/tracks.csv": lambda path: tables.read_tracks(path, SPEC.num_frames),
+    "layers/landmarks.csv": lambda path: tables.read_landmarks(path, SPEC.num_frames),
+    "layers/background.csv": lambda path: tables.read_background(path, SPEC.num_frames),
+    "motion/camera.csv": lambda path: tables.read_camera(path, SPEC.num_frames),
+}
+PROJECT = (
+    "project.toml",
+    "stages/fit.json",
+    "stages/joints@cat.json",
+    ".mimo/digests.json",
+    "motion/body.bvh",
+    "identity/cat/joints.toml",
+)
+
+
+@pytest.mark.parametrize("name", TABLES)
+@any_damage
+@given(changes=DAMAGE)
+def test_a_damaged_table(name, swapped, tmp_path, changes):
+    path = tmp_path / name.split("/")[1]
+    path.write_bytes(damaged((swapped[0] / "game.mimo" / name).read_bytes(), changes))
+    assert_read_or_refused(lambda: TABLES[name](path))
+
+
+@pytest.fixture(scope="module")
+def copied(swapped, tmp_path_factory):
+    """A copy of the project, beside its video."""
+    folder = tmp_path_factory.mktemp("damaged")
+    shutil.copytree(swapped[0] / "game.mimo", folder / "game.mimo")
+    shutil.copy(swapped[0] / "game.mp4", folder)
+    return folder / "game.mimo"
+
+
+@pytest.mark.parametrize("name", PROJECT)
+@any_damage
+@given(changes=DAMAGE)
+def test_a_damaged_project_has_a_status(name, copied, changes):
+    """`mimo status` never crashes, and heals when the file does."""
+    path = copied / name
+    sound = path.read_bytes()
+    path.write_bytes(damaged(sound, changes))
+    try:
+        done = CliRunner().invoke(app.app, ["status", str(copied)], prog_name="mimo")
+        assert done.exit_code in (0, 2, 3), done.stderr
+        assert done.exit_code == 0 or ("error: " in done.stderr and "fix: " in done.stderr)
+    finally:
+        path.write_bytes(sound)
