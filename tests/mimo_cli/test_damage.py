@@ -8,7 +8,9 @@ from filmed import SPEC
 from hypothesis import given
 from typer.testing import CliRunner
 
+from engine.identity.puppet_file import load_puppet
 from mimo_cli import app, tables
+from mimo_cli.runs.conditions import read_shape
 
 TABLES = {
     "clip/frames.csv": tables.read_frames,
@@ -17,6 +19,8 @@ TABLES = {
     "layers/landmarks.csv": lambda path: tables.read_landmarks(path, SPEC.num_frames),
     "layers/background.csv": lambda path: tables.read_background(path, SPEC.num_frames),
     "motion/camera.csv": lambda path: tables.read_camera(path, SPEC.num_frames),
+    "motion/shape.toml": read_shape,
+    "identity/cat/puppet.npz": load_puppet,
 }
 PROJECT = (
     "project.toml",
@@ -32,8 +36,9 @@ PROJECT = (
 @any_damage
 @given(changes=DAMAGE)
 def test_a_damaged_table(name, swapped, tmp_path, changes):
-    path = tmp_path / name.split("/")[1]
-    path.write_bytes(damaged((swapped[0] / "game.mimo" / name).read_bytes(), changes))
+    path = tmp_path / name.rsplit("/")[-1]
+    project = swapped[0] / "game.mimo"
+    path.write_bytes(damaged((project / name).read_bytes(), changes))
     assert_read_or_refused(lambda: TABLES[name](path))
 
 
