@@ -5,7 +5,6 @@ import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -30,6 +29,15 @@ COMMANDS = {
     "doctor": "Show what this machine has and what is missing.",
 }
 """Name to one line. The module is `mimo_cli.commands.<name>`, with _ for -, and holds a function of its own name."""
+
+EPILOG = """\b
+Exit codes: 0 done; 1 a bug of mimo; 2 the command line; 3 a file of yours; 4 something to install; 130 Ctrl-C.
+Environment: NO_COLOR no colours; MIMO_WEIGHTS folder of networks you brought.
+Files: VIDEO.mimo/ the project; its report.html shows it all.
+
+\b
+Complete words with Tab: mimo --install-completion
+A killed run goes on where it was: type the same command again."""
 
 _FLAGS = {"-v": "--verbose", "-q": "--quiet", "--verbose": "--verbose", "--quiet": "--quiet", "--json": "--json"}
 _INTERRUPTED, _BUG = 130, 1
@@ -114,8 +122,8 @@ def start(
     console.use(console.Console(verbose=verbose, quiet=quiet, as_json=as_json))
 
 
-app = typer.Typer(cls=MimoGroup, add_completion=False, no_args_is_help=True, rich_markup_mode=None)
-app.callback()(start)
+app = typer.Typer(cls=MimoGroup, no_args_is_help=True, rich_markup_mode=None)
+app.callback(epilog=EPILOG)(start)
 
 
 def main() -> None:
@@ -167,41 +175,7 @@ def _usage(ctx: typer.Context, error: Any) -> None:
 
 def _crash(error: Exception) -> None:
     """Log a bug of ours and say where."""
-    import datetime
-    import platform
-    import traceback
+    from mimo_cli.crash import report_crash
 
-    voice = console.current()
-    voice.stop()
-    lines = [
-        f"mimo {__version__}, Python {platform.python_version()}, {platform.platform()}",
-        f"{datetime.datetime.now().astimezone().isoformat(timespec='seconds')}  {' '.join(sys.argv)}",
-        "".join(traceback.format_exception(error)),
-    ]
-    log = _write_log("\n".join(lines), voice.project)
-    voice.event("error", what=f"{type(error).__name__}: {error}", fix=f"report {log}", exit_code=_BUG)
-    says = f"{type(error).__name__}: {error}".splitlines()[0][:200]
-    print(f"error: this is a bug in mimo ({says}). Please report it with {log}", file=sys.stderr)
-    if voice.verbose:
-        traceback.print_exception(error)
+    report_crash(error)
     raise typer.Exit(_BUG) from None
-
-
-def _write_log(text: str, project: Path | None) -> str:
-    """Write the crash log into the project, else into the user's cache folder; return where, for people."""
-    folders = [project / ".mimo"] if project is not None else []
-    try:
-        from platformdirs import user_cache_path
-
-        folders.append(user_cache_path("mimo"))
-    except ImportError:
-        pass
-    for folder in folders:
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-            (folder / "crash.log").write_text(text, encoding="utf-8")
-        except OSError:
-            continue
-        return str(folder / "crash.log")
-    print(text, file=sys.stderr)
-    return "the lines above"

@@ -26,7 +26,18 @@ PointOption = Annotated[
 ]
 OutOption = Annotated[
     Path | None,
-    typer.Option("--out", "-o", metavar="FILE", help="Where the result goes; its suffix chooses the form."),
+    typer.Option(
+        "--out",
+        "-o",
+        metavar="FILE",
+        help="Where the result goes; its suffix chooses the form; - is Matroska on stdout.",
+    ),
+]
+JobsOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--jobs", metavar="CSV", help="Many runs: a line a run, a column an option (video,character,out); - is stdin."
+    ),
 ]
 DryRunOption = Annotated[bool, typer.Option("--dry-run", "-n", help="Print what would run and why; do nothing.")]
 RedoOption = Annotated[

@@ -33,6 +33,9 @@ class Console:
         self.verbose, self.quiet, self.as_json = verbose, quiet, as_json
         self.project: Path | None = None
         """The open project: where a crash is logged."""
+        self.num_started = 0
+        """Stages that began to run."""
+        self._begun_s = time.monotonic()
         self._bar: Progress | None = None
         self._tasks: dict[str, TaskID] = {}
         self._started_s: dict[str, float] = {}
@@ -48,7 +51,7 @@ class Console:
     def detail(self, text: str) -> None:
         """Print a line for the person who typed -v."""
         if self.verbose and not self.quiet:
-            self._line(text, "dim")
+            self._line(f"[{time.monotonic() - self._begun_s:8.2f} s] {text}", "dim")
 
     def warned(self, text: str) -> None:
         """Print something the person should know."""
@@ -104,6 +107,7 @@ class Console:
 
     def started(self, stage_id: str, about: str) -> None:
         """Begin the bar of a stage, or print a line where stderr is no terminal."""
+        self.num_started += 1
         self.event("start", stage=stage_id)
         self._started_s[stage_id] = self._told_s[stage_id] = time.monotonic()
         if self.quiet:

@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,6 +14,8 @@ from mimo_cli.report import report_run
 
 WORKERS = 2
 """Stages side by side: each keeps a core and a half busy; a third only costs memory."""
+PIPE = Path("-")
+"""Stands for stdout, and stdin."""
 _PLAIN = (".mp4", ".m4v", ".mov")
 _ALPHA = (".mov", ".webm", ".mkv", ".gif", "")
 
@@ -28,7 +31,7 @@ class Delivery:
 
 
 def plan_delivery(out: Path | None, *, lossless: bool, alpha: bool, mark: bool | None = None) -> Delivery:
-    """Decide the form of the result from the flags and the suffix of `--out`.
+    """Decide the form of the result from the flags and the suffix of `--out`; "-" is Matroska on stdout.
 
     Raises:
         UsageError: the suffix does not go with the flags; both flags.
@@ -38,6 +41,10 @@ def plan_delivery(out: Path | None, *, lossless: bool, alpha: bool, mark: bool |
         raise UsageError("--lossless and --alpha are two results.", fix="run it twice, the second takes seconds.")
     if alpha and mark:
         raise UsageError("--mark needs a picture to stand on; --alpha has none.", fix="leave one of them away.")
+    if out == PIPE:
+        _check_pipe()
+        alpha_form = {"export-alpha": {"suffix": ".mkv"}}
+        return Delivery(slots.OUT_ALPHA, alpha_form, out) if alpha else Delivery(slots.OUT_LOSSLESS, {}, out)
     suffix = out.suffix.lower() if out else None
     if out is not None:
         _check_place(out, folder=alpha and not suffix)
@@ -61,11 +68,17 @@ def deliver(project: Project, delivery: Delivery, identity: str, *, report: bool
     if run.get("dry_run"):
         return
     result = made[delivery.slot]
-    if delivery.out is not None:
+    if delivery.out == PIPE:
+        with result.open("rb") as file:
+            shutil.copyfileobj(file, sys.stdout.buffer, 1 << 20)
+        sys.stdout.buffer.flush()
+    elif delivery.out is not None:
         with disk.plain_errors(delivery.out.parent):
-            _copy(result, delivery.out)
+            if not _is_there(project, result, delivery.out):
+                _copy(result, delivery.out)
         result = delivery.out
-    console.current().result(result)
+    if delivery.out != PIPE:
+        console.current().result(result)
     if report:
         report_run(project, identity)
 
@@ -78,6 +91,20 @@ def _check_place(out: Path, *, folder: bool) -> None:
         raise InputError(f"{out} is a folder.", fix=f"name a file in it: -o {out / 'result.mp4'}")
     if not os.access(parent, os.W_OK):
         raise InputError(f"{parent} cannot be written.", fix="name another place with -o.")
+
+
+def _check_pipe() -> None:
+    if console.current().as_json:
+        raise UsageError("-o - and --json both want stdout.", fix="name a file with -o, or leave --json away.")
+    if sys.stdout.isatty():
+        raise UsageError("-o - writes a video, and stdout is a terminal.", fix="send it on: mimo ... -o - | mpv -")
+
+
+def _is_there(project: Project, result: Path, out: Path) -> bool:
+    """True when the very result lies there already: its time stays, for what watches it."""
+    return (
+        out.exists() and out.is_dir() == result.is_dir() and project.store.digest(out) == project.store.digest(result)
+    )
 
 
 def _copy(source: Path, target: Path) -> None:

@@ -1,9 +1,12 @@
 """Opening the project a command is about, and writing down what the person set on the command line."""
 
+import shutil
+import sys
 from pathlib import Path
 from typing import Any
 
 from engine.errors import InputError, UsageError
+from mimo_cli import disk
 from mimo_cli.artifacts import Slot
 from mimo_cli.project import Project, default_folder, find_folder
 from mimo_cli.settings import FILE
@@ -47,6 +50,8 @@ def open_video_project(video: Path | None, folder: Path | None, *, verify: bool 
         if "video" not in opened.sources:
             raise UsageError(f"{opened.root} has no video.", fix="name one: --video FILE, or use mimo animate.")
         return opened
+    if str(video) == "-":
+        video = _keep_stdin(folder)
     _check_file(video)
     _check_video(video)
     return Project.create(folder or default_folder(video), {"video": video}, stages=VIDEO_STAGES, verify=verify)
@@ -139,6 +144,29 @@ def parse_size(text: str | None) -> tuple[int | None, int | None]:
     if not (width.isdigit() and height.isdigit() and min(int(width), int(height)) >= 16):
         raise UsageError(f"--size {text} is not a size.", fix="write width x height in pixels: --size 1280x720")
     return int(width), int(height)
+
+
+def _keep_stdin(folder: Path | None) -> Path:
+    """Keep the video that comes through stdin in the project: it is read more than once.
+
+    Raises:
+        UsageError: nothing is sent, or the project has no name.
+    """
+    if folder is None:
+        raise UsageError("a video from stdin has no name to call its project by.", fix="add --project NAME.mimo")
+    if sys.stdin.isatty():
+        raise UsageError("--video - reads stdin, and stdin is a terminal.", fix="send a video: cat game.mp4 | mimo ...")
+    kept = folder / ".mimo" / "stdin"
+    with disk.plain_errors(folder):
+        kept.mkdir(parents=True, exist_ok=True)
+        part, target = kept / "~video", kept / "video"
+        with part.open("wb") as file:
+            shutil.copyfileobj(sys.stdin.buffer, file, 1 << 20)
+        if target.exists() and disk.digest(part) == disk.digest(target):
+            part.unlink()  # the same again: nothing to do anew
+        else:
+            part.replace(target)
+    return target
 
 
 def _color(text: str) -> str:

@@ -4,7 +4,7 @@ import os
 import sys
 import threading
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,6 +29,9 @@ class Listener(Protocol):
 
     def warned(self, text: str) -> None:
         """Something the person should know."""
+
+    def detail(self, text: str) -> None:
+        """Something for who asked to be told more."""
 
     def started(self, stage_id: str, about: str) -> None:
         """A stage begins."""
@@ -152,6 +155,8 @@ def _start(
     inputs, ours = _inputs(planner, stage)
     started_s = time.monotonic()
     listener.started(stage.id, stage.about)
+    for line in _told(store, step, params, inputs):
+        listener.detail(line)
 
     def progress(done: int, total: int) -> None:
         if stop.is_set():
@@ -192,11 +197,23 @@ def _finish(planner: Planner, one: _Running, listener: Listener) -> None:
     took_s = time.monotonic() - one.started_s
     with disk.plain_errors(store.root):
         store.prepare(one.work, _record(one.step, one.job, one.params, planner, took_s), outputs)
+        sizes = {slot: disk.num_bytes(path) for slot, path in outputs.items()}
         kept = store.commit(one.work)
     for stem in kept:
         if one.step.warnings == ():
             listener.noted(stage.id, f"{stem} is yours and stays")
+    for slot, path in outputs.items():
+        file = store.name(slot.candidate(store.root, path.name))
+        listener.detail(f"{stage.id}: wrote {file}, {disk.gigabytes(sizes[slot])}")
     listener.finished(stage.id, took_s)
+
+
+def _told(store: Store, step: Step, params: Any, inputs: Mapping[Slot, Path]) -> list[str]:
+    """What a log says of a stage that begins."""
+    values = ", ".join(f"{name} = {value}" for name, value in to_table(params).items())
+    reads = ", ".join(store.name(path) for path in inputs.values())
+    lines = [f"version {step.stage.version}, key {str(step.key)[:16]}, {step.reason}", f"reads {reads}"]
+    return [f"{step.stage.id}: {line}" for line in (*lines, *([f"settings {values}"] if values else []))]
 
 
 def _work(job: Job, stage: Stage, store: Store, work: Path) -> None:

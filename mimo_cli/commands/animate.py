@@ -13,6 +13,7 @@ from mimo_cli.args import (
     DryRunOption,
     FastOption,
     GuidanceOption,
+    JobsOption,
     JointsOption,
     LosslessOption,
     MappingOption,
@@ -40,6 +41,7 @@ from mimo_cli.args import (
 
 
 def animate(
+    ctx: typer.Context,
     motion: Annotated[
         Path | None,
         typer.Option(
@@ -88,6 +90,7 @@ def animate(
     redo: RedoOption = None,
     report: ReportOption = True,
     verify: VerifyOption = False,
+    jobs: JobsOption = None,
 ) -> None:
     """Make a character move as a motion file says.
 
@@ -95,14 +98,19 @@ def animate(
     mimo animate --character drawing.png --motion dance.bvh -o dance.mp4
     mimo animate --motion dance.bvh --scene beach.jpg
     mimo animate --motion dance.bvh --alpha -o dance.mov
+    mimo animate --motion dance.bvh --jobs characters.csv
 
     Without --character it is the one the project has, or the built-in cat.
     """
     from mimo_cli.character import add_character, add_sample, check_character
     from mimo_cli.delivery import deliver, plan_delivery
     from mimo_cli.forecast import forecast
+    from mimo_cli.jobs import run_jobs
     from mimo_cli.opening import open_motion_project, parse_size, refuse_non_commercial, remember, reopen
 
+    if jobs is not None:
+        run_jobs(jobs, ctx)
+        return
     delivery = plan_delivery(out, lossless=lossless, alpha=alpha, mark=mark)
     width, height = parse_size(size)
     check_character(character)

@@ -16,6 +16,10 @@ def clean(
 ) -> None:
     """Drop what can be made again: layers that mimo wrote, unfinished work, the trash.
 
+    \b
+    mimo clean game.mimo --dry-run
+    mimo clean game.mimo --light
+
     Your files, your edits, and finished results (out/) stay. The next command makes again what it needs.
     """
     from mimo_cli.project import Project, find_folder

@@ -65,6 +65,10 @@ def doctor(
 ) -> None:
     """Show what this machine has, what is missing, and what to type.
 
+    \b
+    mimo doctor
+    mimo doctor --full && mimo swap --video game.mp4 --character cat.png
+
     Exit code 0 when a swap works here, 4 when something has to be installed first.
     """
     voice = console.current()

@@ -7,6 +7,10 @@ from mimo_cli.args import ProjectArgument, VerifyOption
 def status(project: ProjectArgument = None, verify: VerifyOption = False) -> None:
     """Show every stage of a project, its state and the reason.
 
+    \b
+    mimo status game.mimo
+    mimo status game.mimo --json | jq .stage
+
     up to date: nothing to do.  will run: the next command that needs it runs it, for the reason given.
     yours: your file stands in its place.  cannot run: something is missing that only you can bring.
     """

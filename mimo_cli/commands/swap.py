@@ -13,6 +13,7 @@ from mimo_cli.args import (
     DryRunOption,
     FastOption,
     GuidanceOption,
+    JobsOption,
     JointsOption,
     LosslessOption,
     MarkOption,
@@ -42,13 +43,16 @@ from mimo_cli.args import (
 
 
 def swap(
+    ctx: typer.Context,
     character: Annotated[
         str | None,
         typer.Option(
             "--character", "-c", metavar="PICTURE", help="Picture of the character, or a name in the project."
         ),
     ] = None,
-    video: Annotated[Path | None, typer.Option("--video", metavar="FILE", help="The video to edit.")] = None,
+    video: Annotated[
+        Path | None, typer.Option("--video", metavar="FILE", help="The video to edit; - is stdin, with --project.")
+    ] = None,
     out: OutOption = None,
     project: ProjectOption = None,
     person: PersonOption = None,
@@ -79,12 +83,16 @@ def swap(
     redo: RedoOption = None,
     report: ReportOption = True,
     verify: VerifyOption = False,
+    jobs: JobsOption = None,
 ) -> None:
     """Put a character in the place of the person in a video.
 
     \b
     mimo swap --character cat.png --video game.mp4
     mimo swap --project game.mimo --character cat --lossless -o result.mkv
+    mimo swap --video game.mp4 --character cat.png -o - | ffmpeg -i - -c:v libx265 result.mp4
+    curl https://example.org/game.mp4 | mimo swap --video - --project game.mimo --character cat.png
+    mimo swap --jobs jobs.csv --scale 0.9            each line a swap; finished ones are skipped
 
     Everything made on the way lies in the project folder; a second character in the same video takes a fraction of
     the time.
@@ -92,8 +100,12 @@ def swap(
     from mimo_cli.character import add_character, check_character
     from mimo_cli.delivery import deliver, plan_delivery
     from mimo_cli.forecast import forecast
+    from mimo_cli.jobs import run_jobs
     from mimo_cli.opening import open_video_project, refuse_non_commercial, remember, reopen
 
+    if jobs is not None:
+        run_jobs(jobs, ctx)
+        return
     delivery = plan_delivery(out, lossless=lossless, alpha=alpha, mark=mark)
     check_character(character)
     opened = open_video_project(video, project, verify=verify)
