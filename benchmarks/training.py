@@ -3,10 +3,10 @@
     mimo train recipes/nano.toml
     python benchmarks/training.py runs/nano runs/nano-skeleton ...
 
-Rows: the runs, then two baselines: the training frame of the same actor whose pose is nearest, pasted as it is, and
-the mean of all training frames. Columns: PSNR of whole frames and where the person is seen (dB), and the share of edges
-that are wrong (a distance like LPIPS that needs no network: mean difference of oriented gradients at three scales, 0 is
-equal).
+Rows: the runs, then what needs no training: the training frame of the same actor whose pose is nearest, as it is; the
+mean of all training frames; and the given scene and occlusion with nobody in between. Columns: PSNR of whole frames and
+where the person is seen (dB), and the share of edges that are wrong, in whole frames and around the person (a distance
+like LPIPS that needs no network: mean difference of oriented gradients at three scales, 0 is equal).
 """
 
 import argparse
@@ -36,7 +36,7 @@ def main() -> None:
     parser.add_argument("runs", nargs="+", type=Path)
     parser.add_argument("--sheet", type=Path, help="write a picture of every run's clips here")
     options = parser.parse_args()
-    print(f"{'':28s}{'PSNR':>8s}{'person':>8s}{'edges':>8s}")
+    print(f"{'':28s}{'PSNR':>8s}{'person':>8s}{'edges':>8s}{'person':>8s}")
     looks = {}
     for run in options.runs:
         recipe = read_run(run)
@@ -52,6 +52,7 @@ def main() -> None:
     held = Shards(Path(recipe.data.held_out or recipe.data.shards))
     row("nearest training frame", look.samples, nearest_frames(shards, held, look.samples))
     row("mean training frame", look.samples, mean_frames(shards, look.samples))
+    row("scene without the person", look.samples, [empty(sample) for sample in look.samples])
     if options.sheet:
         pictures = [sheet(look.samples, made) for _, look, made in looks.values()]
         cv2.imwrite(str(options.sheet), np.vstack(pictures)[..., ::-1])
@@ -67,21 +68,30 @@ def read_run(run: Path) -> Recipe:
 
 def row(name: str, samples: list[Sample], made: list[NDArray]) -> None:
     means = score(samples, made).mean()
-    edges = np.mean([edge_distance(a, b) for s, m in zip(samples, made) for a, b in zip(m, s.rgb)])
-    print(f"{name:28s}{means['psnr_db']:8.2f}{means['psnr_human_db']:8.2f}{edges:8.3f}")
+    frames = [pair for s, m in zip(samples, made) for pair in zip(m, s.rgb, s.human_mask)]
+    edges = np.mean([edge_distance(got, want, np.full_like(mask, 255)) for got, want, mask in frames])
+    around = np.mean([edge_distance(*frame) for frame in frames if (frame[2] > 127).any()])
+    print(f"{name:28s}{means['psnr_db']:8.2f}{means['psnr_human_db']:8.2f}{edges:8.3f}{around:8.3f}", flush=True)
 
 
-def edge_distance(got: NDArray, want: NDArray) -> float:
-    """Mean difference of gradients over the mean of both, at three scales: 0 equal, 1 nothing in common."""
+def edge_distance(got: NDArray, want: NDArray, mask: NDArray) -> float:
+    """Mean difference of gradients in a mask over the mean of both, at three scales: 0 equal, 1 nothing in common."""
     distances = []
     a, b = (cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY).astype(np.float32) for picture in (got, want))
+    inside = cv2.dilate(mask, np.ones((5, 5), np.uint8)).astype(np.float32) / 255  # the outline counts
     for _ in range(SCALES):
         pairs = [(cv2.Sobel(a, cv2.CV_32F, *axis), cv2.Sobel(b, cv2.CV_32F, *axis)) for axis in ((1, 0), (0, 1))]
-        wrong = sum(np.abs(x - y).sum() for x, y in pairs)
-        all_edges = sum((np.abs(x) + np.abs(y)).sum() for x, y in pairs)
+        wrong = sum((inside * np.abs(x - y)).sum() for x, y in pairs)
+        all_edges = sum((inside * (np.abs(x) + np.abs(y))).sum() for x, y in pairs)
         distances.append(wrong / max(all_edges, 1e-6))
-        a, b = cv2.pyrDown(a), cv2.pyrDown(b)
+        a, b, inside = cv2.pyrDown(a), cv2.pyrDown(b), cv2.pyrDown(inside)
     return float(np.mean(distances))
+
+
+def empty(sample: Sample) -> NDArray:
+    """The scene with what passes in front: all that is given, and nobody there."""
+    front = sample.occlusion.max(-1, keepdims=True) > 0  # the occlusion is on black
+    return np.where(front, sample.occlusion, sample.scene)
 
 
 def nearest_frames(shards: Shards, held: Shards, samples: list[Sample]) -> list[NDArray]:

@@ -77,7 +77,12 @@ AnimatorOption = Annotated[
 ]
 NetworkOption = Annotated[
     str | None,
-    typer.Option("--network", metavar="NAME", help="Its weights: a name or a folder [default: mimo]."),
+    typer.Option(
+        "--network",
+        "--weights",
+        metavar="NAME",
+        help="Its weights: a name, a folder, or the run that trained them [default: mimo].",
+    ),
 ]
 SideOption = Annotated[
     int | None, typer.Option("--side", metavar="PX", help="Side of the network's picture [default: 784].")

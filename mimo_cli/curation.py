@@ -88,7 +88,7 @@ def _build(video: Path, out: Path, name: str, size: int, config: "CurationConfig
 
 def _observe(video: Path, files: dict) -> "Observations":
     """Walk the video once, for what the filters look at."""
-    from engine.training.curation import Observations, colours_of, sharpness_of
+    from engine.training.curation import Observations, colours_of, sharpness_of, text_over_person
     from engine.video import open_clip, open_layer
 
     clip = open_clip(video)
@@ -99,11 +99,13 @@ def _observe(video: Path, files: dict) -> "Observations":
         colours = colours_of(rgb)
         difference.append(0.0 if before is None else float(np.abs(colours - before).sum() / 2))
         before = colours
+    landmarks = tables.read_landmarks(files[slots.LANDMARKS], clip.num_frames)
     return Observations(
         tracks=tables.read_tracks(files[slots.TRACKS], clip.num_frames),
-        landmarks=tables.read_landmarks(files[slots.LANDMARKS], clip.num_frames),
+        landmarks=landmarks,
         sharpness=np.array(sharpness, np.float32),
         difference=np.array(difference, np.float32),
+        text=text_over_person(clip, landmarks),
         fps=float(clip.info.rate),
         size=clip.size,
     )

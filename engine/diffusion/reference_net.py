@@ -24,12 +24,17 @@ class ReferenceNet(UNet2DConditionModel):
         cross_attention_dim: int = 768,
         norm_num_groups: int = 32,
         num_attention_heads: int = 8,
+        layers_per_block: int = 2,
     ) -> None:
+        levels = len(block_out_channels)
         bare_init = UNet2DConditionModel.__init__.__wrapped__  # undecorated: the config holds our own arguments only
         bare_init(
             self,
             in_channels=in_channels,
+            down_block_types=("CrossAttnDownBlock2D",) * (levels - 1) + ("DownBlock2D",),
+            up_block_types=("UpBlock2D",) + ("CrossAttnUpBlock2D",) * (levels - 1),
             block_out_channels=tuple(block_out_channels),
+            layers_per_block=layers_per_block,
             cross_attention_dim=cross_attention_dim,
             norm_num_groups=norm_num_groups,
             attention_head_dim=num_attention_heads,  # SD 1.5's configuration calls the number of heads so

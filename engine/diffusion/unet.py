@@ -43,13 +43,18 @@ class DenoisingUNet(UNetMotionModel):
         norm_num_groups: int = 32,
         num_attention_heads: int = 8,
         motion_max_seq_length: int = 32,
+        layers_per_block: int = 2,
     ) -> None:
+        levels = len(block_out_channels)
         bare_init = UNetMotionModel.__init__.__wrapped__  # undecorated: the config is to hold our own arguments only
         bare_init(
             self,
             in_channels=in_channels,
             out_channels=out_channels,
+            down_block_types=("CrossAttnDownBlockMotion",) * (levels - 1) + ("DownBlockMotion",),
+            up_block_types=("UpBlockMotion",) + ("CrossAttnUpBlockMotion",) * (levels - 1),
             block_out_channels=tuple(block_out_channels),
+            layers_per_block=layers_per_block,
             cross_attention_dim=cross_attention_dim,
             norm_num_groups=norm_num_groups,
             num_attention_heads=num_attention_heads,

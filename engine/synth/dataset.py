@@ -33,6 +33,10 @@ class SynthSet:
     fps: float = 24.0
     motions: tuple[Motion, ...] = ()
     """Of the person's files, resampled to `fps`; empty: the motions made by rule."""
+    acts: tuple[str, ...] = ()
+    """Which of the motions made by rule; empty: all."""
+    cast_seed: int | None = None
+    """Seed of the actors; None: `seed`. Two sets of one cast show the same people in other motions and places."""
 
 
 def clip_spec(dataset: SynthSet, index: int) -> ClipSpec:
@@ -45,11 +49,13 @@ def clip_spec(dataset: SynthSet, index: int) -> ClipSpec:
         raise IndexError(f"clip {index} of {dataset.count}")
     rng = np.random.default_rng([dataset.seed, 17, index])
     occluder = _OCCLUDERS[rng.integers(3)]
-    name = list(MOTIONS)[rng.integers(len(MOTIONS))]
+    acts = dataset.acts or tuple(MOTIONS)
+    name = acts[rng.integers(len(acts))]
     gain = rng.uniform(0.8, 1.1, 2)
     camera = _CAMERAS[rng.integers(4)]
     place = int(rng.integers(2**31))
     start = float(rng.uniform())
+    cast = dataset.seed if dataset.cast_seed is None else dataset.cast_seed
     return ClipSpec(
         size=dataset.size,
         num_frames=dataset.num_frames,
@@ -58,7 +64,7 @@ def clip_spec(dataset: SynthSet, index: int) -> ClipSpec:
         occluder=occluder,
         motion=_cut(dataset, int(rng.integers(len(dataset.motions))), start) if dataset.motions else name,
         seed=place,
-        actor_seed=1 + index % dataset.identities + 1000 * dataset.seed,
+        actor_seed=1 + index % dataset.identities + 1000 * cast,
         noise=0.0,
         exposure=(float(gain[0]), float(gain[1])),
         pan_deg=float(rng.uniform(-9, 9)),

@@ -5,6 +5,7 @@
 from typing import Protocol
 
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn.functional import pixel_shuffle, pixel_unshuffle
 
@@ -55,11 +56,19 @@ class VaeCodec:
 
     @torch.no_grad()
     def encode(self, pixels_NCHW: Tensor) -> Tensor:
-        """See `Codec`; one picture at a time."""
-        means = [self.vae.encode(one[None]).latent_dist.mean for one in pixels_NCHW]  # type: ignore[operator]
-        return torch.cat(means) * LATENT_SCALE
+        """See `Codec`; one picture at a time, where the VAE is."""
+        device = next(self.vae.parameters()).device
+        means = [self.vae.encode(one[None].to(device)).latent_dist.mean for one in pixels_NCHW]  # type: ignore[operator]
+        return (torch.cat(means) * LATENT_SCALE).to(pixels_NCHW.device)
 
     @torch.no_grad()
     def decode(self, latents_NCHW: Tensor) -> Tensor:
-        """See `Codec`; one picture at a time."""
-        return torch.cat([self.vae.decode(one[None] / LATENT_SCALE).sample for one in latents_NCHW]).clamp(-1, 1)  # type: ignore[operator]
+        """See `Codec`; one picture at a time, where the VAE is."""
+        device = next(self.vae.parameters()).device
+        made = [self.vae.decode(one[None].to(device) / LATENT_SCALE).sample for one in latents_NCHW]  # type: ignore[operator]
+        return torch.cat(made).clamp(-1, 1).to(latents_NCHW.device)
+
+
+def encode_frames(frames: NDArray, codec: Codec) -> Tensor:
+    """(T, H, W, 3) uint8 to (T, C, h, w) latents."""
+    return codec.encode(torch.as_tensor(frames).float().permute(0, 3, 1, 2) / 127.5 - 1)

@@ -19,7 +19,7 @@ from engine.diffusion.pose_encoder import PoseEncoder, VertexCodes
 from engine.diffusion.prepare import clip_pixels
 from engine.diffusion.reference_net import ReferenceNet
 from engine.diffusion.unet import DenoisingUNet
-from engine.training.codec import Codec
+from engine.training.codec import Codec, encode_frames
 from engine.training.recipe import ModelRecipe
 from engine.training.samples import Sample
 
@@ -62,10 +62,15 @@ class Composer(nn.Module):
             "cross_attention_dim": recipe.cross_attention_dim,
             "norm_num_groups": recipe.norm_num_groups,
             "num_attention_heads": recipe.num_attention_heads,
+            "layers_per_block": recipe.layers_per_block,
         }
         is_codes = recipe.motion == "codes"
         self.codes = VertexCodes(len(load_body().vertices), recipe.code_channels) if is_codes else None
+        if self.codes is not None:
+            self.codes.codes.data = first_codes(load_body().vertices, recipe.code_channels)
         self.pose_encoder = PoseEncoder(recipe.code_channels if is_codes else 3, recipe.block_out_channels[0])
+        for convolution in (self.pose_encoder.conv_in, *self.pose_encoder.blocks):
+            nn.init.kaiming_normal_(convolution.weight, nonlinearity="relu")  # else four layers leave a fiftieth
         self.reference_net = ReferenceNet(in_channels=channels, **sizes)
         self.denoising_unet = DenoisingUNet(in_channels=channels * count, out_channels=channels, **sizes)
         self.image_encoder = image_encoder or small_image_encoder(recipe.cross_attention_dim)
@@ -106,6 +111,27 @@ class Composer(nn.Module):
             yield part, name, parameter
 
 
+def first_codes(vertices_V3: NDArray, channels: int) -> Tensor:
+    """What the vertex codes start from: 1, the place in the rest pose, and its sines and cosines, octave by octave.
+
+    Random codes would be as unlike on two vertices of a finger as on a finger and a toe, which takes long to unlearn.
+
+    Args:
+        vertices_V3: (V, 3) metres, rest pose.
+        channels: of a code; the first so many are taken.
+
+    Returns:
+        (V, channels) float32, -1 ... 1.
+    """
+    low, high = vertices_V3.min(0), vertices_V3.max(0)
+    place = 2 * (vertices_V3 - low) / (high - low) - 1
+    columns, octave = [np.ones((len(place), 1)), place], 1
+    while sum(column.shape[1] for column in columns) < channels:
+        columns += [np.sin(np.pi * octave * place), np.cos(np.pi * octave * place)]
+        octave *= 2
+    return torch.as_tensor(np.concatenate(columns, axis=1)[:, :channels].astype(np.float32))
+
+
 def small_image_encoder(width: int) -> CLIPVisionModelWithProjection:
     """A CLIP vision model of two layers that is trained with the rest, where none is downloaded."""
     config = CLIPVisionConfig(
@@ -133,8 +159,13 @@ def collate(
         num_dropped: see `Batch`.
     """
 
+    def encoded(sample: Sample, name: str, frames: NDArray) -> Tensor:
+        if name in sample.latents:
+            return torch.as_tensor(np.array(sample.latents[name])).float()
+        return encode_frames(frames, codec)
+
     def latents(name: str) -> Tensor:
-        pictures = [encode_frames(getattr(sample, name), codec) for sample in samples]
+        pictures = [encoded(sample, name, getattr(sample, name)) for sample in samples]
         return torch.stack(pictures).transpose(1, 2)
 
     codes = [latents(name) for name, given in (("scene", recipe.scene), ("occlusion", recipe.occlusion)) if given]
@@ -144,18 +175,13 @@ def collate(
     return Batch(
         target_BCTHW=latents("rgb"),
         codes_BCTHW=torch.cat(codes, 1) if codes else None,
-        reference_BCHW=encode_frames(references, codec),
+        reference_BCHW=torch.cat([encoded(one, "reference", one.reference[None]) for one in samples]),
         picture_BCHW=torch.as_tensor(np.stack([clip_pixels(picture, clip_side) for picture in references])),
         face_idx_BTHW=None if body["face_idx"] is None else body["face_idx"].long(),
         bary_BTHW3=None if body["bary"] is None else body["bary"].float(),
         skeleton_BCTHW=None if skeleton is None else skeleton.float().permute(0, 4, 1, 2, 3) / 255,
         num_dropped=num_dropped,
     )
-
-
-def encode_frames(frames: NDArray, codec: Codec) -> Tensor:
-    """(T, H, W, 3) uint8 to (T, C, h, w) latents."""
-    return codec.encode(torch.as_tensor(frames).float().permute(0, 3, 1, 2) / 127.5 - 1)
 
 
 def _stacked(arrays: list[NDArray | None]) -> Tensor | None:

@@ -1,13 +1,14 @@
 """Which stretches of a video are worth training on, and why the others are not."""
 
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import cast
 
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.types import LANDMARKS, Landmarks, Size, Tracks
+from engine.types import LANDMARKS, FrameSource, Landmarks, Size, Tracks
 
 HEAD, FEET = ("nose",), ("left_ankle", "right_ankle")
 BLUR_SIDE = 128
@@ -44,6 +45,8 @@ class Observations:
     """(T,) float32: see `sharpness_of`."""
     difference: NDArray
     """(T,) float32, 0 ... 1: how much the colours changed since the frame before; 0 for the first."""
+    text: NDArray
+    """(T,) bool: words are laid over the person."""
     fps: float
     size: Size
 
@@ -86,6 +89,7 @@ def frame_reasons(seen: Observations, config: CurationConfig) -> list[str]:
         ("no person", seen.tracks.score > 0),
         ("half a person", visible & inside),
         ("too small", tall >= config.min_height_px),
+        ("text over the person", ~seen.text),
         ("low quality", seen.sharpness >= config.min_sharpness),
     )
     reasons = [""] * len(tall)
@@ -130,6 +134,33 @@ def colours_of(rgb: NDArray) -> NDArray:
     small = cast(NDArray, cv2.resize(rgb, (64, 64), interpolation=cv2.INTER_AREA))
     bins = (small >> 6).reshape(-1, 3).astype(np.int64) @ np.array([16, 4, 1])
     return (np.bincount(bins, minlength=64) / len(bins)).astype(np.float32)
+
+
+def text_over_person(clip: FrameSource, landmarks: Landmarks) -> NDArray:
+    """Find the frames in which captions, titles or marks lie over the person; a sign on the wall behind does not count.
+
+    Args:
+        clip: the video.
+        landmarks: of the person, all frames.
+
+    Returns:
+        (T,) bool.
+    """
+    import cv2
+
+    from engine.layers.caption import EVERY, caption_scale, find_captions
+
+    scale = caption_scale(clip.size)
+
+    def pictures() -> Iterator[NDArray]:
+        for idx, rgb in enumerate(clip.read()):
+            if idx % EVERY == 0:
+                yield cast(NDArray, cv2.resize(rgb, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA))
+
+    found = np.zeros(clip.num_frames, bool)
+    for start, stop, _ in find_captions(pictures(), landmarks, scale, clip.num_frames):
+        found[start:stop] = True
+    return found
 
 
 def _runs(reasons: list[str], cuts: NDArray) -> list[tuple[int, int]]:

@@ -8,6 +8,8 @@ from torch import Tensor
 
 from engine.training.recipe import ObjectiveRecipe
 
+PREDICTIONS = {"v": "v_prediction", "epsilon": "epsilon", "x0": "sample"}
+"""What diffusers calls them."""
 LEAST_WEIGHT = 0.1
 """Min-SNR weighting is 0 where nothing of the picture is left; but with a zero terminal SNR sampling begins there."""
 
@@ -19,7 +21,7 @@ def training_schedule(recipe: ObjectiveRecipe) -> DDIMScheduler:
         beta_start=0.00085,
         beta_end=0.012,
         beta_schedule="scaled_linear",
-        prediction_type="v_prediction" if recipe.prediction == "v" else "epsilon",
+        prediction_type=PREDICTIONS[recipe.prediction],
         rescale_betas_zero_snr=recipe.zero_terminal_snr,
         timestep_spacing="trailing",
         clip_sample=False,
@@ -42,10 +44,12 @@ def mix(latents_BCTHW: Tensor, noise_BCTHW: Tensor, alphas_B: Tensor, prediction
         latents_BCTHW: clean.
         noise_BCTHW: unit Gaussian.
         alphas_B: cumulative alpha of each sample's timestep, 0 ... 1.
-        prediction: "v" (Salimans & Ho 2022) or "epsilon".
+        prediction: "v" (Salimans & Ho 2022), "epsilon" or "x0".
     """
     alpha, sigma = (value.view(-1, 1, 1, 1, 1) for value in (alphas_B.sqrt(), (1 - alphas_B).sqrt()))
     noisy_BCTHW = alpha * latents_BCTHW + sigma * noise_BCTHW
+    if prediction == "x0":
+        return noisy_BCTHW, latents_BCTHW
     return noisy_BCTHW, noise_BCTHW if prediction == "epsilon" else alpha * noise_BCTHW - sigma * latents_BCTHW
 
 
@@ -54,7 +58,7 @@ def weights_of(alphas_B: Tensor, recipe: ObjectiveRecipe) -> Tensor:
     if not recipe.min_snr_gamma:
         return torch.ones_like(alphas_B)
     snr_B = alphas_B / (1 - alphas_B).clamp(min=1e-8)
-    base_B = snr_B + 1 if recipe.prediction == "v" else snr_B.clamp(min=1e-8)
+    base_B = {"v": snr_B + 1, "epsilon": snr_B.clamp(min=1e-8), "x0": torch.ones_like(snr_B)}[recipe.prediction]
     return (snr_B.clamp(max=recipe.min_snr_gamma) / base_B).clamp(min=LEAST_WEIGHT)
 
 

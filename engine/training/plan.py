@@ -60,7 +60,7 @@ def plan_run(recipe: Recipe, channels: int, factor: int, *, processes: int = 1) 
         parameters=parameters,
         trained=trained,
         step_flop=counter.get_total_flops() * passes * recipe.optim.batch,
-        state_bytes=4.0 * total * 2 + trained * (4.0 + optimizer),
+        state_bytes=4.0 * total + trained * (4.0 + 4.0 + optimizer),
         activation_bytes=micro * kept.num_bytes,
         checkpoint_bytes=4.0 * total * 2 + 8.0 * trained,
     )

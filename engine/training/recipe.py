@@ -24,6 +24,18 @@ class SynthRecipe:
     """Different actors; clip i shows actor i modulo this."""
     num_frames: int = 16
     fps: float = 12.0
+    acts: tuple[str, ...] = ()
+    """Motions that occur, of `engine.synth.motions.MOTIONS`; empty: all."""
+    cast_seed: int | None = None
+    """Seed of the actors, where it is to be another than that of motions and places."""
+
+    def __post_init__(self) -> None:
+        from engine.config import nearest
+        from engine.synth.motions import MOTIONS
+
+        for name in self.acts:
+            if name not in MOTIONS:
+                raise RecipeError(f"acts names {name}.", fix=nearest(name, MOTIONS, "motions"))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,6 +54,8 @@ class DataRecipe:
     """Every how many frames of the clip; 4 in the paper."""
     cache_mib: int = 512
     """Memory for clips that stay decoded and drawn."""
+    keep_latents: bool = False
+    """Encode every clip once and keep its latents beside the shards; only with codec "vae"."""
     synth: SynthRecipe | None = None
     synth_held_out: SynthRecipe | None = None
 
@@ -61,6 +75,8 @@ class ModelRecipe:
     patch: int = 4
     """Side of a block, pixels; only with codec "pixels"."""
     block_out_channels: tuple[int, ...] = (320, 640, 1280, 1280)
+    """One number a level; the lowest level does not attend."""
+    layers_per_block: int = 2
     cross_attention_dim: int = 768
     num_attention_heads: int = 8
     norm_num_groups: int = 32
@@ -80,9 +96,11 @@ class ModelRecipe:
 class ObjectiveRecipe:
     """What is minimised."""
 
-    prediction: Literal["v", "epsilon"] = "v"
+    prediction: Literal["v", "epsilon", "x0"] = "v"
+    """What the network says: v and the noise as published; the clean latents learn fastest where the codes tell nearly
+    everything and the network is too narrow to pass the noise through."""
     zero_terminal_snr: bool = True
-    """Lin et al. 2023; needs prediction "v": at the last step there is no signal to take noise from."""
+    """Lin et al. 2023; not with prediction "epsilon": at the last step there is no signal to take noise from."""
     min_snr_gamma: float = 5.0
     """Hang et al. 2023; 0: every timestep counts the same."""
     noise_offset: float = 0.0
@@ -91,9 +109,9 @@ class ObjectiveRecipe:
     """Share of samples whose identity is withheld, for classifier-free guidance."""
 
     def __post_init__(self) -> None:
-        if self.zero_terminal_snr and self.prediction != "v":
+        if self.zero_terminal_snr and self.prediction == "epsilon":
             raise RecipeError(
-                "objective.zero_terminal_snr goes with prediction v.",
+                "objective.zero_terminal_snr does not go with prediction epsilon.",
                 fix='set prediction = "v", or zero_terminal_snr = false.',
             )
         if not 0 <= self.drop_reference < 1:

@@ -4,7 +4,7 @@ So a resumed run goes on exactly where it was with nothing to restore, and sever
 """
 
 from collections import OrderedDict
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import cv2
 import numpy as np
@@ -14,6 +14,7 @@ from engine.body.model import forward_kinematics, load_body
 from engine.geometry import project, transform
 from engine.raster import rasterize
 from engine.synth.dataset import skeleton_px
+from engine.training.latents import KeptLatents
 from engine.training.recipe import DataRecipe, ModelRecipe
 from engine.training.shards import Shards, TrainingClip
 from engine.types import JOINT_PARENTS, Camera, Size
@@ -52,12 +53,24 @@ class Sample:
     """(S, S, 3) uint8."""
     human_mask: NDArray
     """(T, S, S) uint8."""
+    latents: dict[str, NDArray] = field(default_factory=dict)
+    """Layer to (T, C, h, w) float16, where latents are kept."""
 
 
 class Samples:
     """Cuts samples out of shards; keeps prepared clips in memory up to a limit."""
 
-    def __init__(self, shards: Shards, data: DataRecipe, model: ModelRecipe, *, map_side: int, seed: int) -> None:
+    def __init__(
+        self,
+        shards: Shards,
+        data: DataRecipe,
+        model: ModelRecipe,
+        *,
+        map_side: int,
+        seed: int,
+        kept_latents: KeptLatents | None = None,
+    ) -> None:
+        self._latents = kept_latents
         self._shards, self._data, self._model, self._map_side, self._seed = shards, data, model, map_side, seed
         self._kept: OrderedDict[int, tuple[TrainingClip, BodyMap]] = OrderedDict()
         self._of_identity: dict[str, list[int]] = {}
@@ -86,17 +99,25 @@ class Samples:
         """Cut given frames of a clip."""
         clip, body = self._clip(clip_idx)
         idx = list(frame_idx)
-        front = clip.occlusion[idx].astype(np.uint16)
         return Sample(
             clip_idx=clip_idx,
             frame_idx=frame_idx,
             rgb=clip.rgb[idx],
             scene=clip.scene[idx],
-            occlusion=((front[..., :3] * front[..., 3:] + 127) // 255).astype(np.uint8),
+            occlusion=on_black(clip.occlusion[idx]),
             body=BodyMap(*(None if part is None else part[idx] for part in vars(body).values())),
             reference=self._reference(clip_idx, frame_idx, seed),
             human_mask=clip.human_mask[idx],
+            latents={} if self._latents is None else self._kept_latents(clip_idx, clip, idx),
         )
+
+    def _kept_latents(self, clip_idx: int, clip: TrainingClip, idx: list[int]) -> dict[str, NDArray]:
+        assert self._latents is not None
+        layers = {"rgb": clip.rgb, "scene": clip.scene, "occlusion": on_black(clip.occlusion)}
+        latents = {name: self._latents.of(clip_idx, name, frames)[idx] for name, frames in layers.items()}
+        if self._model.reference == "canonical":
+            latents["reference"] = self._latents.of(clip_idx, "reference", clip.reference[None])
+        return latents
 
     def _reference(self, clip_idx: int, frame_idx: tuple[int, ...], seed: list[int]) -> NDArray:
         """The canonical picture, or a frame that is none of the targets: of another clip of this identity if any."""
@@ -129,6 +150,12 @@ def dropped(seed: int, step: int, place: int, share: float) -> bool:
 def noise_seed(seed: int, step: int, place: int) -> int:
     """Seed of the noise and the timestep of a sample."""
     return int(np.random.default_rng([seed, _NOISE, step, place]).integers(2**62))
+
+
+def on_black(rgba: NDArray) -> NDArray:
+    """(..., 4) uint8 straight to (..., 3) uint8."""
+    wide = rgba.astype(np.uint16)
+    return ((wide[..., :3] * wide[..., 3:] + 127) // 255).astype(np.uint8)
 
 
 def fit_square(clip: TrainingClip, side: int) -> TrainingClip:

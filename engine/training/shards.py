@@ -173,6 +173,11 @@ class Shards:
     def __len__(self) -> int:
         return len(self._members)
 
+    def fingerprint(self) -> str:
+        """A text that other shards do not share: their names and sizes."""
+        paths = sorted({place[0] for members in self._members for place in members.values()})
+        return " ".join(f"{path.name}:{path.stat().st_size}" for path in paths)
+
     def read(self, index: int) -> TrainingClip:
         """Decode one clip."""
         found = self._members[index]

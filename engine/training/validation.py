@@ -1,6 +1,7 @@
 """A look at held-out clips: sample them, measure them, lay them side by side."""
 
 from dataclasses import dataclass, field
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +19,12 @@ from engine.training.objective import draw_noise, training_schedule
 from engine.training.recipe import Recipe
 from engine.training.samples import Sample, Samples
 from engine.training.shards import Shards
+from engine.types import ClipInfo, FrameTimes
+from engine.video import encode_result
+from engine.video.color import rgb_to_planes
 
 SHEET_FRAMES = 4
+FILM_FPS = 8
 
 
 @dataclass
@@ -62,11 +67,12 @@ class Validation:
             self.samples.append(samples.cut(idx, frames, seed=[0, idx]))
 
     def __call__(self, composer: Composer, step: int) -> float:
-        """Sample all clips, write `samples/step-000500.png`, and return the PSNR of whole frames, dB."""
+        """Sample all clips, write `samples/step-000500.png` and `.mp4`, and return the PSNR of whole frames, dB."""
         made = [self.sample(composer, sample, number) for number, sample in enumerate(self.samples)]
         folder = self._run / "samples"
         folder.mkdir(parents=True, exist_ok=True)
         cv2.imwrite(str(folder / f"step-{step:06d}.png"), sheet(self.samples, made)[..., ::-1])
+        write_film(film(self.samples, made), folder / f"step-{step:06d}.mp4")
         return score(self.samples, made).mean()["psnr_db"]
 
     @torch.no_grad()
@@ -117,3 +123,23 @@ def sheet(samples: list[Sample], made: list[NDArray]) -> NDArray:
             cells += [sample.rgb[idx], frames[idx]]
         rows.append(np.hstack(cells))
     return np.vstack(rows)
+
+
+def film(samples: list[Sample], made: list[NDArray]) -> NDArray:
+    """A row a clip: identity, true and made, side by side and moving; (T, H, W, 3) uint8."""
+    rows = []
+    for sample, frames in zip(samples, made):
+        still = np.repeat(sample.reference[None], len(frames), 0)
+        rows.append(np.concatenate([still, sample.rgb, frames], axis=2))
+    return np.concatenate(rows, axis=1)
+
+
+def write_film(frames: NDArray, path: Path, fps: int = FILM_FPS) -> None:
+    """Write (T, H, W, 3) uint8 frames of even size as a video."""
+    rate = Fraction(fps)
+    info = ClipInfo(
+        width=frames.shape[2], height=frames.shape[1], num_frames=len(frames), time_base=1 / rate, rate=rate
+    )
+    ticks = np.arange(len(frames))
+    times = FrameTimes(ticks, ticks / fps, np.full(len(frames), 1 / fps))
+    encode_result((rgb_to_planes(frame, info) for frame in frames), info, times, path)

@@ -1,7 +1,7 @@
 """Where weights lie: in the project, in the person's folder, or in the Hugging Face cache. Nothing is fetched here.
 
 A name that is not in the table is a checkpoint of the person's own: a folder of that name in one of these places, or a
-path.
+path; of the folder of a training run its `network/` is meant.
 """
 
 import os
@@ -129,7 +129,8 @@ def _own(name: str, folders: tuple[Path, ...]) -> Found | None:
     candidates = [(place, folder / name) for place, folder in places(*folders)]
     if os.sep in name or "/" in name:
         candidates = [("path", Path(name).expanduser())]
-    for place, folder in candidates:
+    for place, named in candidates:
+        folder = named / "network" if (named / "network").is_dir() else named
         if folder.is_dir():
             files = tuple(path for path in sorted(folder.rglob("*")) if path.suffix in SUFFIXES and path.is_file())
             if files:

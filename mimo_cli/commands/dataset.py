@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -10,6 +11,7 @@ import typer
 from mimo_cli import console
 
 if TYPE_CHECKING:
+    from engine.synth.dataset import SynthSet
     from mimo_cli.curation import Verdict
 
 
@@ -59,7 +61,10 @@ def dataset(
         raise UsageError(
             f"mimo dataset {action}: there is no such action.", fix="mimo dataset build VIDEO --out FOLDER"
         )
-    _synth(out, size, frames, count, seed, identities, fps, motion or [], pairs)
+    from engine.synth.dataset import SynthSet
+
+    wanted = SynthSet(count=count, seed=seed, identities=identities, size=(size, size), num_frames=frames, fps=fps)
+    _synth(replace(wanted, motions=_motions(motion or [], fps)), out, pairs)
 
 
 def _build(videos: list[Path], out: Path, size: int, frames: int, workers: int, ray: str | None) -> None:
@@ -147,32 +152,12 @@ def _run_on_ray(task: Callable, files: list[Path], address: str, workers: int) -
         ray.shutdown()
 
 
-def _synth(
-    out: Path,
-    size: int,
-    frames: int,
-    count: int,
-    seed: int,
-    identities: int,
-    fps: float,
-    motion: list[Path],
-    pairs: bool,
-) -> None:
-    from engine.synth.dataset import SynthSet
+def _synth(wanted: "SynthSet", out: Path, pairs: bool) -> None:
     from engine.training.synthetic import build_synth
 
-    wanted = SynthSet(
-        count=count,
-        seed=seed,
-        identities=identities,
-        size=(size, size),
-        num_frames=frames,
-        fps=fps,
-        motions=_motions(motion, fps),
-    )
     voice = console.current()
     begun_s = time.monotonic()
-    voice.started("synth", f"draw {count} clips")
+    voice.started("synth", f"draw {wanted.count} clips")
     build_synth(wanted, out, pairs=pairs, progress=lambda done, total: voice.progressed("synth", done, total))
     voice.finished("synth", time.monotonic() - begun_s)
     voice.result(out)

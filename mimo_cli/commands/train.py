@@ -114,6 +114,8 @@ def _build(recipe: "Recipe") -> None:
             size=(data.size, data.size),
             num_frames=wanted.num_frames,
             fps=wanted.fps,
+            acts=wanted.acts,
+            cast_seed=wanted.cast_seed,
         )
         begun_s = time.monotonic()
         voice.started("synth", f"draw {wanted.count} clips for {folder}")

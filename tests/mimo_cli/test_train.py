@@ -60,6 +60,8 @@ def test_train_and_go_on(tmp_path):
     assert Path(stdout.strip()) == Path("runs/tiny")
     assert "held-out PSNR" in stderr
     assert (run / "samples" / "step-000002.png").is_file()
+    film = open_clip(run / "samples" / "step-000002.mp4")
+    assert (film.size, film.num_frames) == ((32, 3 * 32), 2)  # identity, true, made
     assert (run / "checkpoints" / "best" / "ema.safetensors").is_file()
     first = (run / "metrics.csv").read_text()
     mimo("train", "tiny.toml", "--set", "optim.steps=3", cwd=tmp_path)
@@ -147,6 +149,10 @@ def test_a_trained_network_animates(tmp_path, monkeypatch):
     network = ("--animator", "diffusion", "--network", "runs/paper/network", "--side", "64", "--steps", "1")
     stdout, _ = mimo(*words, *network, cwd=tmp_path)
     assert open_clip(tmp_path / stdout.strip()).size == (96, 96)
+    made = (tmp_path / stdout.strip()).read_bytes()
+    run = ("--animator", "diffusion", "--weights", "runs/paper", "--side", "64", "--steps", "1")
+    stdout, _ = mimo(*words, *run, "-o", "again.mp4", cwd=tmp_path)  # the run's folder does as well
+    assert (tmp_path / "again.mp4").read_bytes() == made
 
 
 @pytest.fixture(scope="module")

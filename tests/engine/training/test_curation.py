@@ -3,7 +3,16 @@
 import numpy as np
 import pytest
 
-from engine.training.curation import CurationConfig, Observations, colours_of, judge, motion_of, sharpness_of
+from engine.synth.clip import LayerSource
+from engine.training.curation import (
+    CurationConfig,
+    Observations,
+    colours_of,
+    judge,
+    motion_of,
+    sharpness_of,
+    text_over_person,
+)
 from engine.types import LANDMARKS, Landmarks, Tracks
 
 CONFIG = CurationConfig(frames=10)
@@ -24,6 +33,7 @@ def seen(**changes) -> Observations:
         "score": np.ones(NUM_FRAMES, np.float32),
         "sharpness": np.full(NUM_FRAMES, 40, np.float32),
         "difference": np.zeros(NUM_FRAMES, np.float32),
+        "text": np.zeros(NUM_FRAMES, bool),
     }
     for name, change in changes.items():
         change(values[name])
@@ -31,7 +41,7 @@ def seen(**changes) -> Observations:
         values["points"], np.zeros((NUM_FRAMES, len(LANDMARKS), 3)), values["visibility"], values["score"]
     )
     tracks = Tracks(values["box"], values["score"])
-    return Observations(tracks, landmarks, values["sharpness"], values["difference"], 25.0, (480, 640))
+    return Observations(tracks, landmarks, values["sharpness"], values["difference"], values["text"], 25.0, (480, 640))
 
 
 def test_a_good_video_is_kept_whole():
@@ -48,6 +58,7 @@ def test_a_good_video_is_kept_whole():
         ({"points": lambda a: a.__setitem__((slice(0, 12), LANDMARKS.index("nose"), 1), 1)}, "half a person"),
         ({"box": lambda a: a.__setitem__((slice(0, 12), 3), 120)}, "too small"),
         ({"sharpness": lambda a: a.__setitem__(slice(0, 12), 3)}, "low quality"),
+        ({"text": lambda a: a.__setitem__(slice(0, 12), True)}, "text over the person"),
     ],
 )
 def test_bad_frames_are_dropped_with_their_reason(changes, reason):
@@ -98,3 +109,44 @@ def test_colours_of_one_place_are_alike():
     moved, other = np.roll(one, 20, 1), 255 - one
     assert np.abs(colours_of(one) - colours_of(moved)).sum() / 2 < 0.05
     assert np.abs(colours_of(one) - colours_of(other)).sum() / 2 > CONFIG.max_difference
+
+
+@pytest.mark.parametrize("over", [True, False])
+def test_words_over_the_person_are_seen_and_a_sign_behind_is_not(over):
+    """A figure of two bars walks through a line of words, which stands from frame 24 on."""
+    import cv2
+
+    size, num_frames = (360, 480), 72
+    legs = {"left": 12, "right": -12}
+    points = np.zeros((num_frames, len(LANDMARKS), 2), np.float32)
+    for side, dx in legs.items():
+        for name, y in (("shoulder", 90), ("hip", 190), ("knee", 250), ("ankle", 318), ("heel", 322)):
+            points[:, LANDMARKS.index(f"{side}_{name}")] = [dx, y]
+        points[:, LANDMARKS.index(f"{side}_foot_index")] = [dx, 326]
+    points[..., 0] += 120 + 4 * np.arange(num_frames)[:, None]
+    landmarks = Landmarks(
+        points, np.zeros((num_frames, len(LANDMARKS), 3)), np.ones((num_frames, len(LANDMARKS))), np.ones(num_frames)
+    )
+
+    blocks = np.random.default_rng(4).uniform(60, 180, (24, 32, 3)).astype(np.uint8)
+    wall = cv2.resize(blocks, size[::-1], interpolation=cv2.INTER_LINEAR)
+
+    def draw(idx):
+        picture = wall.copy()
+
+        def write():
+            for colour, thick in (((255, 255, 255), 9), ((200, 20, 150), 2)) if idx >= 24 else ():
+                cv2.putText(picture, "words on top", (8, 300), cv2.FONT_HERSHEY_SIMPLEX, 1.9, colour, thick)
+
+        if not over:
+            write()
+        for side in legs:
+            at = points[idx, [LANDMARKS.index(f"{side}_{name}") for name in ("shoulder", "ankle")]].astype(int)
+            cv2.line(picture, at[0].tolist(), at[1].tolist(), (70, 90, 60), 13)
+        if over:
+            write()
+        return picture
+
+    found = text_over_person(LayerSource(num_frames, size, draw), landmarks)
+    assert found[24:].all() if over else not found.any()
+    assert not found[:13].any()  # looked at every twelfth frame: the first eleven before the words may count as well

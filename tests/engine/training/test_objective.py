@@ -25,6 +25,7 @@ def test_clean_latents_come_back_from_v_and_from_noise():
     torch.testing.assert_close(s * noisy + a * v, noise)
     noisy, said = mix(clean, noise, alphas, "epsilon")
     torch.testing.assert_close((noisy - s * said) / a, clean)
+    assert torch.equal(mix(clean, noise, alphas, "x0")[1], clean)
 
 
 def test_min_snr_weights():
