@@ -119,11 +119,14 @@ def export_network(composer: Composer, recipe: Recipe, folder: Path) -> bool:
         folder: made if needed.
 
     Returns:
-        False, and nothing is written, where the animator has no such network: blocks of pixels, or an ablation.
+        False, and nothing is written, where the animator has no such network: blocks of pixels, an ablation, other
+        levels than SD 1.5's, or an objective that it does not sample with.
     """
-    model = recipe.model
+    model, objective = recipe.model, recipe.objective
     whole = model.scene and model.occlusion and model.motion == "codes" and model.reference == "canonical"
-    if model.codec != "vae" or not whole:
+    levels = len(model.block_out_channels) == 4 and model.layers_per_block == 2
+    sampled = objective.prediction == "v" and objective.zero_terminal_snr
+    if model.codec != "vae" or not (whole and levels and sampled):
         return False
     from engine.diffusion.checkpoint import MotionCodes, Networks, save_release
 
