@@ -34,7 +34,7 @@ def read_settings(folder: Path) -> dict[str, Any]:
         raise InputError(
             f"{folder} is a file, not a project folder.", fix="make a project: mimo decompose VIDEO"
         ) from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
         raise RecipeError(
             f"{path} is not TOML: {error}.", fix=f"open {path} in an editor and mend that line."
         ) from error

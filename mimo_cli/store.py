@@ -321,7 +321,7 @@ class Store:
             schema = record["schema"]
         except FileNotFoundError:
             return None
-        except (ValueError, KeyError, TypeError) as error:
+        except (ValueError, KeyError, TypeError, RecursionError) as error:
             raise InputError(
                 f"{self.name(path)} is not a record mimo can read.",
                 fix=f"delete it; files it spoke of then count as yours: rm '{path}'",
@@ -336,7 +336,7 @@ class Store:
     def _load_digests(self) -> dict[str, list]:
         try:
             known = json.loads((self.private_dir / "digests.json").read_text(encoding="utf-8"))
-        except (OSError, ValueError):
+        except (OSError, ValueError, RecursionError):
             return {}
         return known if isinstance(known, dict) else {}
 

@@ -172,7 +172,7 @@ def read_clip(path: Path) -> ClipInfo:
         table = tomllib.loads(path.read_text(encoding="utf-8"))
         fractions = {name: Fraction(table[name]) for name in ("time_base", "rate", "pixel_aspect")}
         return ClipInfo(**{**table, **fractions})
-    except (tomllib.TOMLDecodeError, KeyError, ValueError, TypeError, ZeroDivisionError) as error:
+    except (tomllib.TOMLDecodeError, KeyError, ValueError, TypeError, ZeroDivisionError, RecursionError) as error:
         raise InputError(f"{path} cannot be read: {error}.", "delete it and mimo makes a new one.") from error
 
 

@@ -13,6 +13,7 @@ from filmed import CAT, ROOT
 from hypothesis import given
 from PIL import Image
 
+from engine.errors import MimoError
 from engine.video import open_clip, open_layer, read_image
 
 
@@ -207,3 +208,11 @@ def test_any_damage_is_read_or_refused(name, good, tmp_path, changes):
     path = tmp_path / name
     path.write_bytes(damaged(good(name), changes))
     assert_read_or_refused(lambda: CASES[name][1](path))
+
+
+@pytest.mark.parametrize("name", ["mapping.toml", "joints.toml", "recipe.toml"])
+def test_lists_in_lists_without_end(name, tmp_path):
+    """Python's own limit of depth ends the parser before the file does."""
+    (tmp_path / name).write_text("x = " + "[" * 100_000)
+    with pytest.raises(MimoError):
+        CASES[name][1](tmp_path / name)

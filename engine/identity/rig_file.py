@@ -89,7 +89,7 @@ def _char_cfg_size(text: str) -> Size | None:
 def _read_toml(path: Path, text: str) -> PictureJoints:
     try:
         data = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+    except (tomllib.TOMLDecodeError, RecursionError) as error:
         raise InputError(f"{path} is not valid TOML: {error}.", "correct that line, or delete the file.") from error
     _check_keys(path, data, ("source", "confidence", "joints"), "")
     table = data.get("joints")

@@ -99,7 +99,7 @@ def read_mapping(path: str | os.PathLike) -> Mapping:
         values = tomllib.loads(Path(path).read_text("utf-8"))
     except OSError as error:
         raise RecipeError(f"{path} cannot be read: {error.strerror or error}.", "check the path.") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
         raise RecipeError(f"{path} is no TOML: {error}.", "mend that line.") from None
     number = (int, float)
     kinds = {

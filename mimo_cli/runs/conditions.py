@@ -63,7 +63,7 @@ def read_shape(path: Path) -> NDArray:
     """
     try:
         shape = np.array(tomllib.loads(path.read_text(encoding="utf-8"))["shape"], np.float32)
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError, KeyError, TypeError, ValueError) as error:
+    except (OSError, KeyError, TypeError, ValueError, RecursionError) as error:
         raise InputError(f"{path} has no shape: {error}.", "delete it and mimo makes a new one.") from error
     if shape.shape != (10,) or not (np.abs(shape) < 100).all():
         raise InputError(f"{path}: shape is not ten numbers.", "delete it and mimo makes a new one.")

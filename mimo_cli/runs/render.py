@@ -210,7 +210,7 @@ def _read_grain(path: Path) -> float:
 
     try:
         return float(tomllib.loads(path.read_text(encoding="utf-8"))["grain"])
-    except (tomllib.TOMLDecodeError, KeyError, TypeError, ValueError) as error:
+    except (tomllib.TOMLDecodeError, KeyError, TypeError, ValueError, RecursionError) as error:
         raise InputError(f"{path} has no grain: {error}.", "delete it and mimo makes a new one.") from error
 
 

@@ -65,3 +65,16 @@ def test_a_damaged_project_has_a_status(name, copied, changes):
         assert done.exit_code == 0 or ("error: " in done.stderr and "fix: " in done.stderr)
     finally:
         path.write_bytes(sound)
+
+
+@pytest.mark.parametrize(
+    ("name", "text"), [("project.toml", "schema = "), ("stages/fit.json", ""), (".mimo/digests.json", "")]
+)
+def test_lists_in_lists_without_end(name, text, copied):
+    sound = (copied / name).read_bytes()
+    (copied / name).write_text(text + "[" * 100_000)
+    try:
+        done = CliRunner().invoke(app.app, ["status", str(copied)], prog_name="mimo")
+        assert done.exit_code == (0 if name.endswith("digests.json") else 3), done.stderr  # a cache is made again
+    finally:
+        (copied / name).write_bytes(sound)
