@@ -146,7 +146,9 @@ def _from_hips(points_m: NDArray) -> NDArray:
 
 
 def _fit(evidence: Evidence) -> tuple[Motion, Camera]:
-    return fit_motion(evidence.landmarks, evidence.times, evidence.background, evidence.info)
+    return fit_motion(
+        evidence.landmarks, evidence.times, evidence.background, evidence.info, masks=evidence.silhouette
+    )
 
 
 def _videos(data: Path, quick: bool, say) -> dict[str, Measures]:
@@ -231,6 +233,7 @@ def _repeated(evidence: Evidence, times: int) -> Evidence:
         times=clock,
         landmarks=Landmarks(*(values[order] for values in vars(evidence.landmarks).values())),
         background=BackgroundMotion(evidence.background.to_first[order], evidence.background.inliers[order]),
+        masks=evidence.masks[order],
     )
 
 

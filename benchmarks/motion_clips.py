@@ -47,7 +47,7 @@ BODIES: dict[str, tuple[float, ...]] = {
 """Three people: components of the embedded body, standard deviations."""
 Camera = Literal["static", "follow"]
 CAMERAS: tuple[Camera, ...] = ("static", "follow")
-_VERSION = 1
+_VERSION = 2
 """Counts changes of what is kept."""
 
 

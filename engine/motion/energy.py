@@ -11,8 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine.motion.normal import NormalEquations
+from engine.motion.outline import Outline
 from engine.motion.posing import NUM_JOINTS, NUM_UNKNOWNS, Points, Pose, Posed
 from engine.motion.prior import PosePrior, add_prior
+from engine.motion.silhouette import Surface, find_rim, rim_rows
 from engine.types import BODY_JOINTS, LANDMARKS
 
 _J = {name: idx for idx, name in enumerate(BODY_JOINTS)}
@@ -126,6 +128,9 @@ class Evidence:
     """(4,) metres: how high those points are when they stand."""
     prior: PosePrior | None = None
     """What a network thinks of the pose; where it is trusted, bones say nothing."""
+    outline: Outline | None = None
+    surface: Surface | None = None
+    """The outline in the picture and whose it is; both or none."""
 
 
 def with_smooth_joints(points: Points) -> Points:
@@ -153,6 +158,9 @@ def add_costs(equations: NormalEquations, pose: Pose, posed: Posed, evidence: Ev
     _add_limits(equations, pose)
     if evidence.prior is not None:
         add_prior(equations, pose, evidence.prior, evidence.world_to_cam, evidence.camera_m)
+    if evidence.outline is not None and evidence.surface is not None:
+        rim = find_rim(posed, evidence.surface, evidence.outline, evidence.world_to_cam, evidence.camera_m)
+        equations.add(*rim_rows(rim, pose, posed, evidence.surface))
     if len(evidence.dt_s):
         _add_smoothness(equations, pose, posed, evidence)
         if evidence.planted.any():

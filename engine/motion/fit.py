@@ -29,6 +29,7 @@ from engine.types import (
     BackgroundMotion,
     Camera,
     ClipInfo,
+    FrameSource,
     FrameTimes,
     Landmarks,
     Motion,
@@ -65,6 +66,7 @@ def fit_motion(
     background: BackgroundMotion,
     info: ClipInfo,
     *,
+    masks: FrameSource | None = None,
     prior: PosePrior | None = None,
     params: FitParams | None = None,
     progress: Progress = quiet,
@@ -76,6 +78,7 @@ def fit_motion(
         times: the clock of the clip.
         background: how the background moves; gives the turns of the camera.
         info: size and pixel aspect of the clip.
+        masks: T frames (H, W) uint8, 255 the person: their outline is evidence, too.
         prior: what a network thinks of the pose; it takes the place of the 3D landmarks.
         params: see `FitParams`.
         progress: called after every window of every round.
@@ -85,7 +88,7 @@ def fit_motion(
         and turns; one camera cannot tell size from distance: the person is as tall as the body's prior says.
     """
     with _one_thread():
-        return _fit(make_view(landmarks, times, background, info, prior), params or FitParams(), progress)
+        return _fit(make_view(landmarks, times, background, info, prior, masks), params or FitParams(), progress)
 
 
 @contextmanager
@@ -201,7 +204,8 @@ def _descend(pose: Pose, person: Person, evidence: Evidence, iterations: int) ->
 
 def _part(view: View, frames: NDArray | slice) -> View:
     arrays = {name: getattr(view, name)[frames] for name in ("rays", "upright", "trust", "turns", "time_s")}
-    return replace(view, **arrays, prior=view.prior and view.prior.part(frames))
+    prior, outline = (part and part.part(frames) for part in (view.prior, view.outline))
+    return replace(view, **arrays, prior=prior, outline=outline)
 
 
 def _part_of_ground(ground: Ground, frames: slice) -> Ground:
@@ -222,6 +226,8 @@ def _evidence(view: View, person: Person, ground: Ground | None, *, neighbours: 
         planted=ground.planted if ground else np.zeros((count, 4)),
         sole_m=person.sole_m,
         prior=view.prior,
+        outline=view.outline if ground or not neighbours else None,
+        surface=person.surface,
     )
 
 

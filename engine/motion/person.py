@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 
 from engine.body.model import Body
 from engine.motion.energy import BONES, with_smooth_joints
-from engine.motion.posing import NUM_JOINTS, Points, Pose, body_points, pose_points
+from engine.motion.posing import NUM_JOINTS, Points, Pose, Posed, body_points, pose_points
+from engine.motion.silhouette import Surface, find_rim, grown_surface, make_surface
 from engine.motion.view import View
 from engine.types import LANDMARKS
 
@@ -18,6 +19,8 @@ SOLES = np.array([LANDMARKS.index(f"{s}_{part}") for s in ("left", "right") for 
 """Landmarks of the soles: heel and toe, left and right."""
 ROOT_WEIGHT = 0.01
 """Least weight of a landmark when a body is placed."""
+OUTLINE_TRUST = 2.0
+"""How much more an outline tells of the shape than of a pose: what is wrong with it in one frame is not in another."""
 TABLE = Path(__file__).with_name("landmarks.toml")
 """Written by benchmarks/calibrate_landmarks.py."""
 
@@ -31,6 +34,8 @@ class Person:
     """(10,) standard deviations."""
     points: Points
     """33 landmarks as BlazePose sees them, 4 points of the soles, then the joints of `energy.SMOOTH_JOINTS`."""
+    surface: Surface
+    """Points all over the skin."""
     sole_m: NDArray
     """(4,) metres: heights of the soles' points above the ground when a foot stands flat."""
 
@@ -48,7 +53,7 @@ def make_person(body: Body, shape: NDArray) -> Person:
     places[: len(LANDMARKS)] += landmark_table().shift_m
     points = with_smooth_joints(body_points(body, shape, places, body.landmark_joints[rows]))
     ground = float(points.rest_m[0, 1] - body.rest(shape)[1][0, 1])
-    return Person(body, shape, points, landmarks[SOLES, 1] - ground)
+    return Person(body, shape, points, make_surface(body, shape), landmarks[SOLES, 1] - ground)
 
 
 def place_roots(pose: Pose, person: Person, view: View) -> NDArray:
@@ -109,6 +114,9 @@ def better_shape(pose: Pose, person: Person, view: View, noise_m: NDArray, *, pr
     rows = [scale * (slope[:, :, :2] - flat[..., None] * slope[:, :, 2:]) for slope in (grown, moved)]
     shape_rows, root_rows = (row.reshape(len(pose), 2 * count, -1) for row in rows)
     right = (off * weight[..., None]).reshape(len(pose), -1)
+    if view.outline is not None:
+        more = _outline_rows(pose, posed, person, view)
+        shape_rows, root_rows, right = (np.concatenate(pair, 1) for pair in zip((shape_rows, root_rows, right), more))
     free = np.linalg.inv(np.swapaxes(root_rows, -1, -2) @ root_rows + 1e-6 * np.eye(3))
     across = np.swapaxes(root_rows, -1, -2)
     held = shape_rows - root_rows @ (free @ (across @ shape_rows))  # what the place cannot explain
@@ -125,6 +133,17 @@ def _grown(pose: Pose, person: Person, component: int) -> NDArray:
     riding = person.points.joint[:count]
     offset = body.shape_landmarks[component].astype(np.float64) - rest[riding]
     return pose_points(Pose(pose.rotvec, np.zeros_like(pose.root_m)), Points(rest, riding, offset)).points_m
+
+
+def _outline_rows(pose: Pose, posed: Posed, person: Person, view: View) -> tuple[NDArray, NDArray, NDArray]:
+    """What the outline says of shape (N, R, S) and place (N, R, 3), and how far it is off (N, R), in deviations."""
+    assert view.outline is not None
+    rim = find_rim(posed, person.surface, view.outline, view.world_to_cam, np.zeros(3))
+    weight = rim.weight * OUTLINE_TRUST
+    slope = rim.slope_m * weight[..., None]
+    each = np.arange(len(pose))[:, None]
+    grown = [grown_surface(pose, person.body, person.surface, k)[each, rim.point] for k in range(len(person.shape))]
+    return np.stack([(slope * way).sum(-1) for way in grown], -1), slope, rim.off * weight
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,7 @@ turn in the world (3), of the other joints' axis-angle vectors (63), of the pelv
 """
 
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -112,17 +113,28 @@ def pose_points(pose: Pose, points: Points, *, slopes: bool = False) -> Posed:
 
 def _slopes(pose: Pose, points: Points, joints: NDArray, rotations: NDArray, place: NDArray) -> NDArray:
     found = np.zeros((*place.shape, NUM_UNKNOWNS), np.float32)
-    axes = left_jacobian(pose.rotvec)
-    axes[:, 0] = np.eye(3)
-    axes[:, 1:] = rotations[:, list(_PARENTS[1:])] @ axes[:, 1:]
-    chains = [_chain(int(joint)) for joint in points.joint]
+    axes = turn_axes(pose, rotations)
     for j in range(NUM_JOINTS):
-        below = [k for k, chain in enumerate(chains) if j in chain]
-        if below:
+        below = np.flatnonzero(is_moved_by(j)[points.joint])
+        if len(below):
             lever = place[:, below] - joints[:, j, None]
             found[:, below, :, 3 * j : 3 * j + 3] = -_cross(lever) @ axes[:, j, None]
     found[..., 3 * NUM_JOINTS :] = np.eye(3, dtype=np.float32)
     return found
+
+
+def turn_axes(pose: Pose, rotations: NDArray) -> NDArray:
+    """(T, 22, 3, 3): about which axes of the world (columns) the three unknowns of a joint turn it."""
+    axes = left_jacobian(pose.rotvec)
+    axes[:, 0] = np.eye(3)
+    axes[:, 1:] = rotations[:, list(_PARENTS[1:])] @ axes[:, 1:]
+    return axes
+
+
+@lru_cache(maxsize=NUM_JOINTS)
+def is_moved_by(joint: int) -> NDArray:
+    """(22,) bool: which body joints a joint carries along, itself too."""
+    return np.array([joint in _chain(other) for other in range(NUM_JOINTS)])
 
 
 def left_jacobian(rotvec: NDArray) -> NDArray:

@@ -8,9 +8,10 @@ from numpy.typing import NDArray
 from engine.geometry import matrix_to_rotvec, rotation_between, rotvec_to_matrix
 from engine.motion.camera import camera_turns, find_intrinsics
 from engine.motion.hidden import put_behind
+from engine.motion.outline import Outline, find_outlines
 from engine.motion.prior import PosePrior
 from engine.people.settle import repair_sides
-from engine.types import LANDMARKS, BackgroundMotion, ClipInfo, FrameTimes, Landmarks
+from engine.types import LANDMARKS, BackgroundMotion, ClipInfo, FrameSource, FrameTimes, Landmarks
 
 _L = {name: idx for idx, name in enumerate(LANDMARKS)}
 _LEVEL_RAD = np.radians(10)
@@ -36,6 +37,7 @@ class View:
     time_s: NDArray
     """(T,) seconds."""
     prior: PosePrior | None = None
+    outline: Outline | None = None
 
     @property
     def world_to_cam(self) -> NDArray:
@@ -54,6 +56,7 @@ def make_view(
     background: BackgroundMotion,
     info: ClipInfo,
     prior: PosePrior | None = None,
+    masks: FrameSource | None = None,
 ) -> View:
     """Bring the evidence of a clip into camera axes; see `fit_motion` for the arguments."""
     landmarks = _with_sides(landmarks)
@@ -64,7 +67,8 @@ def make_view(
     if prior is not None:
         upright = np.where(prior.trust[:, None, None] > 0, prior.landmarks_m, upright)
     trust = landmarks.visibility.astype(np.float64) * (landmarks.score > 0)[:, None]
-    return View(rays, upright, trust, K, turns, _level_camera(upright, landmarks, turns), times.time_s, prior)
+    outline = None if masks is None else find_outlines(masks, K)
+    return View(rays, upright, trust, K, turns, _level_camera(upright, landmarks, turns), times.time_s, prior, outline)
 
 
 def _with_sides(landmarks: Landmarks) -> Landmarks:

@@ -10,7 +10,7 @@ import numpy as np
 
 from engine.config import nearest
 from engine.errors import RecipeError
-from engine.types import Camera, ClipInfo, FrameTimes, Landmarks, Motion, Progress, Tracks
+from engine.types import Camera, ClipInfo, FrameSource, FrameTimes, Landmarks, Motion, Progress, Tracks
 from mimo_cli import slots, tables
 from mimo_cli.runs.source import open_source, part_of
 from mimo_cli.stage import Job
@@ -70,7 +70,7 @@ def fit(job: Job) -> None:
     """Fit the embedded body to what is seen of the person."""
     info, tracks, landmarks = _person(job)
     _say_licence(job)
-    motion, camera = _fit_person(job, info, tracks, landmarks, share=(0, 1))
+    motion, camera = _fit_person(job, info, tracks, landmarks, masks=_masks(job, info), share=(0, 1))
     tables.write_camera(camera, job.outputs[slots.CAMERA])
     _write_body(motion, job.outputs[slots.BODY], job.outputs[slots.SHAPE])
 
@@ -87,7 +87,8 @@ def fit_people(job: Job) -> None:
         name = f"person-{person}"
         if job.chunks.get(name) is None:
             share = (done / len(people), (done + 1) / len(people))
-            motion, camera = _fit_person(job, info, tracks, landmarks, share=share, who=f"-{person}")
+            masks = _masks(job, info) if person == number else None
+            motion, camera = _fit_person(job, info, tracks, landmarks, masks=masks, share=share, who=f"-{person}")
             with job.chunks.make(name) as part:
                 tables.write_camera(camera, part / "camera.csv")
                 _write_body(motion, part / "body.bvh", part / "shape.toml")
@@ -110,8 +111,23 @@ def _say_licence(job: Job) -> None:
         )
 
 
+def _masks(job: Job, info: ClipInfo) -> FrameSource:
+    """The mask of the person whom the layers are about."""
+    from engine.video import open_layer
+
+    ours = job.ours(slots.HUMAN_MASK)
+    return open_layer(job.inputs[slots.HUMAN_MASK], kind="gray8", ours=ours, num_frames=info.num_frames, size=info.size)
+
+
 def _fit_person(
-    job: Job, info: ClipInfo, tracks: Tracks, landmarks: Landmarks, *, share: tuple[float, float], who: str = ""
+    job: Job,
+    info: ClipInfo,
+    tracks: Tracks,
+    landmarks: Landmarks,
+    *,
+    masks: FrameSource | None,
+    share: tuple[float, float],
+    who: str = "",
 ) -> tuple[Motion, Camera]:
     """Fit the body to one person.
 
@@ -120,6 +136,7 @@ def _fit_person(
         info: the clip.
         tracks: where the person is.
         landmarks: what BlazePose sees of them.
+        masks: where they are in the picture, if that is known.
         share: which part of the stage this is, 0 ... 1.
         who: tells the chunks of several people apart.
     """
@@ -136,6 +153,7 @@ def _fit_person(
         tables.read_frames(job.inputs[slots.FRAMES]),
         tables.read_background(job.inputs[slots.BACKGROUND], info.num_frames),
         info,
+        masks=masks,
         prior=prior,
         params=engine_fit.FitParams(iterations=job.params.iterations),
         progress=part_of(job, start, stop, info.num_frames),

@@ -16,7 +16,7 @@ def seen(aside_m: float, visibility: float):
     body = load_body()
     points = (body.landmarks * [1, -1, -1])[None].astype(float)
     middle = points[0, [11, 12, 23, 24]].mean(0)
-    points[0, [WRIST, INDEX]] = middle + [aside_m, 0, -0.25]
+    points[0, [WRIST, INDEX]] = middle + np.array([aside_m, 0, -0.25])
     visible = np.full((1, 33), 0.99)
     visible[0, WRIST] = visibility
     rays = (points[..., :2] - middle[:2]) / DISTANCE_M
