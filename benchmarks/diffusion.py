@@ -20,8 +20,9 @@ import torch
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from engine.diffusion import heap
 from engine.diffusion.attention import fix_token, round_bank
-from engine.diffusion.packed import keep_memory, pack
+from engine.diffusion.inference import make_ready
 from engine.diffusion.plain import plain_predict_v, use_plain_attention
 from engine.diffusion.reference_net import ReferenceNet
 from engine.diffusion.sampler import Conditions, predict_v
@@ -85,6 +86,8 @@ def measure(formulation: str, args: argparse.Namespace, answer) -> None:
     latents, scene = random(1, 4, args.frames, side, side), random(1, 4, args.frames, side, side)
     pose = random(1, channels, args.frames, side, side)
 
+    if formulation != "plain":
+        heap.return_freed()
     reference_net = fill(ReferenceNet, size, device, dtype)
     _, bank = reference_net(reference_latents, tokens)
     if formulation == "plain":
@@ -96,11 +99,7 @@ def measure(formulation: str, args: argparse.Namespace, answer) -> None:
         unet = fill(DenoisingUNet, size, device, dtype)
         reference, predict = replace(unet.project_reference(round_bank(bank, dtype)), bank={}), predict_v
         tokens = fix_token(unet, tokens)
-        if device.type == "cpu":
-            pack(unet)
-            keep_memory()
-        else:
-            unet = unet.to(memory_format=torch.channels_last)
+        make_ready(unet, device)
     conditions = Conditions(reference, tokens, lambda frames: pose[:, :, frames], scene)
     frames = list(range(args.frames))
     if device.type == "cuda":

@@ -40,6 +40,12 @@ class ReferenceFeatures:
     """Block to the bank's keys and values in the denoiser's own projections, (V, A, L, D) each; None: project them
     again in every step."""
 
+    def to(self, device: torch.device) -> "ReferenceFeatures":
+        """The same on another device."""
+        bank = {block: x_VLC.to(device) for block, x_VLC in self.bank.items()}
+        pairs = {block: (k.to(device), v.to(device)) for block, (k, v) in (self.keys_values or {}).items()}
+        return ReferenceFeatures(bank, pairs if self.keys_values is not None else None)
+
 
 def round_bank(bank: Bank, dtype: torch.dtype) -> ReferenceFeatures:
     """Hand a bank over as the release does: rounded to float16, whatever the computing precision.

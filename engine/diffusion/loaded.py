@@ -1,7 +1,8 @@
 """A network at work: everything in memory that a clip needs, and nothing that has done its work.
 
 Image encoder and reference net are run once on the reference picture and dropped; the keys and values of what they kept
-are projected once. On a GPU only the part at work lies there: denoiser, VAE and pose guider take turns.
+are projected once. On a GPU only the part at work lies there: denoiser, VAE and pose guider take turns, and layers of
+the denoiser on one that is too small.
 """
 
 # Shapes: V videos (always 1), B batch (always 1), C channels, T frames, S image tokens, H W latent size.
@@ -15,7 +16,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from engine.diffusion import heap
 from engine.diffusion.attention import ReferenceFeatures, fix_token
+from engine.diffusion.banded import work_banded
 from engine.diffusion.checkpoint import (
     MotionCodes,
     beta_schedule_of,
@@ -27,9 +30,11 @@ from engine.diffusion.checkpoint import (
 from engine.diffusion.codec import PIXELS_PER_LATENT, decode_latents, encode_pictures, guide_poses
 from engine.diffusion.fast import FastPredict, fast_scheduler
 from engine.diffusion.frozen import load_image_encoder, load_vae
-from engine.diffusion.packed import keep_memory, pack
+from engine.diffusion.inference import make_ready
+from engine.diffusion.offload import choose_offload
 from engine.diffusion.pose_guider import PoseGuider
 from engine.diffusion.prepare import clip_pixels, vae_pixels
+from engine.diffusion.reference_net import ReferenceNet
 from engine.diffusion.sampler import Conditions, look_at_reference, predict_v
 from engine.diffusion.schedule import make_scheduler
 from engine.diffusion.unet import DenoisingUNet
@@ -37,8 +42,8 @@ from engine.errors import InputError
 from engine.types import Size
 
 PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
-GPU_BATCH = 8
-"""Pictures that VAE and pose guider take at a time on a GPU; on a CPU one at a time is as fast."""
+GPU_PIXELS = 2 << 20
+"""Of the pictures that VAE and pose guider take at a time on a GPU; on a CPU one at a time is as fast."""
 
 
 @dataclass(frozen=True)
@@ -81,32 +86,23 @@ class LoadedNetwork:
         """
         self.variant = variant_of(folders.network)
         self.size, self.device, self.dtype = size, torch.device(device), PRECISIONS[precision]
-        self._batch = GPU_BATCH if self.device.type == "cuda" else 1
+        self._batch = max(1, GPU_PIXELS // (size[0] * size[1])) if self.device.type == "cuda" else 1
         self._at_work: nn.Module | None = None
+        heap.return_freed()
         say("looking at the character")
-        tokens_BSC = self._look_with_clip(folders.image_encoder, reference_rgb)
         self._vae = load_vae(folders.vae, dtype=self.dtype)
-        reference_VCHW = self.encode([vae_pixels(reference_rgb, size)])[:, :, 0]
+        work_banded(self._vae)
+        tokens_BSC, features = self._look(folders, reference_rgb)
         say("loading the network")
         unet = load_denoiser(folders.network, dtype=self.dtype)
-        check_width(unet, tokens_BSC, folders)
         self.config = unet.config
         """Of the denoiser."""
         self.scheduler: Any = make_scheduler(beta_schedule_of(unet))
         self.fast = FastPredict(unet) if fast else None
         if fast:
             self.scheduler = fast_scheduler(self.scheduler)
-        reference_net = self._use(load_reference_net(folders.network, dtype=self.dtype))
-        features = look_at_reference(reference_net, unet, reference_VCHW, tokens_BSC, project=False)
-        del reference_net
-        self._unet = self._use(unet)
-        self.reference: ReferenceFeatures = replace(unet.project_reference(features), bank={})
-        self.tokens_BSC = fix_token(unet, tokens_BSC)
-        if self.device.type == "cpu":
-            pack(unet)
-            keep_memory()
-        else:
-            nn.Module.to(unet, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self._unet = unet
+        self.reference, self.tokens_BSC = self._prepare(unet, features, tokens_BSC, folders)
         self.motion = load_motion(folders.network, dtype=self.dtype)
 
     @property
@@ -128,7 +124,7 @@ class LoadedNetwork:
         guidance_scale: float,
     ) -> Tensor:
         """A `sampler.Predict`."""
-        self._use(self._unet)
+        self._use(None if self._offload else self._unet)
         if self.fast is not None:
             return self.fast(latents_BCTHW, timestep, conditions, frames, guidance_scale)
         return predict_v(self._unet, latents_BCTHW, timestep, conditions, frames, guidance_scale)
@@ -158,25 +154,51 @@ class LoadedNetwork:
         self._use(self._vae)
         yield from decode_latents(self._vae, latents_BCTHW, batch=self._batch)
 
-    def _look_with_clip(self, folder: Path, reference_rgb: NDArray) -> Tensor:
-        encoder = self._use(load_image_encoder(folder, dtype=self.dtype))
+    @torch.no_grad()
+    def _prepare(
+        self, unet: DenoisingUNet, features: ReferenceFeatures, tokens_BSC: Tensor, folders: Folders
+    ) -> tuple[ReferenceFeatures, Tensor]:
+        """Fold into the denoiser what does not change from step to step, and lay it out for its device."""
+        weight_bytes = sum(tensor.nbytes for tensor in unet.parameters())
+        self._offload = choose_offload(
+            self.device, weight_bytes, self.latent_size, self.config["block_out_channels"][0]
+        )
+        place = torch.device("cpu") if self._offload else self.device
+        if not self._offload:
+            self._use(unet)
+        reference = replace(unet.project_reference(features.to(place)), bank={}).to(self.device)
+        ones = fix_token(unet, tokens_BSC.to(place)).to(self.device)
+        make_ready(unet, self.device, offload=self._offload, files=folders.network)
+        return reference, ones
+
+    @torch.no_grad()
+    def _look(self, folders: Folders, reference_rgb: NDArray) -> tuple[Tensor, ReferenceFeatures]:
+        """Show the reference to CLIP and to the reference net, which are then dropped."""
+        encoder = self._use(load_image_encoder(folders.image_encoder, dtype=self.dtype))
         pixels = torch.from_numpy(clip_pixels(reference_rgb)[None]).to(self.device, self.dtype)
-        with torch.no_grad():
-            return encoder(pixels).image_embeds[:, None]
+        tokens_BSC = encoder(pixels).image_embeds[:, None]
+        self._at_work = encoder = None
+        reference_VCHW = self.encode([vae_pixels(reference_rgb, self.size)])[:, :, 0]
+        reference_net = load_reference_net(folders.network, dtype=self.dtype)
+        check_width(reference_net, tokens_BSC, folders)
+        features = look_at_reference(self._use(reference_net), reference_VCHW, tokens_BSC)
+        self._at_work = None
+        return tokens_BSC, features
 
     def _use(self, module: Any) -> Any:
-        """Bring a part to the device and send the one before it away."""
+        """Bring a part to the device and send the one before it away; None: nothing but that."""
         if self.device.type != "cpu" and module is not self._at_work:
             if self._at_work is not None:
                 self._at_work.to("cpu")
-            module.to(self.device)
+            if module is not None:
+                module.to(self.device)
             self._at_work = module
         return module
 
 
-def check_width(unet: DenoisingUNet, tokens_BSC: Tensor, folders: Folders) -> None:
+def check_width(reference_net: ReferenceNet, tokens_BSC: Tensor, folders: Folders) -> None:
     """Refuse an image encoder whose embedding is not as wide as the network reads."""
-    wants, gets = unet.config["cross_attention_dim"], tokens_BSC.shape[-1]
+    wants, gets = reference_net.config["cross_attention_dim"], tokens_BSC.shape[-1]
     if wants != gets:
         raise InputError(
             f"the image encoder in {folders.image_encoder} gives {gets} numbers; the network in {folders.network} "

@@ -36,14 +36,12 @@ class MotionModule(nn.Module):
     ) -> Tensor:
         """Mix the frames of each clip; the arguments between are diffusers' and not used. (N, C, H, W) both ways."""
         _, _, h, w = x_NCHW.shape
-        y_NCHW = self.norm(x_NCHW)
-        y_PTC = y_NCHW.unflatten(0, (-1, num_frames)).permute(0, 3, 4, 1, 2).flatten(0, 2)
+        y_PTC = self.norm(x_NCHW).unflatten(0, (-1, num_frames)).permute(0, 3, 4, 1, 2).flatten(0, 2)
         y_PTC = self.proj_in(y_PTC)
         for block in self.transformer_blocks:
             y_PTC = block(y_PTC)
         y_PTC = self.proj_out(y_PTC)
-        y_NCHW = y_PTC.unflatten(0, (-1, h, w)).permute(0, 3, 4, 1, 2).flatten(0, 1)
-        return x_NCHW + y_NCHW
+        return x_NCHW + y_PTC.unflatten(0, (-1, h, w)).permute(0, 3, 4, 1, 2).flatten(0, 1)
 
 
 class TemporalBlock(nn.Module):

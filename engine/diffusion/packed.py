@@ -7,15 +7,11 @@ halves of a gated feed-forward are computed apart, with the gate's GELU and the 
 
 # Shapes: M rows, K channels in, N channels out, C channels, H W size.
 
-import ctypes
-import sys
 from typing import Any
 
 import torch
 from diffusers.models.activations import GEGLU
 from torch import Tensor, nn
-
-_M_TRIM_THRESHOLD, _M_MMAP_MAX = -1, -4  # of malloc.h
 
 
 class PackedLinear(nn.Module):
@@ -95,17 +91,3 @@ def pack(network: nn.Module) -> None:
             setattr(network, name, PackedConv2d(child))
         elif next(child.parameters(), None) is not None:
             pack(child)
-
-
-def keep_memory() -> None:
-    """Let this process keep memory that it frees from now on: activations of a step are those of the next, and every
-    fresh page costs. What was freed before goes back first. Only with glibc; elsewhere nothing happens."""
-    if not sys.platform.startswith("linux"):
-        return
-    try:
-        libc = ctypes.CDLL("libc.so.6")
-        libc.malloc_trim(0)
-        libc.mallopt(_M_MMAP_MAX, 0)
-        libc.mallopt(_M_TRIM_THRESHOLD, 2**31 - 1)
-    except (OSError, AttributeError):
-        return

@@ -107,10 +107,11 @@ class MimoPipeline(DiffusionPipeline):
         # 1. Reference: CLIP token and VAE latents, then what the reference net keeps.
         image_tokens_BSC = self.encode_image(reference_rgb)
         reference_VCHW = self.encode([vae_pixels(reference_rgb, size)])[0].transpose(0, 1)
-        offloaded = getattr(self.denoising_unet, "_hf_hook", None) is not None
         reference = look_at_reference(
-            self.reference_net, self.denoising_unet, reference_VCHW, image_tokens_BSC, project=not offloaded
+            self.reference_net, reference_VCHW, image_tokens_BSC, dtype=self.denoising_unet.dtype
         )
+        if getattr(self.denoising_unet, "_hf_hook", None) is None:  # its weights are here
+            reference = self.denoising_unet.project_reference(reference)
         # 2. Scene of all frames; pose features are 12 MB a frame at 784x784 and made window by window.
         scene_BCTHW = None if scene_rgb is None else self.encode(vae_pixels(rgb, size) for rgb in scene_rgb)
         # 3. Noise, on the CPU: a seed gives the same on every machine.

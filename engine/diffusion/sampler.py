@@ -50,28 +50,22 @@ class Conditions:
 
 @torch.no_grad()
 def look_at_reference(
-    reference_net: ReferenceNet,
-    unet: DenoisingUNet,
-    latents_VCHW: Tensor,
-    image_tokens_BSC: Tensor,
-    *,
-    project: bool = True,
+    reference_net: ReferenceNet, latents_VCHW: Tensor, image_tokens_BSC: Tensor, *, dtype: torch.dtype | None = None
 ) -> ReferenceFeatures:
-    """Run the reference net once, and project what it kept into the denoiser's keys and values.
+    """Run the reference net, once for every step, window and frame of a video; it has done its work then.
 
     Args:
-        reference_net: may be moved away or deleted afterwards.
-        unet: the denoiser that will read it.
+        reference_net: in the precision of the latents.
         latents_VCHW: (1, 4, H, W) latents of the reference picture, scaled.
         image_tokens_BSC: (1, 1, C).
-        project: False leaves that to every step, for a denoiser whose weights are elsewhere at the moment (offload).
+        dtype: the denoiser's precision; None: the reference net's.
 
     Returns:
-        Features that hold for every step, window and frame of the video.
+        What it kept. `DenoisingUNet.project_reference` makes keys and values of it, once; without, every step does, as
+        it has to where the denoiser's weights are elsewhere between the steps (offload).
     """
     _, bank = reference_net(latents_VCHW, image_tokens_BSC)
-    features = round_bank(bank, unet.dtype)
-    return unet.project_reference(features) if project else features
+    return round_bank(bank, dtype or reference_net.dtype)
 
 
 @torch.no_grad()

@@ -8,8 +8,11 @@ import pytest
 import torch
 from parity.release import distance, watch
 
-from engine.diffusion.attention import ReferenceFeatures, round_bank
+from engine.diffusion.attention import ReferenceFeatures, fix_token, round_bank
+from engine.diffusion.checkpoint import load_release
+from engine.diffusion.inference import make_ready
 from engine.diffusion.motion_module import fresh_positions
+from engine.diffusion.piecewise import Piecewise
 from engine.diffusion.plain import use_plain_attention
 
 FORWARD = 1e-5
@@ -121,8 +124,6 @@ def test_three_tokens_without_pose_and_reference(mimo, golden):
 
 def test_plain_formulation(mimo_files, golden, features):
     """What the benchmark compares with computes the release's numbers too."""
-    from engine.diffusion.checkpoint import load_release
-
     unet = load_release(mimo_files).denoising_unet
     use_plain_attention(unet)
     sample = torch.cat([golden["in.latents"], golden["in.bk_latents"]], dim=1).repeat(2, 1, 1, 1, 1)
@@ -130,6 +131,22 @@ def test_plain_formulation(mimo_files, golden, features):
     with torch.no_grad():
         got = unet(sample, golden["in.timestep"], tokens, golden["pose.out"], features, num_unconditional=1)
     assert distance(got, golden["den.out"]) < FORWARD
+
+
+def test_made_ready_and_in_pieces(mimo_files, golden, features):
+    """As the animator runs it: token fixed, weights packed, halves apart, a frame and some positions at a time."""
+    unet, tokens = load_release(mimo_files).denoising_unet, golden["in.clip_embed"]
+    reference = unet.project_reference(ReferenceFeatures(features.bank))
+    ones = fix_token(unet, tokens)
+    make_ready(unet, torch.device("cpu"))
+    pieces = [module for module in unet.modules() if isinstance(module, Piecewise)]
+    for piece in pieces:
+        piece.num_bytes = 1 << 14  # 32 channels of 14x10 positions are 18 kB
+    sample, t = torch.cat([golden["in.latents"], golden["in.bk_latents"]], dim=1), golden["in.timestep"]
+    with torch.no_grad():
+        halves = [unet(sample, t, 0 * ones, golden["pose.out"]), unet(sample, t, ones, golden["pose.out"], reference)]
+    assert len(pieces) == 22 + 16 + 21 + 3  # resnets, spatial transformers, temporal blocks, upsamplers
+    assert distance(torch.cat(halves), golden["den.out"]) < FORWARD
 
 
 def test_positions_of_a_fresh_module(golden):

@@ -27,9 +27,10 @@ def conditions_of(model: Release, inputs, num_frames: int) -> Conditions:
     tokens = inputs["in.clip_embed"][:, None]
     with torch.no_grad():
         pose = networks.pose_guider(inputs["in.pose_u8"][:num_frames].permute(3, 0, 1, 2)[None] / 255)
+        seen = look_at_reference(networks.reference_net, inputs["in.ref_latents"], tokens)
     takes_scene = networks.denoising_unet.config["in_channels"] == 8
     return Conditions(
-        reference=look_at_reference(networks.reference_net, networks.denoising_unet, inputs["in.ref_latents"], tokens),
+        reference=networks.denoising_unet.project_reference(seen),
         image_tokens_BSC=tokens,
         pose_of=lambda frames: pose[:, :, frames],
         scene_BCTHW=inputs["in.bk_latents"][:, :, :num_frames] if takes_scene else None,
