@@ -93,9 +93,10 @@ def load_network(folder: Path) -> Network:
     import torch
     from transformers.models.depth_anything.modeling_depth_anything import DepthAnythingForDepthEstimation
 
-    from engine.layers.pretrained import load_pretrained
+    from engine.weights.pretrained import load_pretrained
 
     network = load_pretrained(DepthAnythingForDepthEstimation, folder)
+    network.to("cuda" if torch.cuda.is_available() else "cpu")
     inputs = _read_inputs(folder)
 
     def run(rgb: NDArray) -> NDArray:

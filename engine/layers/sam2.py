@@ -96,11 +96,13 @@ def network_mask(
 
 def load_network(folder: Path) -> "Sam2VideoModel":
     """Load SAM 2 video from a folder with `config.json` and `model.safetensors`."""
+    import torch
     from transformers.models.sam2_video.modeling_sam2_video import Sam2VideoModel
 
-    from engine.layers.pretrained import load_pretrained
+    from engine.weights.pretrained import load_pretrained
 
-    return load_pretrained(Sam2VideoModel, folder, twins=_TWINS)
+    network = load_pretrained(Sam2VideoModel, folder, twins=_TWINS)
+    return network.to("cuda" if torch.cuda.is_available() else "cpu")
 
 
 def sighting_of(person: Person, idx: int) -> Sighting | None:

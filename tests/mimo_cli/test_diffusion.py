@@ -8,7 +8,7 @@ import filmed
 import numpy as np
 import pytest
 from filmed import CAT, assert_refused, finish, mimo, start
-from tiny_network import write_weights
+from tiny_networks import write_tiny_mimo
 
 from engine.video import LayerWriter, open_clip, open_layer
 
@@ -20,7 +20,7 @@ def folder(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(filmed, "SPEC", replace(filmed.SPEC, num_frames=9, size=(120, 160)))
         filmed.film(folder / "game.mp4")
-    write_weights(folder / "weights")
+    write_tiny_mimo(folder / "weights")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("MIMO_WEIGHTS", str(folder / "weights"))
         patch.setenv("XDG_CACHE_HOME", str(folder / "cache"))

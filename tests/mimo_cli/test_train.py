@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from filmed import ROOT, assert_refused, film, finish, mimo, start
-from tiny_network import write_weights
+from tiny_networks import write_tiny_mimo
 
 from engine.training.samples import draw_body
 from engine.training.shards import Shards
@@ -140,7 +140,7 @@ num_steps = 1
 
 def test_a_trained_network_animates(tmp_path, monkeypatch):
     """From the recipe to a video: the paper's variant on latents of a (tiny) VAE, in the folder of the run."""
-    write_weights(tmp_path / "weights")
+    write_tiny_mimo(tmp_path / "weights")
     monkeypatch.setenv("MIMO_WEIGHTS", str(tmp_path / "weights"))
     (tmp_path / "paper.toml").write_text(VAE_RECIPE)
     _, stderr = mimo("train", "paper.toml", cwd=tmp_path)

@@ -53,13 +53,44 @@ def distance(got: Tensor, want: Tensor) -> float:
     return ((got.double() - want.double()).norm() / want.double().norm()).item()
 
 
-def watch(network):
-    """Keep the output of every sub-module of a network from now on, by name."""
+def watch(network, names=None):
+    """Keep the output of every sub-module of a network from now on, or of those named, by name."""
     outputs = {}
 
     def keep(name, module, output):
         outputs[name] = (output[0] if isinstance(output, tuple) else output).detach()
 
     for name, module in network.named_modules():
-        module.register_forward_hook(lambda module, _, output, name=name: keep(name, module, output))
+        if names is None or name in names:
+            module.register_forward_hook(lambda module, _, output, name=name: keep(name, module, output))
     return outputs
+
+
+# Single values of forwards that differ by up to 2.5e-6 relative (the reference's README) differ by more where large
+# numbers cancel; the traces themselves have 9 digits. A ten-thousandth of a tensor's own magnitude is room for that.
+OF_MAGNITUDE = 1e-4
+
+
+def check_statistics(ours: Tensor, want: dict, name: str) -> None:
+    """Compare a tensor with what a trace tells of it: shape, mean, deviation, magnitude and first values."""
+    got, scale = in_layout(ours, want["shape"]), want["absmax"]
+    assert abs(got.mean().item() - want["mean"]) < OF_MAGNITUDE * scale, name
+    assert abs(got.std(correction=0).item() - want["std"]) < OF_MAGNITUDE * scale, name
+    assert abs(got.abs().max().item() - want["absmax"]) < OF_MAGNITUDE * scale, name
+    first = torch.tensor(want["first"], dtype=torch.float64)
+    assert torch.allclose(got.flatten()[:6], first, rtol=0, atol=OF_MAGNITUDE * scale), name
+
+
+def in_layout(tensor: Tensor, shape: list[int]) -> Tensor:
+    """Our layout to the release's: rows to frames, positions over time to frames over positions, broadcast tokens."""
+    tensor = tensor.double()
+    if list(tensor.shape) == shape:
+        return tensor
+    if len(shape) == 2:
+        return tensor[:: len(tensor) // shape[0]]  # the time embedding is the same for all frames
+    if len(shape) == 5:
+        return tensor.unflatten(0, (shape[0], shape[2])).transpose(1, 2)
+    if len(shape) == 3 and tensor.shape[1] == 1:
+        return tensor.expand(shape)
+    batch, frames = 2, 4
+    return tensor.unflatten(0, (batch, -1)).transpose(1, 2).reshape(batch * frames, *shape[1:])

@@ -8,7 +8,7 @@ import pytest
 import torch
 from parity.release import write_stand_ins
 from safetensors.torch import load_file, save_file
-from tiny_network import tiny_networks
+from tiny_networks import tiny_networks
 
 from engine.diffusion.checkpoint import load_release, load_stable_diffusion, save_release, variant_of
 from engine.diffusion.key_names import from_release, is_motion, to_release

@@ -1,5 +1,7 @@
 """One forward at SD 1.5 size (latents 16x12, 4 frames), one network after the other: at most 7 GB, minutes.
 
+Outputs, and statistics of every resnet, attention, motion module, sampler and block on the way.
+
 Tolerance as for the tiny networks: a second implementation was within 2.5e-6, 1e-5 is suggested.
 """
 
@@ -8,11 +10,12 @@ import json
 
 import pytest
 import torch
-from parity.release import distance, stand_in_weights
+from parity.release import check_statistics, distance, stand_in_weights, watch
 from safetensors.torch import load_file
 
-from engine.diffusion.attention import round_bank
+from engine.diffusion.attention import fix_token, round_bank
 from engine.diffusion.checkpoint import build_network, denoising_config, pose_config, unet_config
+from engine.diffusion.inference import make_ready
 from engine.diffusion.key_names import from_release
 from engine.diffusion.pose_guider import PoseGuider
 from engine.diffusion.reference_net import ReferenceNet
@@ -42,7 +45,7 @@ def build(reference_data):
 @torch.no_grad()
 def test_full_size_forward(reference_data, build):
     golden = load_file(reference_data / "mimo_release" / "full_forward.safetensors")
-    stats = json.loads((reference_data / "mimo_release" / "full_trace.json").read_text(encoding="utf-8"))["stats"]
+    traced = json.loads((reference_data / "mimo_release" / "full_trace.json").read_text(encoding="utf-8"))["stats"]
     tokens = torch.cat([torch.zeros_like(golden["in.clip_embed"]), golden["in.clip_embed"]])
 
     pose = build(PoseGuider, pose_config, "pose_guider")(golden["in.pose_u8"].permute(3, 0, 1, 2)[None] / 255)
@@ -53,14 +56,29 @@ def test_full_size_forward(reference_data, build):
     del reference_net
     gc.collect()
     assert distance(out[:, ::16], golden["ref.out[:,::16]"]) < FORWARD
+    for name, tensor in {"pose.out": pose, "ref.out": out}.items():
+        check_statistics(tensor, traced.pop(name), name)
     for block, x_VLC in bank.items():
         assert distance(x_VLC[:, :4, :16], golden[f"bank.{block}[:,:4,:16]"]) < FORWARD, block
-        assert abs(x_VLC.std(correction=0).item() - stats[f"bank.{block}"]["std"]) < 1e-5  # banks are normalised: std 1
+        check_statistics(x_VLC, traced.pop(f"bank.{block}"), block)
 
     unet = build(DenoisingUNet, denoising_config, "motion_module", "denoising_unet")
     sample = torch.cat([golden["in.latents"], golden["in.bk_latents"]], dim=1).repeat(2, 1, 1, 1, 1)
     features = round_bank({block: x_VLC[1:] for block, x_VLC in bank.items()}, torch.float32)
-    fast = unet.project_reference(features)
-    got = unet(sample, golden["in.timestep"], tokens, pose, fast, num_unconditional=1)
+    reference = unet.project_reference(features)
+    outputs = watch(unet, {name.removeprefix("den.") for name in traced})
+    got = unet(sample, golden["in.timestep"], tokens, pose, reference, num_unconditional=1)
     print("full size, relative L2:", distance(got, golden["den.out"]))
     assert distance(got, golden["den.out"]) < FORWARD
+    outputs["out"] = got
+    assert len(traced) == 78
+    for name, want in traced.items():
+        check_statistics(outputs[name.removeprefix("den.")], want, name)
+    outputs.clear()
+
+    ones = fix_token(unet, golden["in.clip_embed"])
+    make_ready(unet, torch.device("cpu"))
+    arguments = (sample[:1], golden["in.timestep"])
+    halves = [unet(*arguments, 0 * ones, pose), unet(*arguments, ones, pose, reference)]
+    print("as the animator runs it:", distance(torch.cat(halves), golden["den.out"]))
+    assert distance(torch.cat(halves), golden["den.out"]) < FORWARD

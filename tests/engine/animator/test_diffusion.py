@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
-from tiny_network import write_weights
+from tiny_networks import write_tiny_mimo
 
 from engine.animator.diffusion import DiffusionAnimator, Shown
 from engine.animator.shots import RenderConfig, find_shots, list_tasks
@@ -28,7 +28,7 @@ def reference():
 
 @pytest.fixture(scope="module")
 def folders(tmp_path_factory):
-    folder = write_weights(tmp_path_factory.mktemp("weights"))
+    folder = write_tiny_mimo(tmp_path_factory.mktemp("weights"))
     return Folders(folder / "mimo", folder / "sd-vae-ft-mse", folder / "image-encoder" / "image_encoder")
 
 
@@ -169,7 +169,7 @@ def test_the_papers_variant(tmp_path):
     from engine.body.model import load_body
     from engine.types import JOINTS, Camera, Motion
 
-    weights = write_weights(tmp_path, name="own", suffix=".safetensors", in_channels=12,
+    weights = write_tiny_mimo(tmp_path, name="own", suffix=".safetensors", in_channels=12,
                             num_vertices=len(load_body().vertices))  # fmt: skip
     own = Folders(weights / "own", weights / "sd-vae-ft-mse", weights / "image-encoder" / "image_encoder")
     network = LoadedNetwork(own, reference(), (64, 64))

@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from tiny_network import tiny_image_encoder, tiny_networks, tiny_vae
+from tiny_networks import tiny_image_encoder, tiny_networks, tiny_vae
 
 from engine.diffusion.pipeline import MimoPipeline
 from engine.diffusion.schedule import make_scheduler

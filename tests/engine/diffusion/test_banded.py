@@ -5,7 +5,7 @@ import copy
 import pytest
 import torch
 from diffusers.models.resnet import ResnetBlock2D
-from tiny_network import tiny_vae
+from tiny_networks import tiny_vae
 
 from engine.diffusion.banded import BandedConv, norm_factors, work_banded
 

@@ -4,7 +4,7 @@ import shutil
 
 import pytest
 import torch
-from tiny_network import TINY
+from tiny_networks import TINY
 
 from engine.diffusion.inference import compile_layers, make_ready
 from engine.diffusion.motion_module import TemporalBlock

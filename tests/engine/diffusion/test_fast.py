@@ -4,7 +4,7 @@ from functools import partial
 
 import pytest
 import torch
-from tiny_network import TINY
+from tiny_networks import TINY
 
 from engine.diffusion.attention import ReferenceFeatures
 from engine.diffusion.fast import FastPredict, fast_scheduler, fast_steps

@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from tiny_network import TINY
+from tiny_networks import TINY
 
 from engine.diffusion.inference import make_ready
 from engine.diffusion.offload import Offload, choose_offload

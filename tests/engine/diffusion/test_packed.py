@@ -3,7 +3,7 @@
 import pytest
 import torch
 from diffusers.models.activations import GEGLU
-from tiny_network import TINY
+from tiny_networks import TINY
 
 from engine.diffusion.packed import PackedConv2d, PackedGEGLU, PackedLinear, can_pack, pack
 from engine.diffusion.unet import DenoisingUNet

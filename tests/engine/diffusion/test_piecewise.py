@@ -7,7 +7,7 @@ import pytest
 import torch
 from diffusers.models.resnet import ResnetBlock2D
 from safetensors.torch import save_file
-from tiny_network import TINY
+from tiny_networks import TINY
 
 from engine.diffusion import heap
 from engine.diffusion.motion_module import TemporalBlock
