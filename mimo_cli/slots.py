@@ -57,6 +57,8 @@ PLATE = Slot("layers/plate", (FOLDER,))
 SCENE = _layer("layers/scene")
 OCCLUSION = _layer("layers/occlusion.mask")
 DEPTH = _layer("layers/depth")
+SCENE_LIGHT = data_slot("layers/light", ".toml")
+"""Colour, blur and grain of the scene around the person."""
 
 BODY = data_slot("motion/body", ".bvh")
 SHAPE = data_slot("motion/shape", ".toml")

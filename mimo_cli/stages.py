@@ -1,6 +1,6 @@
 """THE MAP: every stage, what it reads and what it writes, in the order of the walk.
 
-    video ──ingest──> clip ──segment──> human mask, landmarks ──background──> scene, occlusion, depth
+    video ──ingest──> clip ──segment──> human mask, landmarks ──background──> scene, occlusion, depth, light
                                              └──fit──> motion, camera            │
                                                         └──preview, surface, sdc──> the body, drawn
     picture ──cutout──> joints ──lift──> puppet ──animate──> human, shadow ──compose──> out
@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from mimo_cli.runs import animation, clip, conditions, diffuse, identity, layers, motion, preview, render
+from mimo_cli.runs import animation, clip, conditions, diffuse, identity, layers, light, motion, preview, render
 from mimo_cli.slots import (
     BACK,
     BACKDROP,
@@ -47,6 +47,7 @@ from mimo_cli.slots import (
     REFERENCE,
     ROSTER,
     SCENE,
+    SCENE_LIGHT,
     SDC,
     SHADOW,
     SHAPE,
@@ -108,6 +109,14 @@ ESTIMATE_DEPTH = Stage(
     params=layers.DepthParams,
     weights=layers.depth_weights,
     run=layers.depth,
+)
+MEASURE_LIGHT = Stage(
+    name="light",
+    version=1,
+    about="measure the light of the scene",
+    reads=(VIDEO, CLIP, HUMAN_MASK),
+    writes=(SCENE_LIGHT,),
+    run=light.light,
 )
 FIT = Stage(
     name="fit",
@@ -213,9 +222,9 @@ LIFT = Stage(
 )
 ANIMATE = Stage(
     name="animate",
-    version=2,
+    version=3,
     about="animate the character",
-    reads=(VIDEO, CLIP, FRAMES, TRACKS, HUMAN_MASK, BODY, CAMERA, PUPPET),
+    reads=(CLIP, FRAMES, TRACKS, HUMAN_MASK, SCENE_LIGHT, BODY, CAMERA, PUPPET),
     writes=(HUMAN, SHADOW, LIGHT),
     params=animation.AnimateParams,
     resolve=animation.resolve,
@@ -242,9 +251,9 @@ DRAW_SKELETON = Stage(
 )
 DIFFUSE = Stage(
     name="animate",
-    version=1,
+    version=2,
     about="generate the character",
-    reads=(VIDEO, CLIP, FRAMES, HUMAN_MASK, SCENE, OCCLUSION, CUTOUT, CANONICAL, PUPPET),
+    reads=(VIDEO, CLIP, FRAMES, HUMAN_MASK, SCENE_LIGHT, SCENE, OCCLUSION, CUTOUT, CANONICAL, PUPPET),
     writes=(HUMAN, SHADOW, LIGHT),
     params=animation.AnimateParams,
     resolve=animation.resolve,
@@ -315,8 +324,9 @@ EXPORT_ALPHA = Stage(
 
 _IDENTITY = (CUT_OUT, FIND_JOINTS, LIFT)
 VIDEO_STAGES = (
-    *(INGEST, *_IDENTITY, SEGMENT, TRACK_BACKGROUND, FIT, COMPLETE_SCENE, FIND_OCCLUSION, ESTIMATE_DEPTH),
-    *(FIT_PEOPLE, PREVIEW_MOTION, DRAW_SURFACE, DRAW_SDC, ANIMATE, COMPOSE, COMPOSE_LOSSLESS, EXPORT_ALPHA),
+    *(INGEST, *_IDENTITY, SEGMENT, TRACK_BACKGROUND, FIT, COMPLETE_SCENE, FIND_OCCLUSION, MEASURE_LIGHT),
+    *(ESTIMATE_DEPTH, FIT_PEOPLE, PREVIEW_MOTION, DRAW_SURFACE, DRAW_SDC),
+    *(ANIMATE, COMPOSE, COMPOSE_LOSSLESS, EXPORT_ALPHA),
 )
 """The identity comes early: a picture that is no character is refused before the long work."""
 MOTION_STAGES = (

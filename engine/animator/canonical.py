@@ -7,7 +7,7 @@ from engine.animator.pose import pose_puppet, rest_motion
 from engine.animator.puppet import PuppetAnimator
 from engine.animator.stage_camera import frame_motion
 from engine.geometry import rotvec_to_matrix
-from engine.types import JOINTS, Camera, Puppet, Size
+from engine.types import JOINTS, Camera, Patch, Puppet, Size
 
 ARM_DOWN_RAD = np.radians(50.0)
 
@@ -35,12 +35,11 @@ def canonical_pictures(puppet: Puppet, size: Size = (1024, 768)) -> tuple[NDArra
     level[:, :3, :3] = rotvec_to_matrix(np.array([np.pi, 0, 0], np.float32))
     level[:, :3, 3] = np.stack([-eye[:, 0, 0] * 0, np.full(2, middle_y), np.linalg.norm(eye[:, :, 0], axis=1)], 1)
     animator = PuppetAnimator(puppet, motion, Camera(seen.K, level), size, shadow=0.0, posed=posed)
-    front, back = (_on_nothing(animator, frame, size) for frame in (0, 1))
+    front, back = (_on_nothing(patch, size) for patch in animator.render_range())
     return front, back
 
 
-def _on_nothing(animator: PuppetAnimator, frame_idx: int, size: Size) -> NDArray:
-    patch = animator.render(frame_idx)
+def _on_nothing(patch: Patch, size: Size) -> NDArray:
     out = np.zeros((*size, 4), np.uint8)
     height, width = patch.rgba.shape[:2]
     rgba = patch.rgba.astype(np.uint16)

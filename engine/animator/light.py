@@ -7,6 +7,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from engine.threads import map_in_order
 from engine.types import Puppet
 
 _PULL = 0.35
@@ -41,41 +42,61 @@ class Light:
         return self.ambient < 1.0
 
 
-def estimate_light(frames: Iterable[NDArray], masks: Iterable[NDArray | None], puppet: Puppet) -> Light:
-    """Estimate what makes a character sit in a scene.
+@dataclass(frozen=True)
+class SceneLight:
+    """What a scene looks like around the person, whoever comes in their place."""
+
+    rgb: tuple[float, float, float]
+    """Mean colour, 0 ... 1."""
+    blur_px: float
+    """Standard deviation of the blur of its edges beyond that of a sharp picture, 0 ... 2."""
+    grain: float
+    """Standard deviation of its noise, 0 ... 255; 0 where it is mere rounding."""
+
+
+def measure_scene(frames: Iterable[NDArray], masks: Iterable[NDArray | None]) -> SceneLight:
+    """Measure what makes a character sit in a scene.
 
     Args:
         frames: some (H, W, 3) RGB uint8 frames of the source, a handful spread over the clip.
-        masks: for each, (H, W) uint8: the person, whose surroundings count most, or None for the whole frame.
+        masks: for each, (H, W) uint8: the person, whose surroundings count, or None for the whole frame.
+
+    Returns:
+        The median over the frames.
+    """
+    colours, grains, blurs = zip(*map_in_order(_measure, zip(frames, masks)))
+    red, green, blue = np.median(np.array(colours), 0).tolist()
+    grain = float(np.clip(np.median(grains), 0.0, _MOST_GRAIN))
+    return SceneLight(
+        rgb=(red, green, blue),
+        blur_px=float(np.clip(np.median(blurs) - 0.55, 0.0, 2.0)),
+        grain=grain if grain > _LEAST_GRAIN else 0.0,
+    )
+
+
+def match_light(scene: SceneLight, puppet: Puppet) -> Light:
+    """Light a character as its scene is lit.
+
+    Args:
+        scene: of `measure_scene`.
         puppet: the character; line art (a drawing with strokes) is not shaded.
 
     Returns:
-        Light: gain 0.72 ... 1.08 per channel, shading 0.88 for photos and paintings, blur and grain of the source.
+        Light: gain 0.72 ... 1.08 per channel, shading 0.88 for photos and paintings, blur and grain of the scene.
     """
-    colours, grains, blurs = [], [], []
-    for frame, mask in zip(frames, masks):
-        around = _around(frame, mask)
-        colours.append(frame[around].reshape(-1, 3).mean(0) / 255.0)
-        grey = cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY).astype(np.float32)
-        grains.append(_noise(grey, around))
-        blurs.append(_softness(grey, around))
-    if not colours:
-        return Light()
-    scene = np.median(np.array(colours), 0)
-    luma = float(scene @ _LUMA)
-    cast = scene / max(luma, 1e-3)
+    colour = np.array(scene.rgb)
+    luma = float(colour @ _LUMA)
+    cast = colour / max(luma, 1e-3)
     own = puppet.front_rgba[puppet.front_rgba[..., 3] > 128][:, :3]
     own_luma = float((own.mean(0) / 255.0) @ _LUMA) if len(own) else 0.5
     # A scene of middle grey (0.42) is taken as fully lit; pale characters are pulled more than dark ones.
     level = (max(luma, 0.02) / 0.42) ** (_PULL * (0.5 + 0.5 * own_luma))
     gain = np.clip(np.minimum(level, 1.05) * np.clip(cast, 0.5, 2.0) ** (_PULL * 0.6), *_GAIN_RANGE)
-    grain = float(np.clip(np.median(grains), 0.0, _MOST_GRAIN))
-    is_line_art = puppet.stroke_rgb is not None
     return Light(
         gain_rgb=(float(gain[0]), float(gain[1]), float(gain[2])),
-        ambient=1.0 if is_line_art else 0.88,
-        blur_px=float(np.clip(np.median(blurs) - 0.55, 0.0, 2.0)),
-        grain=grain if grain > _LEAST_GRAIN else 0.0,
+        ambient=1.0 if puppet.stroke_rgb is not None else 0.88,
+        blur_px=scene.blur_px,
+        grain=scene.grain,
     )
 
 
@@ -90,6 +111,14 @@ def soften(rgba: NDArray, light: Light) -> NDArray:
         (h, w, 4) uint8 premultiplied; the same array when there is nothing to do.
     """
     return cv2.GaussianBlur(rgba, (0, 0), light.blur_px) if light.blur_px > 0.05 else rgba
+
+
+def _measure(item: tuple[NDArray, NDArray | None]) -> tuple[NDArray, float, float]:
+    """Mean colour (3,) 0 ... 1, grain and blur around the person of one frame."""
+    frame, mask = item
+    around = _around(frame, mask)
+    grey = cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY).astype(np.float32)
+    return frame[around].mean(0) / 255.0, _noise(grey, around), _softness(grey, around)
 
 
 def _around(frame: NDArray, mask: NDArray | None) -> NDArray:

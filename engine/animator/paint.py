@@ -143,8 +143,8 @@ def _texture(values: NDArray, surface: Surface) -> NDArray:
     )
     colour = cv2.blendLinear(front, fill, share, 1 - share)
     if len(values) > 4:
-        for k in range(3):
-            colour[..., k] = np.clip(colour[..., k] * values[4 + k] + 0.5, 0, 255)
+        bright = values[4]
+        colour = cv2.multiply(colour, cv2.merge([bright, bright, bright, np.ones_like(bright)]), dtype=cv2.CV_8U)
     return colour.reshape(-1, 4).view(np.uint32).reshape(-1)
 
 

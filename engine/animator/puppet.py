@@ -1,9 +1,6 @@
 """The puppet animator: a lifted character, driven by a motion, seen by a camera, frame by frame."""
 
-from collections import deque
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
-from itertools import islice
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,14 +11,13 @@ from engine.animator.pose import PosedPuppet, pose_puppet
 from engine.animator.shadow import ground_shadow, project_ground
 from engine.animator.texture import Textures
 from engine.raster.triangles import NEAR_M
+from engine.threads import map_in_order
 from engine.types import Camera, Motion, Patch, Puppet, Size
 
 _TURNED = (0.08, 0.35)
 """Front texture fades to fill as the normal's z grows by this much over what it was in the drawing."""
 _STEP_SHARE = 0.04
 """A depth step of this share of the character's height is an edge."""
-_THREADS = 2
-"""Frames drawn at once: numpy and OpenCV let go of the interpreter while they work."""
 
 
 class PuppetAnimator:
@@ -53,7 +49,7 @@ class PuppetAnimator:
             offset_m: moves the character, world axes.
             travel: "person" or "stride", see `pose_puppet`.
             stiff: tails and ears do not swing.
-            light: of `estimate_light`; None changes no colour.
+            light: of `match_light`; None changes no colour.
             shadow: 0 none ... 1 dark.
             posed: of `pose_puppet` with the same puppet and motion, where it is already there.
         """
@@ -63,7 +59,7 @@ class PuppetAnimator:
         self._puppet, self._camera = puppet, camera
         self._offset = np.array(offset_m, np.float32)[:, None]
         self._light, self._shadow = light or Light(), shadow
-        self._textures = Textures(puppet)
+        self._textures = Textures(puppet, self._light.gain_rgb)
         self._faces = np.ascontiguousarray(puppet.faces, np.int32)
         self._drawn_z = self.posed.skin.normals[2] * _side_of_picture(puppet)
         self._front_corner = np.repeat(~puppet.is_back[:, None], 3, 1).astype(np.float32)
@@ -71,12 +67,7 @@ class PuppetAnimator:
 
     def render_range(self, start: int = 0, stop: int | None = None) -> Iterator[Patch]:
         """Render frames start ... stop-1 in order, two at a time; the bytes are those of `render`."""
-        frames = iter(range(start, self.num_frames if stop is None else stop))
-        with ThreadPoolExecutor(_THREADS) as pool:
-            waiting = deque(pool.submit(self.render, frame_idx) for frame_idx in islice(frames, 2 * _THREADS))
-            while waiting:
-                yield waiting.popleft().result()
-                waiting.extend(pool.submit(self.render, frame_idx) for frame_idx in islice(frames, 1))
+        yield from map_in_order(self.render, range(start, self.num_frames if stop is None else stop))
 
     def render(self, frame_idx: int) -> Patch:
         """Render one frame.
@@ -141,12 +132,10 @@ class PuppetAnimator:
         share = 1 - turned * turned * (3 - 2 * turned)
         scale = np.array([texture_shape[1], texture_shape[0]], np.float32)
         columns = [*(self._puppet.uv * scale).T, share]
-        gain = np.array(self._light.gain_rgb)
-        if self._light.shades or (gain != 1).any():
+        if self._light.shades:
             towards = np.array(self._light.direction) / np.linalg.norm(self._light.direction)
             soft = np.clip(0.5 + 0.5 * (towards.astype(np.float32) @ normals), 0, 1)  # wrapped: no hard terminator
-            brightness = self._light.ambient + (1 - self._light.ambient) * np.minimum(soft * 1.25, 1)
-            columns += [brightness * channel for channel in gain]
+            columns.append(self._light.ambient + (1 - self._light.ambient) * np.minimum(soft * 1.25, 1))
         out = np.stack(columns, -1).astype(np.float32)[self._faces]
         out[..., 2] *= self._front_corner
         out[..., 0] += texture_shape[1] * (1 - self._front_corner)  # the back lies on the right of the sides

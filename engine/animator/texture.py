@@ -14,18 +14,23 @@ class Textures:
 
     Both are uint8 RGB and, in the front, 255 where the drawing has its own outline (0 in the fill). The front is
     (h, w, 4), the fill (h, 2 w, 4): the sides, and on their right the back.
+
+    Args:
+        puppet: the character.
+        gain_rgb: factor on each colour channel.
     """
 
-    def __init__(self, puppet: Puppet) -> None:
+    def __init__(self, puppet: Puppet, gain_rgb: tuple[float, float, float] = (1.0, 1.0, 1.0)) -> None:
         alpha = puppet.front_rgba[..., 3]
         rim = np.zeros_like(alpha)
         if puppet.stroke_rgb is not None:
             inside = cv2.copyMakeBorder((alpha > 127).astype(np.uint8), 1, 1, 1, 1, cv2.BORDER_CONSTANT, value=0)
             distance = cv2.distanceTransform(inside, cv2.DIST_L2, 5)[1:-1, 1:-1]
             rim = np.where(distance < 1.6 * puppet.stroke_px + 2, 255, 0).astype(np.uint8)
-        self._front = np.dstack([puppet.front_rgba[..., :3], rim])
-        self._sides, self._back = (
-            np.dstack([rgba[..., :3], np.zeros_like(rim)]) for rgba in (puppet.fill_rgba, puppet.back_rgba)
+        gain, none = np.diag(gain_rgb), np.zeros_like(rim)
+        self._front, self._sides, self._back = (
+            np.dstack([cv2.transform(rgba[..., :3], gain), rim if rgba is puppet.front_rgba else none])
+            for rgba in (puppet.front_rgba, puppet.fill_rgba, puppet.back_rgba)
         )
         self._levels: dict[int, tuple[NDArray, NDArray]] = {}
         span = np.ptp(puppet.uv, axis=0) * (alpha.shape[1], alpha.shape[0])

@@ -1,10 +1,11 @@
 """A video as a clip: what it is, its clock, and its frames upright in their working format."""
 
 import os
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import lru_cache
+from itertools import islice
 from pathlib import Path
 
 import av
@@ -45,6 +46,10 @@ class Frame:
     def rgb(self) -> NDArray:
         """(H, W, 3) uint8 RGB."""
         return planes_to_rgb(self.planes, self.info)
+
+
+_NEAR = 250
+"""From one frame to another this many later it is quicker to decode on: key frames are seldom closer."""
 
 
 class Clip:
@@ -88,6 +93,16 @@ class Clip:
             InputError: the file changed or can no longer be decoded.
         """
         yield from prefetch(self._frames(start, self._stop(stop)))
+
+    def pick(self, frame_idx: Iterable[int]) -> Iterator[NDArray]:
+        """Yield single frames, (H, W, 3) uint8 RGB; in rising order what lies between them is decoded once at most."""
+        frames, position = None, 0
+        for idx in frame_idx:
+            if frames is None or not position <= idx < position + _NEAR:
+                frames, position = self._frames(idx, self.num_frames), idx
+            frame = next(islice(frames, idx - position, None))
+            position = idx + 1
+            yield frame.rgb()
 
     def _stop(self, stop: int | None) -> int:
         return self.num_frames if stop is None else min(stop, self.num_frames)

@@ -12,8 +12,8 @@ from mimo_cli import slots, tables
 from mimo_cli.artifacts import Slot
 from mimo_cli.runs.backdrop import Backdrop
 from mimo_cli.runs.chunked import write_layers
+from mimo_cli.runs.light import read_scene_light, write_light
 from mimo_cli.runs.motion import read_body
-from mimo_cli.runs.render import LIGHT_TEXT, measure_light
 from mimo_cli.runs.source import open_source
 from mimo_cli.stage import Job
 
@@ -43,8 +43,7 @@ def diffuse(job: Job) -> None:
         occlusion=_Frames(info, _in_front(job, clip, info)),
         body=_body(job, info),
     )
-    light = Light(grain=measure_light(job).grain)
-    job.outputs[slots.LIGHT].write_text(LIGHT_TEXT.format(**vars(light)), encoding="utf-8")
+    write_light(job.outputs[slots.LIGHT], Light(grain=read_scene_light(job.inputs[slots.SCENE_LIGHT]).grain))
     _render(job, info, shown, alone=False)
 
 

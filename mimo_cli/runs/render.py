@@ -8,30 +8,23 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.errors import InputError, RecipeError
+from engine.errors import RecipeError
 from engine.types import ClipInfo, Patch, Size
 from mimo_cli import __version__, slots, tables
 from mimo_cli.artifacts import Slot
 from mimo_cli.runs.backdrop import Backdrop
 from mimo_cli.runs.chunked import write_layers
+from mimo_cli.runs.light import light_on, read_grain, write_light
 from mimo_cli.runs.motion import read_body
 from mimo_cli.runs.presence import find_presence
 from mimo_cli.runs.source import open_source
 from mimo_cli.stage import Job
 
 if TYPE_CHECKING:
-    from engine.animator.light import Light
     from engine.animator.puppet import PuppetAnimator
 
-NUM_LIGHT_FRAMES = 7
 NOTHING = Patch(0, 0, np.zeros((1, 1, 4), np.uint8), np.zeros((1, 1), np.uint8))
 """Nobody: one clear pixel, since an empty array is none to OpenCV."""
-LIGHT_TEXT = """# How scene and source look to the character. `grain` (levels of 0 ... 255) may be changed: 0 is none.
-gain_rgb = [{gain_rgb[0]:.4f}, {gain_rgb[1]:.4f}, {gain_rgb[2]:.4f}]
-ambient = {ambient:.4f}
-blur_px = {blur_px:.4f}
-grain = {grain:.4f}
-"""
 PLAIN_SUFFIXES = (".mp4", ".m4v", ".mov")
 ALPHA_SUFFIXES = (".mov", ".webm", ".mkv", ".gif", "/")
 
@@ -103,8 +96,8 @@ def animate(job: Job) -> None:
     puppet = load_puppet(job.inputs[slots.PUPPET])
     camera = tables.read_camera(job.inputs[slots.CAMERA], info.num_frames)
     posed = pose_puppet(puppet, motion, scale=job.params.scale, travel="person", stiff=job.params.stiff)
-    light = measure_light(job) if job.params.match_light else Light()
-    job.outputs[slots.LIGHT].write_text(LIGHT_TEXT.format(**vars(light)), encoding="utf-8")
+    light = light_on(job, puppet) if job.params.match_light else Light()
+    write_light(job.outputs[slots.LIGHT], light)
     stand = {"shadow": job.params.shadow, "offset_m": seen_offset(camera, job.params.offset)}
     animator = PuppetAnimator(puppet, motion, camera, info.size, light=light, posed=posed, **stand)
     _render(job, info, animator, find_presence(job, info))
@@ -136,21 +129,6 @@ def _render(job: Job, info: ClipInfo, animator: "PuppetAnimator", present: NDArr
             yield full.show(patch if present is None or present[idx] else NOTHING)
 
     write_layers(job, info.num_frames, info.size, [(slots.HUMAN, "rgba"), (slots.SHADOW, "gray8")], frames)
-
-
-def measure_light(job: Job) -> "Light":
-    """Read the light of the scene from a few frames around the person."""
-    from engine.animator.light import estimate_light
-    from engine.identity import load_puppet
-
-    puppet = load_puppet(job.inputs[slots.PUPPET])
-
-    clip = open_source(job)
-    mask = _open(job, slots.HUMAN_MASK, "gray8", clip.info)
-    picks = np.unique(np.linspace(0, clip.num_frames - 1, NUM_LIGHT_FRAMES).astype(int)).tolist()
-    frames = [next(iter(clip.read(idx, idx + 1))) for idx in picks]
-    masks = [next(iter(mask.read(idx, idx + 1))) for idx in picks]
-    return estimate_light(frames, masks, puppet)
 
 
 def compose(job: Job) -> None:
@@ -185,17 +163,23 @@ def _swapped(job: Job, look_at: Slot) -> Iterator[list[NDArray]]:
     from engine.animator.grain import Grain
     from engine.compositor import compose as compose_frame
     from engine.report import LookWriter
+    from engine.threads import map_in_order
     from engine.video import read_overlays
 
     clip = open_source(job)
     scenes = read_overlays(job.inputs[slots.SCENE], clip.info, ours=job.ours(slots.SCENE))
     fronts = _open(job, slots.OCCLUSION, "gray8", clip.info).read()
-    grain, look = Grain(_read_grain(job.inputs[slots.LIGHT])), LookWriter(clip.info)
-    changed = 0
-    layers = zip(clip.read_frames(), scenes, fronts, _patches(job, clip.info), strict=True)
-    for frame, scene, front, clean in layers:
+    grain, look = Grain(read_grain(job.inputs[slots.LIGHT])), LookWriter(clip.info)
+
+    def put_together(layers):
+        frame, scene, front, (rgba, shadow) = layers
+        clean = _cut(rgba, shadow)
         patch = replace(clean, rgba=grain.lay_on(clean.rgba, frame.idx))
-        planes, num_changed = compose_frame(frame, scene=scene, patch=patch, occlusion=front, info=clip.info)
+        return layers, patch, compose_frame(frame, scene=scene, patch=patch, occlusion=front, info=clip.info)
+
+    changed = 0
+    layers = zip(clip.read_frames(), scenes, fronts, _read_character(job, clip.info), strict=True)
+    for (frame, scene, front, _), patch, (planes, num_changed) in map_in_order(put_together, layers):
         changed += num_changed
         look.add(frame, planes, scene=scene, patch=patch, front=front)
         yield planes
@@ -205,34 +189,39 @@ def _swapped(job: Job, look_at: Slot) -> Iterator[list[NDArray]]:
     job.note(f"{100 * job.facts['changed']:.1f} % of the pixels changed; all others are the source's own")
 
 
-def _read_grain(path: Path) -> float:
-    import tomllib
-
-    try:
-        return float(tomllib.loads(path.read_text(encoding="utf-8"))["grain"])
-    except (tomllib.TOMLDecodeError, KeyError, TypeError, ValueError, RecursionError) as error:
-        raise InputError(f"{path} has no grain: {error}.", "delete it and mimo makes a new one.") from error
-
-
 def _before_backdrop(job: Job, look_at: Slot) -> Iterator[list[NDArray]]:
     from engine.compositor import compose as compose_frame
     from engine.report import LookWriter
+    from engine.threads import map_in_order
     from engine.video import Frame
-    from engine.video.color import rgb_to_planes
 
     info = tables.read_clip(job.inputs[slots.CLIP])
     times = tables.read_frames(job.inputs[slots.FRAMES])
     backdrop = Backdrop(job.inputs.get(slots.BACKDROP), job.params.color, info.size)
-    shown, planes, look = None, [], LookWriter(info)
-    for idx, (rgb, patch) in enumerate(zip(backdrop.read(times.time_s), _patches(job, info), strict=True)):
+    look = LookWriter(info)
+
+    def put_together(layers):
+        idx, (behind, (rgba, shadow)) = layers
+        frame, patch = Frame(idx, behind, info), _cut(rgba, shadow)
+        return frame, patch, compose_frame(frame, scene=None, patch=patch, occlusion=None, info=info)[0]
+
+    pictures = _as_planes(backdrop.read(times.time_s), info)
+    layers = enumerate(zip(pictures, _read_character(job, info), strict=True))
+    for frame, patch, planes in map_in_order(put_together, layers):
+        look.add(frame, planes, patch=patch, has_source=False)
+        yield planes
+        job.progress(frame.idx + 1, info.num_frames)
+    look.save(job.outputs[look_at])
+
+
+def _as_planes(pictures: Iterator[NDArray], info: ClipInfo) -> Iterator[list[NDArray]]:
+    from engine.video.color import rgb_to_planes
+
+    shown, planes = None, []
+    for rgb in pictures:
         if rgb is not shown:  # a still backdrop is converted once
             shown, planes = rgb, rgb_to_planes(rgb, info)
-        frame = Frame(idx, planes, info)
-        made = compose_frame(frame, scene=None, patch=patch, occlusion=None, info=info)[0]
-        look.add(frame, made, patch=patch, has_source=False)
-        yield made
-        job.progress(idx + 1, info.num_frames)
-    look.save(job.outputs[look_at])
+        yield planes
 
 
 def _marked(job: Job, frames: Iterator[list[NDArray]]) -> Iterator[list[NDArray]]:
@@ -283,12 +272,10 @@ def _open(job: Job, slot, kind: str, info: ClipInfo):
     return open_layer(job.inputs[slot], kind=kind, ours=job.ours(slot), num_frames=info.num_frames, size=info.size)
 
 
-def _patches(job: Job, info: ClipInfo) -> Iterator[Patch]:
-    """The rendered character and its shadow, cut to where they are."""
+def _read_character(job: Job, info: ClipInfo) -> Iterator[tuple[NDArray, NDArray]]:
+    """The rendered character, straight RGBA, and its shadow, of each frame."""
     human = _open(job, slots.HUMAN, "rgba", info).read()
-    shadow = _open(job, slots.SHADOW, "gray8", info).read()
-    for rgba, dark in zip(human, shadow, strict=True):
-        yield _cut(rgba, dark)
+    return zip(human, _open(job, slots.SHADOW, "gray8", info).read(), strict=True)
 
 
 def _cut(rgba: NDArray, shadow: NDArray) -> Patch:

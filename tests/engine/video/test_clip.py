@@ -230,3 +230,11 @@ def test_a_sample_that_was_opened_before_is_the_same(sample_data, name):
     assert_array_equal(again.times.duration_s, fresh.times.duration_s)
     if name.endswith("corrupt_tail.mp4"):
         assert again is fresh
+
+
+@pytest.mark.parametrize("picks", [[0, 3, 4, 11], [7], [5, 10, 2]], ids=str)
+def test_picked_frames_are_those_of_a_walk(clip_with_sound, picks):
+    clip = open_clip(clip_with_sound)
+    walked = list(clip.read())
+    for idx, frame in zip(picks, clip.pick(picks), strict=True):
+        assert_array_equal(frame, walked[idx])
