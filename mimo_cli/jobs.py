@@ -85,7 +85,12 @@ def read_rows(table: Path, options: Mapping[str, Any]) -> list[JobRow]:
             f"{table} has no jobs.", fix="first line: the options, e.g. video,character; then a line a job."
         )
     sign = max(",;\t", key=kept[0][1].count)
-    parsed = list(csv.reader((line for _, line in kept), delimiter=sign))
+    try:
+        parsed = list(csv.reader((line for _, line in kept), delimiter=sign))
+    except csv.Error as error:
+        raise InputError(
+            f"{table} cannot be read: {error}.", fix="give a .csv file with a line for each job."
+        ) from error
     names = [_column(cell, options, table) for cell in parsed[0]]
     rows = []
     for (line, _), cells in zip(kept[1:], parsed[1:]):

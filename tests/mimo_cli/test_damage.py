@@ -8,8 +8,9 @@ from filmed import SPEC
 from hypothesis import given
 from typer.testing import CliRunner
 
+from engine.errors import InputError
 from engine.identity.puppet_file import load_puppet
-from mimo_cli import app, tables
+from mimo_cli import app, jobs, tables
 from mimo_cli.runs.conditions import read_shape
 
 TABLES = {
@@ -22,6 +23,7 @@ TABLES = {
     "motion/shape.toml": read_shape,
     "identity/cat/puppet.npz": load_puppet,
 }
+JOBS = 'video,character,out,lossless\n# two\ngame.mp4,"cat, the.png",a.mkv,yes\ngame.mp4,dog.png,b.mkv,\n'
 PROJECT = (
     "project.toml",
     "stages/fit.json",
@@ -40,6 +42,21 @@ def test_a_damaged_table(name, swapped, tmp_path, changes):
     project = swapped[0] / "game.mimo"
     path.write_bytes(damaged((project / name).read_bytes(), changes))
     assert_read_or_refused(lambda: TABLES[name](path))
+
+
+@any_damage
+@given(changes=DAMAGE)
+def test_a_damaged_table_of_jobs(tmp_path, changes):
+    path = tmp_path / "jobs.csv"
+    path.write_bytes(damaged(JOBS.encode(), changes))
+    assert_read_or_refused(lambda: jobs.read_rows(path, jobs._options(app.load("swap"))))
+
+
+def test_a_cell_without_end(tmp_path):
+    """Longer than Python's csv takes."""
+    (tmp_path / "jobs.csv").write_text(f"video,character\ngame.mp4,{'x' * 200_000}\n")
+    with pytest.raises(InputError, match=r"jobs\.csv"):
+        jobs.read_rows(tmp_path / "jobs.csv", jobs._options(app.load("swap")))
 
 
 @pytest.fixture(scope="module")
