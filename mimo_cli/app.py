@@ -22,6 +22,7 @@ COMMANDS = {
     "eval": "Measure how near a result comes to the truth.",
     "train": "Train the network from a recipe.",
     "dataset": "Make clips to train on.",
+    "edit": "Write what to look at and what to edit, by hand.",
     "report": "Write one page that shows a project and its result.",
     "status": "Show every stage of a project, its state and the reason.",
     "weights": "Show, get and check the weights of networks.",

@@ -50,7 +50,7 @@ def commands(page: Path) -> list[tuple[str, bool]]:
     for line in text.splitlines():
         shown = re.match(r"(?: {4,}|\t)(.*)", line)
         if shown:
-            found += [(part.strip(), True) for part in PROSE.split(shown[1].strip())[0].split("&&")]
+            found += [(part.strip(), True) for part in re.split(r"&&|\|", PROSE.split(shown[1].strip())[0])]
     found += [(" ".join(span.split()), False) for span in re.findall(r"`(mimo [^`]+)`", text)]
     return [
         (line, whole) for line, whole in found if re.match(r"mimo [a-z]", line) and not re.search(r"\.\.\.|…", line)

@@ -35,7 +35,8 @@ RANKS = (
     "mimo_cli.project mimo_cli.findings",
     "mimo_cli.report mimo_cli.crash",
     "mimo_cli.character mimo_cli.opening mimo_cli.delivery mimo_cli.forecast mimo_cli.recovery mimo_cli.curation "
-    "mimo_cli.jobs mimo_cli.motions mimo_cli.scoring",
+    "mimo_cli.jobs mimo_cli.people mimo_cli.motions mimo_cli.scoring",
+    "mimo_cli.editing",
     "mimo_cli.commands",
     "mimo_cli.app",
     "mimo_cli.__main__",
