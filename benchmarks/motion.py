@@ -146,9 +146,7 @@ def _from_hips(points_m: NDArray) -> NDArray:
 
 
 def _fit(evidence: Evidence) -> tuple[Motion, Camera]:
-    return fit_motion(
-        evidence.landmarks, evidence.times, evidence.background, evidence.info, masks=evidence.silhouette
-    )
+    return fit_motion(evidence.landmarks, evidence.times, evidence.background, evidence.info, masks=evidence.silhouette)
 
 
 def _videos(data: Path, quick: bool, say) -> dict[str, Measures]:
