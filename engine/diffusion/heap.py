@@ -10,11 +10,12 @@ import sys
 from collections.abc import Iterable
 from pathlib import Path
 
-from torch import nn
+from torch import Tensor, nn
 
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD, _M_MMAP_MAX = -1, -3, -4  # of malloc.h
 _MADV_DONTNEED = 4  # of sys/mman.h
 _LARGE_BYTES = 1 << 20
+_WORTH_BYTES = 1 << 18
 _MOST_MAPPINGS = 65536  # glibc's own
 _NEVER = 2**31 - 1
 
@@ -56,10 +57,11 @@ def release_files(folder: Path) -> None:
             libc.madvise(ctypes.c_void_p(first), ctypes.c_size_t(last - first), _MADV_DONTNEED)
 
 
-def _trim(block: nn.Module, inputs: object, output: object) -> None:
-    libc = _libc()
-    assert libc is not None
-    libc.malloc_trim(0)
+def _trim(block: nn.Module, inputs: object, output: Tensor | tuple[Tensor, ...]) -> None:
+    first = output if isinstance(output, Tensor) else output[0]
+    libc = _libc() if first.nbytes > _WORTH_BYTES else None  # it takes some milliseconds
+    if libc is not None:
+        libc.malloc_trim(0)
 
 
 def _libc() -> ctypes.CDLL | None:

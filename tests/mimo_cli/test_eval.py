@@ -9,7 +9,7 @@ import pytest
 from classifier_files import write_i3d, write_lpips
 from filmed import CAT, ROOT
 from PIL import Image
-from tiny_network import tiny_image_encoder
+from tiny_networks import tiny_image_encoder
 from typer.testing import CliRunner
 
 from engine.metrics.picture import psnr_db

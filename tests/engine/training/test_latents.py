@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import torch
-from tiny_network import tiny_vae
+from tiny_networks import tiny_vae
 
 from engine.training.codec import VaeCodec
 from engine.training.composer import collate
