@@ -20,6 +20,10 @@ taken to face the viewer, as cartoons do."""
 POSSIBLE = 0.4
 """Score from which a pose is compared with what the silhouette says."""
 
+PELVIS_SHARE, HIP_SHARE = 0.1, 0.86
+"""BlazePose's hips are wider apart than the joints that legs turn about, and lower than the one that the trunk does: how
+far up to the neck the pelvis is, and how much of their distance hips keep (the embedded body, drawn and found again)."""
+
 
 def find_joints(cutout: NDArray) -> PictureJoints:
     """Find the joints of a character.
@@ -109,8 +113,11 @@ def points_from_landmarks(landmarks: Landmarks) -> dict[str, NDArray]:
         points[f"{side}_foot"] = xy[f"{side}_foot_index"]
     shoulders = 0.5 * (xy["left_shoulder"] + xy["right_shoulder"])
     ears = 0.5 * (xy["left_ear"] + xy["right_ear"])
-    points["pelvis"] = 0.5 * (xy["left_hip"] + xy["right_hip"])
+    hips = 0.5 * (xy["left_hip"] + xy["right_hip"])
     points["neck"] = shoulders + 0.15 * (ears - shoulders)
+    points["pelvis"] = hips + PELVIS_SHARE * (points["neck"] - hips)
+    for side in ("left", "right"):
+        points[f"{side}_hip"] = hips + HIP_SHARE * (xy[f"{side}_hip"] - hips)
     points["head"] = shoulders + 0.6 * (ears - shoulders)
     return points
 

@@ -8,37 +8,19 @@ from numpy.typing import NDArray
 
 from engine.errors import InputError
 from engine.identity.bridges import cut_bridges
-from engine.identity.face import find_face, find_features, neck_ratio
+from engine.identity.depth import find_depths
+from engine.identity.face import find_face, find_features
 from engine.identity.layers import find_cuts
-from engine.identity.mesh import Sheet, close_solid, inflate, laplacian, triangulate
+from engine.identity.mesh import Sheet, close_solid, triangulate
 from engine.identity.skeleton import faces_away
 from engine.identity.skin import find_weights
 from engine.identity.strain import limit_strain
 from engine.identity.texture import bleed, fill_texture, find_strokes
-from engine.identity.views import back_texture, side_depth
+from engine.identity.views import back_texture
 from engine.types import PictureJoints, Puppet
-
-HEAD_DEPTH, LIMB_DEPTH, TRUNK_DEPTH = 0.85, 0.71, 0.55
-"""Depth of each part relative to `mesh.inflate`: .71 makes a strip as thick as it is wide; a head is a ball."""
-
-DEPTH_BLUR = 0.05
-"""Over how much of the figure's height one part's depth becomes the next one's."""
 
 MOST_SLITS = 4
 """Times a figure is looked through for places where a limb would tear it."""
-
-TOE_SHARE = 0.75
-"""How far a foot seen from the front goes on towards the viewer, as share of its width."""
-
-MOST_TOE = 0.07
-"""The same, at most, as share of the figure's height."""
-
-MOST_ASIDE = 0.3
-"""Feet whose middle is farther beside their ankle than this share of their width point to that side, and have their
-length there."""
-
-WALL_SHARE = 0.22
-"""Half height of the wall that joins front and back, as share of the length of the edges at the rim."""
 
 
 def lift(
@@ -78,8 +60,8 @@ def lift(
     sheet = replace(sheet, xy_px=sheet.xy_px - 2.0)
     dist = _distance(np.where(cuts.blocked(), 0, solid).astype(np.uint8))[2:-2, 2:-2]
     sheet, weights = _weigh(sheet, joints, dist, xy)
-    front, rear = _depths(sheet, joints, weights, xy, dist, side)
-    vertices, faces, is_back, source = close_solid(sheet, front, -rear)
+    depths = find_depths(sheet, joints, weights, xy, dist, side)
+    vertices, faces, is_back, source = close_solid(sheet, depths.front, -depths.rear)
     strokes = find_strokes(picture)
     face = find_face(picture, strokes, joints, xy, _carried_by(sheet, weights, joints, "head", dist.shape))
     behind = fill_texture(picture, strokes, face.area, face.head)
@@ -99,7 +81,7 @@ def lift(
         fill_rgba=sides,
         back_rgba=behind if back is None else back_texture(picture, back),
         weights=weights[source].astype(np.float32),
-        joints=((np.c_[xy, np.zeros(len(xy))] - origin) * place).astype(np.float32),
+        joints=((np.c_[xy, depths.joint] - origin) * place).astype(np.float32),
         joint_names=joints.names,
         joint_parents=joints.parents,
         joint_drivers=joints.drivers,
@@ -141,84 +123,6 @@ def _weigh(sheet: Sheet, joints: PictureJoints, dist: NDArray, xy: NDArray) -> t
             break
         sheet, weights = slitted, find_weights(slitted, joints, dist, xy)
     return sheet, limit_strain(sheet, joints, weights, xy)
-
-
-def _depths(
-    sheet: Sheet, joints: PictureJoints, weights: NDArray, xy: NDArray, dist: NDArray, side: NDArray | None
-) -> tuple[NDArray, NDArray]:
-    """How far the solid goes towards the viewer and away from it, each (N,) float64 pixels."""
-    half = half_depth(sheet, joints, weights, neck_ratio(joints, xy, dist))
-    if side is not None:
-        front, rear = side_depth(sheet, joints, weights, half, side)
-    else:
-        front, rear = half + find_toes(sheet, joints, weights, xy), half
-    return (rear, front) if faces_away(joints) else (front, rear)
-
-
-def half_depth(sheet: Sheet, joints: PictureJoints, weights: NDArray, neck_ratio: float) -> NDArray:
-    """Half the thickness of the solid at each vertex of the sheet.
-
-    Args:
-        sheet: the silhouette.
-        joints: the skeleton.
-        weights: (N, K) skinning weights.
-        neck_ratio: width of the neck over that of the head; a head without a neck is as deep as the trunk.
-
-    Returns:
-        (N,) float64 pixels > 0.
-    """
-    from scipy.sparse import diags
-    from scipy.sparse.linalg import spsolve
-
-    roundness = np.clip((0.95 - neck_ratio) / 0.3, 0, 1)
-    part = np.full(len(joints.names), LIMB_DEPTH)
-    for k, name in enumerate(joints.names):
-        if name == "head":
-            part[k] = TRUNK_DEPTH + roundness * (HEAD_DEPTH - TRUNK_DEPTH)
-        elif name in ("pelvis", "neck") or name.startswith("spine") or name.endswith("_collar"):
-            part[k] = TRUNK_DEPTH
-    matrix, area = laplacian(sheet.xy_px, sheet.faces)
-    blur = (DEPTH_BLUR * np.ptp(sheet.xy_px[:, 1])) ** 2
-    factor = spsolve((diags(area) + blur * matrix).tocsc(), area * (weights @ part))
-    length = np.zeros(len(sheet.xy_px))
-    edge = np.linalg.norm(sheet.xy_px[sheet.rim[:, 0]] - sheet.xy_px[sheet.rim[:, 1]], axis=1)
-    np.maximum.at(length, sheet.rim[:, 0], edge)
-    np.maximum.at(length, sheet.rim[:, 1], edge)
-    wall = np.where(length > 0, WALL_SHARE * length, 0.0)
-    return np.maximum(inflate(sheet) * factor, 0) + np.maximum(wall, 0.15)
-
-
-def find_toes(sheet: Sheet, joints: PictureJoints, weights: NDArray, xy: NDArray) -> NDArray:
-    """How far feet go on to the front at each vertex of the sheet, where they are drawn from the front.
-
-    Args:
-        sheet: the silhouette.
-        joints: the skeleton.
-        weights: (N, K) skinning weights.
-        xy: (K, 2) joints, pixels of the sheet.
-
-    Returns:
-        (N,) float64 pixels >= 0: nothing at the ankle, most at the sole; nothing for feet that point to a side.
-    """
-    out, tall = np.zeros(len(sheet.xy_px)), np.ptp(sheet.xy_px[:, 1])
-    for side in ("left", "right"):
-        names = [f"{side}_{joint}" for joint in ("knee", "ankle", "foot")]
-        if not set(names) <= set(joints.names) or set(names) & set(joints.hidden):
-            continue
-        knee, ankle, foot = (joints.names.index(name) for name in names)
-        share = weights[:, ankle] + weights[:, foot]
-        own = sheet.xy_px[share > 0.5]
-        leg = xy[ankle] - xy[knee]
-        if len(own) < 6 or leg[1] < 0.7 * np.linalg.norm(leg):
-            continue
-        sole, (left, right) = own[:, 1].max(), np.percentile(own[:, 0], (2, 98))
-        width, aside = right - left, abs((left + right) / 2 - xy[ankle, 0])
-        if aside > MOST_ASIDE * width:
-            continue
-        top = min(xy[ankle, 1], sole - 0.3 * width)
-        low = np.clip((sheet.xy_px[:, 1] - top) / max(sole - top, 1e-6), 0, 1)
-        out = np.maximum(out, min(TOE_SHARE * width, MOST_TOE * tall) * share * low * (2 - low))
-    return out
 
 
 def _carried_by(sheet: Sheet, weights: NDArray, joints: PictureJoints, name: str, size: tuple[int, int]) -> NDArray:

@@ -273,7 +273,7 @@ def _along_trunk(points: NDArray, joints: PictureJoints, xy: NDArray) -> NDArray
     spine = [name_at[name] for name in SPINE if name in name_at]
     end = name_at.get("head", spine[-1])
     line = xy[[*spine, end]] if end != spine[-1] else xy[spine]
-    position = _project(points, line)
+    position = project(points, line)
     middles = np.concatenate([[0.0], np.arange(1, len(spine)) + 0.5])
     # bone k runs from k to k + 1; before the middle of the first bone all is pelvis
     weights = np.zeros((len(points), len(joints.names)))
@@ -283,7 +283,7 @@ def _along_trunk(points: NDArray, joints: PictureJoints, xy: NDArray) -> NDArray
     return weights
 
 
-def _project(points: NDArray, line: NDArray) -> NDArray:
+def project(points: NDArray, line: NDArray) -> NDArray:
     """(N,) position of the nearest point of a polyline: 0 at its start, 1 at its first corner, ..."""
     best = np.full(len(points), np.inf)
     position = np.zeros(len(points))

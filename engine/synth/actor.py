@@ -32,6 +32,8 @@ _HAIRLINE_Y = (1.452, 1.462, 1.500, 1.545, 1.562, 1.583)
 """Hair grows above this height, from the neck forwards to the brow."""
 _EYE = (0.0305, 1.5150)
 _SELF_SHADOW_PX = 512
+_CLOUDED = 1.75
+"""How much brighter than beside the sun a clouded sky is: what faces the horizon is about as bright as in the sun."""
 
 
 @dataclass(frozen=True)
@@ -53,8 +55,15 @@ def make_costume(seed: int) -> Costume:
 class Actor:
     """A dressed body that can be posed, drawn and asked for its shadow."""
 
-    def __init__(self, costume: Costume, shape: NDArray) -> None:
-        self._costume, self._shape = costume, np.asarray(shape, np.float32)
+    def __init__(self, costume: Costume, shape: NDArray, *, sunny: bool = True) -> None:
+        """Dress a body.
+
+        Args:
+            costume: what it wears.
+            shape: (10,) of the body.
+            sunny: False lights it by a bright, clouded sky alone: the same from wherever it faces.
+        """
+        self._costume, self._shape, self._sunny = costume, np.asarray(shape, np.float32), sunny
         body = load_body()
         self.faces = body.faces
         self._place = on_dummy(body)  # what a point is painted as is decided by where it is on the bare body
@@ -87,8 +96,10 @@ class Actor:
             place, normal, world = at[:, :3], at[:, 3:6], at[:, 6:]
             normal /= np.maximum(np.linalg.norm(normal, axis=1, keepdims=True), 1e-6)
             albedo = paint(place, self._costume)
-            sunlit = self._sunlit(vertices_m, world, normal)
-            rgb[mask] = shade(albedo, normal, sunlit)
+            if self._sunny:
+                rgb[mask] = shade(albedo, normal, self._sunlit(vertices_m, world, normal))
+            else:
+                rgb[mask] = shade(albedo * _CLOUDED, normal, np.zeros(len(albedo), np.float32))
         return rgb, mask, np.where(mask, fragments.depth[0], np.inf).astype(np.float32)
 
     def _sunlit(self, vertices_m: NDArray, points_m: NDArray, normals: NDArray) -> NDArray:
