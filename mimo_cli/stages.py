@@ -205,7 +205,7 @@ CUT_OUT = Stage(
 )
 FIND_JOINTS = Stage(
     name="joints",
-    version=1,
+    version=2,
     about="find its joints",
     reads=(CUTOUT,),
     writes=(JOINTS,),
@@ -213,7 +213,7 @@ FIND_JOINTS = Stage(
 )
 LIFT = Stage(
     name="lift",
-    version=5,
+    version=6,
     about="make a solid figure of it",
     reads=(CUTOUT, JOINTS),
     optional=(REFERENCE, MASK, BACK, PROFILE),
@@ -232,7 +232,7 @@ ANIMATE = Stage(
 )
 ANIMATE_ALONE = Stage(
     name="animate",
-    version=2,
+    version=3,
     about="animate the character",
     reads=(CLIP, FRAMES, BODY, PUPPET),
     optional=(CAMERA,),

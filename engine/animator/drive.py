@@ -2,7 +2,8 @@
 
 Every joint gets one rotation, from the picture's pose to the pose of the frame, in world axes:
 
-    trunk       the source's own rotation of that joint, after the picture's trunk was set upright
+    trunk       the source's own rotation of that joint, after the picture's trunk was set upright; one that lies, on
+                four legs, stays level and turns to where the source faces
     limbs       the smallest turn from the T-pose, joint by joint along the chain, after each bone of the picture was
                 turned into the T-pose: a front view stays a front view, and no bone spins about itself
     head        most of the source's rotation against the chest
@@ -18,6 +19,7 @@ from numpy.typing import NDArray
 
 from engine.body.model import forward_kinematics
 from engine.geometry import matrix_to_rotvec, rotation_between, rotvec_to_matrix
+from engine.identity.skeleton import on_all_fours
 from engine.types import JOINT_PARENTS, JOINTS, Motion, Puppet
 
 HEAD_SHARE = 0.75
@@ -26,9 +28,12 @@ _WRIST_SHARE = 0.5
 _ANKLE_LIMIT_RAD = np.radians(60.0)
 """Feet bend against the shin less and less up to this: drawn ankles are short and thick, and would tear."""
 _LEAN_IGNORED_RAD = np.radians(4.0)
-"""Trunks that lean less than this in their picture are upright: their joints are no better known."""
-_LYING_RAD = np.radians(55.0)
-"""Trunks that lean more than this are built that way (four legs), and stay so."""
+_UNSURE_SHARE = 0.15
+"""Trunks that lean less than this in their picture are upright: their joints are no better known, and those of wide
+bodies are known to this share of the width."""
+
+_PITCH_SHARE = 0.4
+"""How much of leaning and twisting a four-legged trunk does; turns about the vertical it does in full."""
 
 LIMBS: tuple[tuple[str, ...], ...] = tuple(
     tuple(f"{side}_{joint}" for joint in chain)
@@ -110,17 +115,45 @@ def is_free(puppet: Puppet) -> NDArray:
     return np.array([name not in _IDX for name in puppet.joint_names])
 
 
+def facing(puppet: Puppet) -> NDArray:
+    """(3, 3): the turn about the vertical that makes a puppet in its picture's pose face +z: none for whoever was drawn
+    from the front, a quarter for four-legged bodies, which are drawn from the side."""
+    at = dict(zip(puppet.joint_names, puppet.joints))
+    if not on_all_fours(at, down=-1.0):
+        return np.eye(3)
+    right = float(np.sign(at["neck"][0] - at["pelvis"][0]))
+    return np.array([[0.0, 0.0, -right], [0.0, 1.0, 0.0], [right, 0.0, 0.0]])
+
+
+def is_four_legged(puppet: Puppet) -> bool:
+    """Whether arms are front legs."""
+    return on_all_fours(dict(zip(puppet.joint_names, puppet.joints)), down=-1.0)
+
+
 def _body_rotations(puppet: Puppet, source: Source) -> dict[str, NDArray]:
     """Rotation (T, 3, 3) from the picture's pose, by body joint, whether the puppet has it or not."""
-    picture = {name: puppet.joints[k].astype(np.float64) for k, name in enumerate(puppet.joint_names)}
-    upright = _upright(picture, source.rest_m)
-    found = {name: source.rotations[:, _IDX[name]] @ upright for name in _TRUNK}
+    turned = facing(puppet)
+    picture = {name: turned @ puppet.joints[k].astype(np.float64) for k, name in enumerate(puppet.joint_names)}
+    if is_four_legged(puppet):
+        found = {name: _pitched(source.rotations[:, _IDX[name]]) for name in _TRUNK}
+    else:
+        upright = _upright(picture, source.rest_m, _unsure_lean(puppet))
+        found = {name: source.rotations[:, _IDX[name]] @ upright for name in _TRUNK}
     turn = source.rotations[:, _IDX["head"]] @ np.swapaxes(source.rotations[:, _IDX["spine3"]], -1, -2)
     found["head"] = share_of(turn, HEAD_SHARE) @ found["spine3"]
     found["neck"] = share_of(turn, HEAD_SHARE / 2) @ found["spine3"]
     for chain in LIMBS:
         _limb(found, chain, picture, source)
-    return found
+    return {name: rotation @ turned for name, rotation in found.items()}
+
+
+def _pitched(rotations: NDArray) -> NDArray:
+    """(T, 3, 3): the heading of rotations in full, the rest of them in part."""
+    ahead = rotations @ np.array([0.0, 0.0, 1.0])
+    heading = np.zeros((len(ahead), 3))
+    heading[:, 1] = np.arctan2(ahead[:, 0], ahead[:, 2])
+    turn = rotvec_to_matrix(heading)
+    return turn @ share_of(np.swapaxes(turn, -1, -2) @ rotations, _PITCH_SHARE)
 
 
 def _as_limb(puppet: Puppet, k: int, source: Source) -> NDArray:
@@ -166,8 +199,21 @@ def _limb(found: dict[str, NDArray], chain: tuple[str, ...], picture: dict[str, 
         found[tip.replace("ankle", "foot")] = found[tip]
 
 
-def _upright(picture: dict[str, NDArray], rest_m: NDArray) -> NDArray:
-    """(3, 3): turn in the picture that sets a leaning trunk upright."""
+def _unsure_lean(puppet: Puppet) -> float:
+    """Radians that a trunk may seem to lean in its picture by error alone."""
+    trunk = [k for k, name in enumerate(puppet.joint_names) if name in _TRUNK]
+    own = puppet.vertices[puppet.weights[:, trunk].sum(1) > 0.5]
+    if "neck" not in puppet.joint_names or len(own) < 3:
+        return float(_LEAN_IGNORED_RAD)
+    along = (puppet.joints[puppet.joint_names.index("neck")] - puppet.joints[0])[:2].astype(np.float64)
+    length = max(float(np.linalg.norm(along)), 1e-6)
+    across = (own[:, :2] - puppet.joints[0, :2]) @ np.array([along[1], -along[0]]) / length
+    width = float(np.ptp(np.percentile(across, (5, 95))))
+    return max(float(_LEAN_IGNORED_RAD), float(np.arctan(_UNSURE_SHARE * width / length)))
+
+
+def _upright(picture: dict[str, NDArray], rest_m: NDArray, ignored_rad: float) -> NDArray:
+    """(3, 3): turn in the picture that sets a trunk upright which leans by more than `ignored_rad`."""
     if "neck" not in picture:
         return np.eye(3)
     drawn = (picture["neck"] - picture["pelvis"]) * (1, 1, 0)
@@ -176,9 +222,7 @@ def _upright(picture: dict[str, NDArray], rest_m: NDArray) -> NDArray:
         return np.eye(3)
     turn = matrix_to_rotvec(rotation_between(drawn, wanted))
     angle = np.linalg.norm(turn)
-    if angle > _LYING_RAD:
-        return np.eye(3)
-    return rotvec_to_matrix(turn * (max(angle - _LEAN_IGNORED_RAD, 0.0) / max(angle, 1e-9)))
+    return rotvec_to_matrix(turn * (max(angle - ignored_rad, 0.0) / max(angle, 1e-9)))
 
 
 def share_of(rotation: NDArray, share: float) -> NDArray:

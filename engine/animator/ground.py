@@ -50,7 +50,7 @@ def character_height(standing_vertices: NDArray, is_arm: NDArray, person_m: floa
     """
     body = standing_vertices[~is_arm] if (~is_arm).any() else standing_vertices
     height = max(float(np.ptp(body[:, 1])), 1e-6)
-    width = float(np.ptp(body[:, 0]))
+    width = float(max(np.ptp(body[:, 0]), np.ptp(body[:, 2])))  # a four-legged body is as long as others are wide
     return person_m / height * min(1.0, WIDEST / max(width / height, 1e-6))
 
 

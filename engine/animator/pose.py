@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine.animator.clearance import push_out
-from engine.animator.drive import drive_rotations, place_joints, read_source
+from engine.animator.drive import drive_rotations, is_four_legged, place_joints, read_source
 from engine.animator.ground import (
     character_height,
     clearance,
@@ -81,9 +81,14 @@ def pose_puppet(
     legs = leg_length(source.rest_m, JOINTS), leg_length(puppet.joints * height_m, puppet.joint_names)
     if travel == "stride" and min(legs) > 0:
         root[:, [0, 2]] = travel_root(source, legs[1] / legs[0])
+    four = is_four_legged(puppet)
+    if four:  # the middle of the body is where the person is, not its tail end
+        trunk = puppet.joints[puppet.joint_names.index("neck")] - puppet.joints[0]
+        root[:, [0, 2]] -= (rotations[:, 0] @ (0.5 * height_m * trunk.astype(np.float64)))[:, [0, 2]]
     if not stiff:
         rotations = sway(puppet, rotations, root, height_m, motion.time_s)
-    rotations = push_out(puppet, rotations, root, height_m)
+    if not four:
+        rotations = push_out(puppet, rotations, root, height_m)
     extremes = skin.subset(_extremes(puppet))
     planted = planted_feet(motion, source)
     above, steps = clearance(source, planted, motion.time_s), np.zeros(len(motion), bool)

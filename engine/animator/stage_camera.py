@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.animator.drive import read_source
+from engine.animator.drive import facing, is_four_legged, read_source
 from engine.animator.pose import PosedPuppet, pose_puppet
 from engine.types import Camera, Motion, Puppet, Size
 
@@ -18,6 +18,8 @@ _FOLLOW_S = 0.7
 """Standard deviation of the smoothing of the path it follows."""
 _ASIDE_RAD = np.radians(20.0)
 """How far beside its line of march a walking character is seen from."""
+_ASIDE_FOUR_RAD = np.radians(70.0)
+"""The same for a four-legged one, whose picture shows its side."""
 _WALKS_M = 1.5
 
 
@@ -33,8 +35,9 @@ def frame_motion(
     """Find a camera that sees a whole motion well.
 
     The camera is level and looks slightly down from the side the character mostly faces; someone who walks more than
-    1.5 m is seen 20 degrees from the side. It stands still if the whole motion fits at good size, else it follows the
-    smoothed path of the pelvis at a constant distance. Nothing of the character leaves the frame.
+    1.5 m is seen 20 degrees from the side, a four-legged body 70 degrees. It stands still if the whole motion fits at
+    good size, else it follows the smoothed path of the pelvis at a constant distance. Nothing of the character leaves
+    the frame.
 
     Args:
         motion: T frames.
@@ -49,10 +52,12 @@ def frame_motion(
     """
     posed = posed or pose_puppet(puppet, motion, scale=scale, travel=travel)
     points = np.stack([far_points(posed.vertices_m(frame)[0].T) for frame in range(len(posed))])
-    return frame_points(points, posed.joints_m[:, 0] * (1, 0, 1), motion, size)
+    at = puppet.joint_names.index("neck") if is_four_legged(puppet) else 0
+    aside = facing(puppet)[0, 2] * _ASIDE_FOUR_RAD if at else None
+    return frame_points(points, 0.5 * (posed.joints_m[:, 0] + posed.joints_m[:, at]) * (1, 0, 1), motion, size, aside)
 
 
-def frame_points(points: NDArray, path: NDArray, motion: Motion, size: Size) -> Camera:
+def frame_points(points: NDArray, path: NDArray, motion: Motion, size: Size, aside_rad: float | None = None) -> Camera:
     """Find the camera of `frame_motion` for any figure.
 
     Args:
@@ -60,11 +65,12 @@ def frame_points(points: NDArray, path: NDArray, motion: Motion, size: Size) -> 
         path: (T, 3) float, metres: where on the ground it is.
         motion: T frames; says where it faces.
         size: (height, width), pixels.
+        aside_rad: how far beside where it faces it is seen from; None: as `frame_motion` says.
 
     Returns:
         Camera of T frames.
     """
-    turn = _turn_to(_heading(motion, path))
+    turn = _turn_to(_heading(motion, path, aside_rad))
     points, path = points @ turn.T, path @ turn.T
     low, high = points.min((0, 1)), points.max((0, 1))
     middle_y = (low[1] + high[1]) / 2
@@ -108,7 +114,7 @@ def far_points(vertices_m: NDArray) -> NDArray:
     return vertices_m[np.argmax(vertices_m @ directions.T, axis=0)].astype(np.float64)
 
 
-def _heading(motion: Motion, path: NDArray) -> NDArray:
+def _heading(motion: Motion, path: NDArray, aside_rad: float | None) -> NDArray:
     """(3,) level direction the camera looks back from: where the character faces, or beside where it walks."""
     source = read_source(motion)
     facing = (source.rotations[:, 0] @ np.array([0.0, 0.0, 1.0])) * (1, 0, 1)
@@ -118,8 +124,10 @@ def _heading(motion: Motion, path: NDArray) -> NDArray:
     if np.linalg.norm(mean) < 1e-6:
         return np.array([0.0, 0.0, 1.0])
     mean = mean / np.linalg.norm(mean)
-    if np.linalg.norm(path[-1] - path[0]) > _WALKS_M:
-        c, s = np.cos(_ASIDE_RAD), np.sin(_ASIDE_RAD)
+    if aside_rad is None and np.linalg.norm(path[-1] - path[0]) > _WALKS_M:
+        aside_rad = _ASIDE_RAD
+    if aside_rad is not None:
+        c, s = np.cos(aside_rad), np.sin(aside_rad)
         mean = np.array([c * mean[0] + s * mean[2], 0, c * mean[2] - s * mean[0]])
     return mean
 

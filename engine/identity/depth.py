@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from engine.identity.face import neck_ratio
 from engine.identity.mesh import Sheet, inflate, laplacian
-from engine.identity.skeleton import SPINE, faces_away
+from engine.identity.skeleton import SPINE, faces_away, on_all_fours
 from engine.identity.skin import project
 from engine.identity.views import side_depth
 from engine.types import PictureJoints
@@ -32,8 +32,9 @@ TRUNK_BULGE = ((-0.25, 0.0), (-0.1, 0.007), (0.0, 0.027), (0.1, 0.054), (0.3, 0.
 """Where a person's trunk has its middle, from pelvis (0) to neck (1): towards the viewer, as share of that length.
 Read off the embedded body, as the three below."""
 
-HEAD_BULGE = 0.085
-"""The same of a person's head."""
+HEAD_BULGE, HEAD_FRONT = 0.03, 0.3
+"""The same of a person's head, where it is widest, which is behind its middle; and how much more than half of its depth
+is before that."""
 
 LEG_BULGE = ((0.0, 0.012), (0.45, 0.026), (1.0, 0.006), (1.3, -0.022), (1.6, -0.02), (2.0, 0.0))
 """Where a person's leg has its middle before the line of its joints, hip (0), knee (1), ankle (2), as share of the
@@ -109,7 +110,8 @@ def find_depths(
         bulge, joint = np.zeros(len(half)), np.zeros(len(xy))
     else:
         bulge, joint = _bulge(sheet, joints, weights, xy, build.person), _joint_depth(joints, xy, build.person)
-        front, rear = half + _find_toes(sheet, joints, weights, xy, build.person), half
+        skull = build.person * HEAD_FRONT * weights[:, joints.names.index("head")] if build.person else 0.0
+        front, rear = (1 + skull) * half + _find_toes(sheet, joints, weights, xy, build.person), (1 - skull) * half
     if faces_away(joints):
         return Depths(rear - bulge, front + bulge, -joint)
     return Depths(front + bulge, rear - bulge, joint)
@@ -117,6 +119,8 @@ def find_depths(
 
 def _build(sheet: Sheet, joints: PictureJoints, weights: NDArray, xy: NDArray, dist_px: NDArray) -> _Build:
     neck = float(np.clip((0.95 - neck_ratio(joints, xy, dist_px)) / 0.3, 0, 1))
+    if joints.source == "blazepose":  # the pose network knows people; a hood hides a neck
+        return _Build(1.0, 1.0)
     if "head" not in joints.names or "neck" not in joints.names:
         return _Build(neck, 0.0)
     k = joints.names.index("head")
@@ -219,6 +223,8 @@ def _find_toes(sheet: Sheet, joints: PictureJoints, weights: NDArray, xy: NDArra
     at the sole; nothing for feet that point to a side."""
     out, tall = np.zeros(len(sheet.xy_px)), np.ptp(sheet.xy_px[:, 1])
     longest = TOE_SHARE + person * (PERSON_TOE_SHARE - TOE_SHARE)
+    if on_all_fours(dict(zip(joints.names, xy))):
+        return out
     for side in ("left", "right"):
         names = [f"{side}_{joint}" for joint in ("knee", "ankle", "foot")]
         if not set(names) <= set(joints.names) or set(names) & set(joints.hidden):

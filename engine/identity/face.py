@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.identity.skeleton import faces_away
+from engine.identity.skeleton import faces_away, on_all_fours
 from engine.identity.texture import Strokes, bleed, dark_spots
 from engine.types import PictureJoints
 
@@ -47,7 +47,7 @@ def find_face(picture: NDArray, strokes: Strokes, joints: PictureJoints, xy: NDA
         xy: (K, 2) joints, pixels of `picture`.
         on_head: (H, W) bool: what the head joint carries.
     """
-    if "head" not in joints.names or faces_away(joints):
+    if "head" not in joints.names or faces_away(joints) or on_all_fours(dict(zip(joints.names, xy))):
         return Face(None, None)
     solid = picture[..., 3] >= 128
     dist = cv2.distanceTransform(np.pad(solid, 1).astype(np.uint8), cv2.DIST_L2, 5)[1:-1, 1:-1]

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine.identity.silhouette import fit_skeleton
-from engine.identity.skeleton import complete_body
+from engine.identity.skeleton import complete_body, on_all_fours
 from engine.types import LANDMARKS, Landmarks, PictureJoints
 
 TRUSTED = 0.8
@@ -21,8 +21,8 @@ POSSIBLE = 0.4
 """Score from which a pose is compared with what the silhouette says."""
 
 PELVIS_SHARE, HIP_SHARE = 0.1, 0.86
-"""BlazePose's hips are wider apart than the joints that legs turn about, and lower than the one that the trunk does: how
-far up to the neck the pelvis is, and how much of their distance hips keep (the embedded body, drawn and found again)."""
+"""BlazePose's hips are wider apart than the joints that legs turn about, and lower than the one that the trunk turns
+about: how far up to the neck the pelvis is, and how much of their distance hips keep (from the embedded body)."""
 
 
 def find_joints(cutout: NDArray) -> PictureJoints:
@@ -43,7 +43,8 @@ def find_joints(cutout: NDArray) -> PictureJoints:
     alpha = cutout[..., 3]
     guess = fit_skeleton(alpha)
     guess_fit = fit_of(guess.points, alpha)
-    if landmarks is not None and landmarks.score[0] >= POSSIBLE:
+    animal = on_all_fours(guess.points) and (landmarks is None or landmarks.score[0] < TRUSTED)
+    if landmarks is not None and landmarks.score[0] >= POSSIBLE and not animal:
         points, trust = points_from_landmarks(landmarks), float(landmarks.score[0])
         fit = fit_of(points, alpha)
         if _is_mirrored(points) and fit < guess_fit + BACK_MARGIN:

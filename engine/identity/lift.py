@@ -12,7 +12,7 @@ from engine.identity.depth import find_depths
 from engine.identity.face import find_face, find_features
 from engine.identity.layers import find_cuts
 from engine.identity.mesh import Sheet, close_solid, triangulate
-from engine.identity.skeleton import faces_away
+from engine.identity.skeleton import faces_away, on_all_fours
 from engine.identity.skin import find_weights
 from engine.identity.strain import limit_strain
 from engine.identity.texture import bleed, fill_texture, find_strokes
@@ -66,6 +66,8 @@ def lift(
     face = find_face(picture, strokes, joints, xy, _carried_by(sheet, weights, joints, "head", dist.shape))
     behind = fill_texture(picture, strokes, face.area, face.head)
     sides = behind if face.head is None else fill_texture(picture, strokes, find_features(picture, face), face.head)
+    if on_all_fours(dict(zip(joints.names, xy))):  # seen from the other side it is the same
+        behind = bleed(picture)
     scale = 1.0 / max(np.ptp(sheet.xy_px[:, 1]), 1e-6)
     ground = sheet.xy_px[:, 1].max()
     flip = -1.0 if faces_away(joints) else 1.0

@@ -196,10 +196,8 @@ def find_crotch(outline: Outline) -> Crotch | None:
         None when the figure has no two legs to be seen (a robe, a sack, half a body).
     """
     columns = np.flatnonzero(outline.mask.any(0))
-    low = np.array([outline.bottom if not outline.mask[:, x].any() else np.flatnonzero(outline.mask[:, x])[-1] + 1
-                    for x in columns], float)  # fmt: skip
-    feet = _peaks(low, 0.012 * outline.height)
-    feet = [k for k in feet if low[k] > outline.bottom - 0.3 * outline.height]
+    low = np.array([np.flatnonzero(outline.mask[:, x])[-1] + 1 for x in columns], float)
+    feet = find_feet(outline)
     best, best_score = None, 0.0
     centre = columns[np.argmax([outline.dist[:, x].max() for x in columns])]
     for i, a in enumerate(feet):
@@ -219,6 +217,13 @@ def find_crotch(outline: Outline) -> Crotch | None:
                 ends = tuple(np.array([columns[k] + 0.5, low[k] - 0.5]) for k in (a, b))
                 best = Crotch(top, (ends[0], ends[1]), depth)
     return best
+
+
+def find_feet(outline: Outline) -> list[int]:
+    """Columns, counted from the leftmost that shows something, where the figure comes down to its lowest third."""
+    columns = np.flatnonzero(outline.mask.any(0))
+    low = np.array([np.flatnonzero(outline.mask[:, x])[-1] + 1 for x in columns], float)
+    return [k for k in _peaks(low, 0.012 * outline.height) if low[k] > outline.bottom - 0.3 * outline.height]
 
 
 def _peaks(values: NDArray, prominence: float) -> list[int]:

@@ -6,6 +6,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from engine.identity.four_legs import fit_four_legs
 from engine.identity.outline import Crotch, Outline, Part, find_crotch, find_parts, shortest_cut
 
 FIT_PX = 260
@@ -39,7 +40,8 @@ class Fit:
 
 
 def fit_skeleton(alpha: NDArray) -> Fit:
-    """Find the joints of an upright two-legged character that faces the viewer, from its silhouette alone.
+    """Find the joints of a character from its silhouette alone: upright, two-legged and facing the viewer, or
+    four-legged and seen from its side.
 
     Args:
         alpha: (H, W) uint8; 128 and more is inside.
@@ -58,7 +60,8 @@ def fit_skeleton(alpha: NDArray) -> Fit:
     pad = 8
     outline = Outline(np.pad((small >= 128).astype(np.uint8), pad))
     outline = Outline(_one_piece(outline.mask))
-    fit = _fit(outline)
+    four = fit_four_legs(outline)
+    fit = Fit(*four) if four is not None else _fit(outline)
     factor = np.array([width / size[0], height / size[1]])
     points = {name: (point - pad) * factor + [x, y] for name, point in fit.points.items() if name[0] != "_"}
     extras = tuple((line - pad) * factor + [x, y] for line in fit.extras)

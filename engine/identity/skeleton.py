@@ -1,5 +1,7 @@
 """The skeleton every picture gets: SMPL's 22 body joints, in the picture."""
 
+from collections.abc import Mapping
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -19,6 +21,9 @@ LIMBS: dict[str, tuple[str, ...]] = {
 
 _SPINE_SHARES = {"spine1": 0.22, "spine2": 0.47, "spine3": 0.68}
 """How far up from pelvis to neck the joints of the spine are (SMPL's .21, .48, .58, the last one spread out)."""
+
+LYING_RAD = np.radians(55.0)
+"""Trunks that lean more than this in their picture lie."""
 
 FOOT_SHARE = 0.16
 """Length of a foot as share of its leg, where the picture does not say."""
@@ -83,6 +88,23 @@ def complete_body(
 def faces_away(joints: PictureJoints) -> bool:
     """Whether the picture shows the character's back: its left is on the left of the picture."""
     at = {name: joints.xy_px[k] for k, name in enumerate(joints.names)}
+    if on_all_fours(at):
+        return False
     pairs = [(f"left_{part}", f"right_{part}") for part in ("shoulder", "hip")]
     spans = [at[left][0] - at[right][0] for left, right in pairs if left in at and right in at]
     return sum(spans) < 0
+
+
+def on_all_fours(at: Mapping[str, NDArray], *, down: float = 1.0) -> bool:
+    """Whether a skeleton is that of a four-legged body seen from its side: the trunk lies, and all limbs hang from it.
+
+    Args:
+        at: where the joints are, (2,) or more numbers each, by name.
+        down: 1 where y grows downwards, as in pictures; -1 where it grows upwards, as in puppets.
+    """
+    feet = [f"{side}_{joint}" for side in ("left", "right") for joint in ("wrist", "ankle")]
+    if not {"pelvis", "neck", *feet} <= set(at):
+        return False
+    along, rise = (float(at["neck"][axis] - at["pelvis"][axis]) for axis in (0, 1))
+    lowest = max(down * float(at[name][1]) for name in ("pelvis", "neck"))
+    return abs(rise) < abs(along) / np.tan(LYING_RAD) and all(down * at[name][1] > lowest for name in feet)

@@ -20,6 +20,9 @@ OUTLINE_STEP = 16.0
 """Least median rise in grey from the edge inwards of a figure with an outline; measured: 29 ... 133 for drawings,
 -2 ... 8 for photos and rendered people."""
 
+SMEAR_SHARE = 0.0025
+"""Blur of what goes round the sides of a figure without an outline, as share of its height."""
+
 
 @dataclass(frozen=True)
 class Strokes:
@@ -146,15 +149,27 @@ def fill_texture(rgba: NDArray, strokes: Strokes, face: NDArray | None, head: ND
         drop |= cv2.dilate(ink.astype(np.uint8), np.ones((2 * reach + 1, 2 * reach + 1))) > 0
     rim_px = max(0.008 * height, 0.6 * strokes.width_px, 1.5)
     dist = cv2.distanceTransform(np.pad(inside, 1).astype(np.uint8), cv2.DIST_L2, 5)[1:-1, 1:-1]
-    drop |= inside & (dist < np.minimum(rim_px, 0.5 * cv2.dilate(dist, np.ones((15, 15)))))
+    rim = inside & (dist < np.minimum(rim_px, 0.5 * cv2.dilate(dist, np.ones((15, 15)))))
+    if strokes.rgb is not None:
+        drop |= rim
     if face is not None:
-        drop |= face
+        reach = 2 * int(np.ceil(rim_px)) + 1
+        drop |= face | (rim & (cv2.dilate(face.astype(np.uint8), np.ones((reach, reach), np.uint8)) > 0))
     keep = inside & ~drop
     if keep.sum() < 16:
         keep = inside
-    colours = membrane(rgba[..., :3], keep, inside, part=head)
+    picture = rgba[..., :3] if strokes.rgb is not None else _carry_out(rgba, rim, SMEAR_SHARE * height)
+    colours = membrane(picture, keep, inside, part=head)
     filled = np.dstack([colours, np.where(inside, 255, 0).astype(np.uint8)])
     return bleed(filled)
+
+
+def _carry_out(rgba: NDArray, rim: NDArray, blur_px: float) -> NDArray:
+    """(H, W, 3) uint8: the picture with its rim in the colours next to it, so that stripes go round the figure."""
+    inner = bleed(np.dstack([rgba[..., :3], np.where((rgba[..., 3] >= 128) & ~rim, 255, 0).astype(np.uint8)]))[..., :3]
+    share = cv2.GaussianBlur(rim.astype(np.float32), (0, 0), blur_px)[..., None]
+    smooth = cv2.GaussianBlur(inner, (0, 0), blur_px)
+    return np.where(rim[..., None], share * smooth + (1 - share) * inner, rgba[..., :3]).astype(np.uint8)
 
 
 def dark_spots(rgba: NDArray, inside: NDArray, height: int) -> NDArray:

@@ -51,3 +51,26 @@ def draw_figure(points: dict[str, NDArray], *, girth: float = 1.0, limb_px: int 
 def stick_joints(points: dict[str, NDArray]) -> PictureJoints:
     """Those joints as `PictureJoints`."""
     return complete_body(points, confidence=1.0, source="given")
+
+
+DOG_FEET = {"right": ((392, 375), (215, 375)), "left": ((342, 375), (160, 375))}
+"""Front and hind foot of each side of `draw_dog`, pixels; the foremost of two is taken to be on the near side, which
+is the right one of a dog that walks to the right."""
+
+
+def draw_dog() -> NDArray:
+    """(420, 560, 4) uint8 cutout of a dog that walks to the right: four legs apart, a head, a tail."""
+    rgb, alpha = np.full((420, 560, 3), 255, np.uint8), np.zeros((420, 560), np.uint8)
+    fur, far = (176, 120, 70), (120, 76, 40)
+    for x, colour in ((215, far), (392, far), (150, fur), (332, fur)):
+        for image, ink in ((rgb, colour), (alpha, 255)):
+            cv2.line(image, (x, 240), (x, 370), ink, 30)
+            cv2.ellipse(image, (x + 10, 375), (26, 15), 0, 0, 360, ink, -1)
+    for image, ink in ((rgb, fur), (alpha, 255)):
+        cv2.ellipse(image, (280, 220), (140, 66), 0, 0, 360, ink, -1)
+        cv2.line(image, (385, 190), (440, 120), ink, 60)
+        cv2.ellipse(image, (455, 105), (52, 42), 0, 0, 360, ink, -1)
+        cv2.ellipse(image, (500, 120), (34, 20), 10, 0, 360, ink, -1)
+        cv2.polylines(image, [np.array([[150, 190], [110, 150], [90, 100], [95, 70]])], False, ink, 20)
+    cv2.circle(rgb, (468, 92), 7, (20, 20, 20), -1)
+    return np.dstack([rgb, cv2.GaussianBlur(alpha, (0, 0), 0.8)])
