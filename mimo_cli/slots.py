@@ -59,6 +59,8 @@ OCCLUSION = _layer("layers/occlusion.mask")
 DEPTH = _layer("layers/depth")
 SCENE_LIGHT = data_slot("layers/light", ".toml")
 """Colour, blur and grain of the scene around the person."""
+SHUTTER = data_slot("layers/shutter", ".toml")
+"""How long the source's shutter was open."""
 
 BODY = data_slot("motion/body", ".bvh")
 SHAPE = data_slot("motion/shape", ".toml")

@@ -51,6 +51,7 @@ from mimo_cli.slots import (
     SDC,
     SHADOW,
     SHAPE,
+    SHUTTER,
     SKELETON,
     SURFACE,
     TRACKS,
@@ -117,6 +118,14 @@ MEASURE_LIGHT = Stage(
     reads=(VIDEO, CLIP, HUMAN_MASK),
     writes=(SCENE_LIGHT,),
     run=light.light,
+)
+MEASURE_SHUTTER = Stage(
+    name="shutter",
+    version=1,
+    about="measure how the video smears what moves",
+    reads=(VIDEO, CLIP, FRAMES, HUMAN_MASK, BODY, CAMERA),
+    writes=(SHUTTER,),
+    run=light.shutter,
 )
 FIT = Stage(
     name="fit",
@@ -222,9 +231,9 @@ LIFT = Stage(
 )
 ANIMATE = Stage(
     name="animate",
-    version=3,
+    version=4,
     about="animate the character",
-    reads=(CLIP, FRAMES, TRACKS, HUMAN_MASK, SCENE_LIGHT, BODY, CAMERA, PUPPET),
+    reads=(CLIP, FRAMES, TRACKS, HUMAN_MASK, SCENE_LIGHT, SHUTTER, BODY, CAMERA, PUPPET),
     writes=(HUMAN, SHADOW, LIGHT),
     params=animation.AnimateParams,
     resolve=animation.resolve,
@@ -232,7 +241,7 @@ ANIMATE = Stage(
 )
 ANIMATE_ALONE = Stage(
     name="animate",
-    version=3,
+    version=4,
     about="animate the character",
     reads=(CLIP, FRAMES, BODY, PUPPET),
     optional=(CAMERA,),
@@ -325,6 +334,7 @@ EXPORT_ALPHA = Stage(
 _IDENTITY = (CUT_OUT, FIND_JOINTS, LIFT)
 VIDEO_STAGES = (
     *(INGEST, *_IDENTITY, SEGMENT, TRACK_BACKGROUND, FIT, COMPLETE_SCENE, FIND_OCCLUSION, MEASURE_LIGHT),
+    MEASURE_SHUTTER,
     *(ESTIMATE_DEPTH, FIT_PEOPLE, PREVIEW_MOTION, DRAW_SURFACE, DRAW_SDC),
     *(ANIMATE, COMPOSE, COMPOSE_LOSSLESS, EXPORT_ALPHA),
 )

@@ -26,6 +26,8 @@ class AnimateParams:
     """Strength of the contact shadow, 0 ... 1; the puppet's."""
     match_light: bool = True
     """Bring brightness and cast of the character to those of the scene; the puppet's."""
+    motion_blur: bool = True
+    """Smear what moves fast as much as the source does; the puppet's."""
 
     network: str = "mimo"
     """The network: a name of `mimo weights list`, of a folder of weights, or a path."""
@@ -78,7 +80,7 @@ class AnimateParams:
             raise RecipeError(f"animate.overlap is {self.overlap}.", fix=f"use 1 to {self.window - 1} frames, e.g. 4.")
 
 
-_PUPPETS = ("scale", "offset", "stiff", "shadow", "match_light")
+_PUPPETS = ("scale", "offset", "stiff", "shadow", "match_light", "motion_blur")
 
 
 def resolve(params: AnimateParams) -> AnimateParams:

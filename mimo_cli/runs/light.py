@@ -1,4 +1,4 @@
-"""light: how the scene lights who stands in it, measured once for every character."""
+"""light, shutter: how the scene lights who stands in it and how it was filmed, measured once for every character."""
 
 import tomllib
 from pathlib import Path
@@ -8,7 +8,8 @@ import numpy as np
 
 from engine.errors import InputError
 from engine.types import Puppet
-from mimo_cli import slots
+from mimo_cli import slots, tables
+from mimo_cli.runs.motion import read_body
 from mimo_cli.runs.source import open_source
 from mimo_cli.stage import Job
 
@@ -16,6 +17,11 @@ if TYPE_CHECKING:
     from engine.animator.light import Light, SceneLight
 
 NUM_FRAMES = 7
+NUM_FAST_FRAMES = 8
+"""Frames that are looked at for what moves fast."""
+SHUTTER_TEXT = """# Share of the time between frames that the shutter was open: what moves fast is smeared as much. 0 is sharp.
+shutter = {:.4f}
+"""
 SCENE_TEXT = """# The scene around the person: mean colour (0 ... 1), blur (pixels), noise (levels of 0 ... 255).
 rgb = [{rgb[0]:.4f}, {rgb[1]:.4f}, {rgb[2]:.4f}]
 blur_px = {blur_px:.4f}
@@ -43,6 +49,36 @@ def light(job: Job) -> None:
     job.outputs[slots.SCENE_LIGHT].write_text(SCENE_TEXT.format(**vars(seen)), encoding="utf-8")
 
 
+def shutter(job: Job) -> None:
+    """Read from the frames in which limbs are fastest how long the shutter was open."""
+    found = _measure_shutter(job)
+    job.outputs[slots.SHUTTER].write_text(SHUTTER_TEXT.format(found), encoding="utf-8")
+    if found:
+        job.note(f"the source's shutter is open {100 * found:.0f} % of the time: what moves fast will be smeared alike")
+
+
+def _measure_shutter(job: Job) -> float:
+    from engine.animator.shutter import FAST_PX, estimate_shutter, limbs_in_picture
+    from engine.video import open_layer
+
+    clip = open_source(job)
+    motion = read_body(job, tables.read_frames(job.inputs[slots.FRAMES]).time_s)
+    limbs, tall = limbs_in_picture(motion, tables.read_camera(job.inputs[slots.CAMERA], clip.num_frames))
+    if len(limbs) < 3:
+        return 0.0
+    steps = np.gradient(limbs, axis=0)
+    speed = np.sort(np.linalg.norm(steps, axis=-1), axis=1)[:, -2]  # one alone may be a slip
+    fastest = np.argsort(-speed, kind="stable")[:NUM_FAST_FRAMES]
+    picks = sorted(int(idx) for idx in fastest if speed[idx] >= FAST_PX)
+    if not picks:
+        return 0.0
+    ours = job.ours(slots.HUMAN_MASK)
+    mask = open_layer(job.inputs[slots.HUMAN_MASK], kind="gray8", ours=ours, num_frames=clip.num_frames, size=clip.size)
+    masks = [next(iter(mask.read(idx, idx + 1))) for idx in picks]
+    frames = list(zip(clip.pick(picks), masks, strict=True))
+    return estimate_shutter(frames, [limbs[idx] for idx in picks], [steps[idx] for idx in picks], 0.06 * tall)
+
+
 def light_on(job: Job, puppet: Puppet) -> "Light":
     """The light of the scene on a character."""
     from engine.animator.light import match_light
@@ -66,6 +102,14 @@ def write_light(path: Path, light: "Light") -> None:
 def read_grain(path: Path) -> float:
     """Read the grain in `render/NAME/light.toml`; raises InputError when there is none."""
     return float(_numbers(path, "grain")["grain"])
+
+
+def read_shutter(path: Path) -> float:
+    """Read `layers/shutter.toml`; raises InputError when it holds no share of time."""
+    found = float(_numbers(path, "shutter")["shutter"])
+    if not 0 <= found <= 1:
+        raise InputError(f"{path}: shutter is {found}.", "use 0 (sharp) to 1 (open all the time).")
+    return found
 
 
 def _numbers(path: Path, *names: str) -> dict:

@@ -14,7 +14,7 @@ from mimo_cli import __version__, slots, tables
 from mimo_cli.artifacts import Slot
 from mimo_cli.runs.backdrop import Backdrop
 from mimo_cli.runs.chunked import write_layers
-from mimo_cli.runs.light import light_on, read_grain, write_light
+from mimo_cli.runs.light import light_on, read_grain, read_shutter, write_light
 from mimo_cli.runs.motion import read_body
 from mimo_cli.runs.presence import find_presence
 from mimo_cli.runs.source import open_source
@@ -22,6 +22,7 @@ from mimo_cli.stage import Job
 
 if TYPE_CHECKING:
     from engine.animator.puppet import PuppetAnimator
+    from engine.animator.shutter import SmearedAnimator
 
 NOTHING = Patch(0, 0, np.zeros((1, 1, 4), np.uint8), np.zeros((1, 1), np.uint8))
 """Nobody: one clear pixel, since an empty array is none to OpenCV."""
@@ -89,6 +90,7 @@ def animate(job: Job) -> None:
     from engine.animator.light import Light
     from engine.animator.pose import pose_puppet
     from engine.animator.puppet import PuppetAnimator, seen_offset
+    from engine.animator.shutter import SmearedAnimator
     from engine.identity import load_puppet
 
     info = tables.read_clip(job.inputs[slots.CLIP])
@@ -99,7 +101,12 @@ def animate(job: Job) -> None:
     light = light_on(job, puppet) if job.params.match_light else Light()
     write_light(job.outputs[slots.LIGHT], light)
     stand = {"shadow": job.params.shadow, "offset_m": seen_offset(camera, job.params.offset)}
-    animator = PuppetAnimator(puppet, motion, camera, info.size, light=light, posed=posed, **stand)
+    stand |= {"light": light, "posed": posed}
+    shutter = read_shutter(job.inputs[slots.SHUTTER]) if job.params.motion_blur else 0.0
+    if shutter > 0:
+        animator = SmearedAnimator(puppet, motion, camera, info.size, shutter=shutter, **stand)
+    else:
+        animator = PuppetAnimator(puppet, motion, camera, info.size, **stand)
     _render(job, info, animator, find_presence(job, info))
 
 
@@ -122,7 +129,9 @@ def animate_alone(job: Job) -> None:
     _render(job, info, PuppetAnimator(puppet, motion, camera, info.size, posed=posed, **stand))
 
 
-def _render(job: Job, info: ClipInfo, animator: "PuppetAnimator", present: NDArray | None = None) -> None:
+def _render(
+    job: Job, info: ClipInfo, animator: "PuppetAnimator | SmearedAnimator", present: NDArray | None = None
+) -> None:
     def frames(start: int, stop: int) -> Iterator[tuple[NDArray, NDArray]]:
         full = _FullFrames(info.size)
         for idx, patch in enumerate(animator.render_range(start, stop), start):
