@@ -1,10 +1,12 @@
 """There and back: a body that is known from all sides, against the puppet made of one picture of it.
 
-    python benchmarks/round_trip.py [--sheet FILE]
+    python benchmarks/round_trip.py [--sun] [--sheet FILE]
 
 The embedded body in clothes is drawn once from the front, standing; the puppet lifted from that picture goes through
 the body's own motions. Both are drawn by the same cameras, in front and up to 60 degrees to either side of where they
-face, and compared: overlap of the silhouettes, and PSNR of the colours where both are. --sheet writes some pairs.
+face, and compared: overlap of the silhouettes, and PSNR of the colours where both are. The body stands under a clouded
+sky, which lights it alike wherever it turns, as the puppet keeps the light of its picture; with --sun in the sun. The
+puppet is as tall as the body with hair and soles. --sheet writes some pairs.
 """
 
 import argparse
@@ -14,6 +16,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from engine.animator.ground import person_height
 from engine.animator.pose import PosedPuppet, pose_puppet, rest_motion
 from engine.animator.puppet import PuppetAnimator
 from engine.geometry import rotvec_to_matrix
@@ -33,15 +36,17 @@ ARM_DOWN_RAD = np.radians(50.0)
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--sun", action="store_true")
     parser.add_argument("--sheet", type=Path)
     given = parser.parse_args()
     rows, scores = [], {yaw: [] for yaw in YAWS_DEG}
     for seed in (0, 1):
-        actor = Actor(make_costume(seed), np.zeros(10, np.float32))
-        puppet = puppet_of(actor)
+        actor = Actor(make_costume(seed), np.zeros(10, np.float32), sunny=given.sun)
+        puppet, standing = puppet_of(actor), rest_motion()
+        scale = float(np.ptp(actor.pose(standing, 0)[:, 1])) / person_height(standing)
         for name in MOTIONS:
             motion = make_act(name, rest_motion().rest_m, np.linspace(0, SECONDS, NUM_FRAMES * 8)).motion
-            posed = pose_puppet(puppet, motion, travel="person")
+            posed = pose_puppet(puppet, motion, travel="person", scale=scale)
             for frame in range(4, len(motion), len(motion) // NUM_FRAMES):
                 pairs = [compare(actor, posed, motion, frame, yaw) for yaw in YAWS_DEG]
                 for yaw, (overlap, psnr, _) in zip(YAWS_DEG, pairs):
