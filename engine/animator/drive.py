@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from engine.body.model import forward_kinematics
 from engine.geometry import matrix_to_rotvec, rotation_between, rotvec_to_matrix
-from engine.identity.skeleton import on_all_fours
+from engine.identity.skeleton import LYING_RAD, on_all_fours
 from engine.types import JOINT_PARENTS, JOINTS, Motion, Puppet
 
 HEAD_SHARE = 0.75
@@ -213,7 +213,8 @@ def _unsure_lean(puppet: Puppet) -> float:
 
 
 def _upright(picture: dict[str, NDArray], rest_m: NDArray, ignored_rad: float) -> NDArray:
-    """(3, 3): turn in the picture that sets a trunk upright which leans by more than `ignored_rad`."""
+    """(3, 3): turn in the picture that sets a trunk upright which leans by more than `ignored_rad`; one that lies
+    stays."""
     if "neck" not in picture:
         return np.eye(3)
     drawn = (picture["neck"] - picture["pelvis"]) * (1, 1, 0)
@@ -222,6 +223,8 @@ def _upright(picture: dict[str, NDArray], rest_m: NDArray, ignored_rad: float) -
         return np.eye(3)
     turn = matrix_to_rotvec(rotation_between(drawn, wanted))
     angle = np.linalg.norm(turn)
+    if angle > LYING_RAD:
+        return np.eye(3)
     return rotvec_to_matrix(turn * (max(angle - ignored_rad, 0.0) / max(angle, 1e-9)))
 
 
