@@ -16,6 +16,7 @@ from engine.animator.ground import (
     planted_feet,
     travel_root,
 )
+from engine.animator.reach import join_hands
 from engine.animator.skinning import Skin, dual_quaternions, make_skin, pose_skin
 from engine.animator.sway import sway
 from engine.types import JOINTS, Motion, Puppet
@@ -57,7 +58,7 @@ def pose_puppet(
     Height: as tall as the person of the motion times `scale`; see `ground.character_height` for wide characters.
     Root: the lowest point of the character is as high above the ground as the lowest foot of the source, so jumps fly
     as high; over the ground the pelvis is where the source's is, or, with its own steps, as far as its legs carry it.
-    Feet that stand are held by bending the legs.
+    Feet that stand are held by bending the legs; hands that meet, by bending the arms.
 
     Args:
         puppet: the character.
@@ -89,6 +90,7 @@ def pose_puppet(
         rotations = sway(puppet, rotations, root, height_m, motion.time_s)
     if not four:
         rotations = push_out(puppet, rotations, root, height_m)
+        rotations = join_hands(puppet, rotations, root, height_m, source, person_height(motion))
     extremes = skin.subset(_extremes(puppet))
     planted = planted_feet(motion, source)
     above, steps = clearance(source, planted, motion.time_s), np.zeros(len(motion), bool)

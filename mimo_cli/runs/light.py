@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 NUM_FRAMES = 7
 NUM_FAST_FRAMES = 8
 """Frames that are looked at for what moves fast."""
-SHUTTER_TEXT = """# Share of the time between frames that the shutter was open; what moves fast is smeared so. 0 is sharp.
+SHUTTER_TEXT = """# Share of the time between frames that the shutter was open; 0 is sharp. What is fast is smeared so.
 shutter = {:.4f}
 """
 SCENE_TEXT = """# The scene around the person: mean colour (0 ... 1), blur (pixels), noise (levels of 0 ... 255).
