@@ -73,9 +73,9 @@ def rasterize(
     cover = spans.cover if backend == "numpy" else reference.cover
     K_all = np.broadcast_to(K_all.astype(np.float64), (len(points), 3, 3))
     found = Fragments(
-        face_idx=np.full((len(points), *size), -1, np.int32),
+        face_idx=np.empty((len(points), *size), np.int32),
         bary=np.zeros((len(points), *size, 3), np.float32),
-        depth=np.full((len(points), *size), np.inf, np.float32),
+        depth=np.empty((len(points), *size), np.float32),
     )
     fill = partial(_fill, cover=cover, cull_back=cull_back, test_px=test_px, value_px=value_px)
 
@@ -156,7 +156,9 @@ def _fill(
     test_px: tuple[float, float],
     value_px: tuple[float, float],
 ) -> None:
-    """Rasterize one frame into (H, W, ...) arrays that say "empty" everywhere."""
+    """Rasterize one frame into (H, W, ...) arrays, `bary` zero everywhere."""
+    out.face_idx.fill(-1)
+    out.depth.fill(np.inf)
     points_px, z_m = project(points_m, K)
     x0, y0, box = box_of(points_px, size)
     shift = np.array([0.5 - test_px[0], 0.5 - test_px[1]])
