@@ -231,7 +231,7 @@ def _repeated(evidence: Evidence, times: int) -> Evidence:
         times=clock,
         landmarks=Landmarks(*(values[order] for values in vars(evidence.landmarks).values())),
         background=BackgroundMotion(evidence.background.to_first[order], evidence.background.inliers[order]),
-        masks=evidence.masks[order],
+        order=order,
     )
 
 

@@ -62,22 +62,25 @@ class Evidence:
     """The networks' own answer of every frame, before anything is repaired or smoothed over time."""
     background: BackgroundMotion
     masks: NDArray
-    """(T, H, W / 8) uint8, packed."""
+    """(N, H, W / 8) uint8, packed."""
+    order: NDArray | None = None
+    """(T,) int: which mask is of which frame, if not each of its own."""
 
     @property
     def silhouette(self) -> "PackedSource":
-        return PackedSource(self.masks, self.info.size)
+        return PackedSource(self.masks, self.info.size, self.order)
 
 
 class PackedSource:
     """A `FrameSource` over packed masks."""
 
-    def __init__(self, packed: NDArray, size: tuple[int, int]) -> None:
-        self._packed, self.num_frames, self.size = packed, len(packed), size
+    def __init__(self, packed: NDArray, size: tuple[int, int], order: NDArray | None = None) -> None:
+        self._packed, self._order, self.size = packed, np.arange(len(packed)) if order is None else order, size
+        self.num_frames = len(self._order)
 
     def read(self, start: int = 0, stop: int | None = None) -> Iterator[NDArray]:
-        for row in self._packed[start:stop]:
-            yield np.unpackbits(row, axis=1, count=self.size[1]) * np.uint8(255)
+        for idx in self._order[start:stop]:
+            yield np.unpackbits(self._packed[idx], axis=1, count=self.size[1]) * np.uint8(255)
 
 
 def data_folder() -> Path | None:

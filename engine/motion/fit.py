@@ -204,7 +204,7 @@ def _descend(pose: Pose, person: Person, evidence: Evidence, iterations: int) ->
 
 def _part(view: View, frames: NDArray | slice) -> View:
     arrays = {name: getattr(view, name)[frames] for name in ("rays", "upright", "trust", "turns", "time_s")}
-    prior, outline = (part and part.part(frames) for part in (view.prior, view.outline))
+    prior, outline = view.prior and view.prior.part(frames), view.outline and view.outline.part(frames)
     return replace(view, **arrays, prior=prior, outline=outline)
 
 

@@ -61,7 +61,7 @@ def _outline_of(mask: NDArray) -> tuple[NDArray, NDArray]:
     small = cv2.resize(mask[y0 : y0 + height, x0 : x0 + width], size, interpolation=cv2.INTER_AREA)
     small = cv2.copyMakeBorder((small > 127).view(np.uint8), 1, 1, 1, 1, cv2.BORDER_CONSTANT)
     found = cv2.findContours(small, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)[0]
-    largest = max(cv2.contourArea(line) for line in found)
+    largest = max((cv2.contourArea(line) for line in found), default=0.0)
     pieces = [_smooth(line[:, 0]) for line in found if cv2.contourArea(line) >= max(_LEAST_SHARE * largest, 4)]
     if not pieces:
         return np.zeros((0, 2)), np.zeros((0, 2))

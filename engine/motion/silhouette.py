@@ -114,12 +114,9 @@ def find_rim(posed: Posed, surface: Surface, outline: Outline, world_to_cam: NDA
     facing = (normals * cam).sum(-1) / np.linalg.norm(cam, axis=-1)
     across = normals[..., :2] - normals[..., 2:] * flat  # of the line in the plane z = 1 that the rim draws
     across /= np.maximum(np.linalg.norm(across, axis=-1, keepdims=True), 1e-9)
-    alike = outline.normals @ np.swapaxes(across, -1, -2).astype(np.float32)
-    away = _distances(outline.rays, flat.astype(np.float32)) * np.square(distance).astype(np.float32)[:, None, None]
-    away[(alike < _ALIKE) | (np.abs(facing) > _RIM)[:, None]] = np.inf
-    point = away.argmin(-1)
+    point, away = _nearest(outline, flat.astype(np.float32), across.astype(np.float32), np.abs(facing) <= _RIM)
+    near = away * np.square(distance)[:, None] < _REACH_M**2
     each = np.arange(len(point))[:, None]
-    near = away[each, np.arange(point.shape[1]), point] < _REACH_M**2
     flat, depth = flat[each, point], depth[each, point, 0]
     off = (outline.normals * (flat - outline.rays)).sum(-1) * distance[:, None]
     slope = np.concatenate([outline.normals, -(outline.normals * flat).sum(-1, keepdims=True)], -1)
@@ -128,11 +125,26 @@ def find_rim(posed: Posed, surface: Surface, outline: Outline, world_to_cam: NDA
     return Rim(point, off, slope, weight, places[each, point])
 
 
-def _distances(a: NDArray, b: NDArray) -> NDArray:
-    """(T, N, 2) and (T, P, 2) to (T, N, P): squares."""
-    found = np.square(a[..., 0, None] - b[:, None, :, 0])
-    found += np.square(a[..., 1, None] - b[:, None, :, 1])
-    return found
+def _nearest(outline: Outline, flat: NDArray, across: NDArray, at_rim: NDArray) -> tuple[NDArray, NDArray]:
+    """For every point of the outline the nearest of the rim that looks the same way, and the square of how far (T, N).
+
+    Args:
+        outline: T frames.
+        flat: (T, P, 2) float32, where the surface's points are on the plane z = 1, and across: their normals there.
+        at_rim: (T, P) bool.
+    """
+    point = np.zeros(outline.rays.shape[:2], np.int64)
+    away = np.zeros(point.shape, np.float32)
+    for frame in range(len(point)):  # one table at a time stays in cache
+        rays, normals = outline.rays[frame], outline.normals[frame]
+        rim = np.flatnonzero(at_rim[frame])
+        square = np.square(rays[:, None] - flat[frame, rim]).sum(-1)
+        square[normals @ across[frame, rim].T < _ALIKE] = np.inf
+        square = np.concatenate([square, np.full((len(rays), 1), np.inf, np.float32)], 1)  # when there is no rim at all
+        best = square.argmin(1)
+        point[frame] = np.append(rim, 0)[best]
+        away[frame] = square[np.arange(len(best)), best]
+    return point, away
 
 
 def rim_rows(rim: Rim, pose: Pose, posed: Posed, surface: Surface) -> tuple[NDArray, NDArray]:

@@ -39,12 +39,13 @@ class Truth:
     turns: np.ndarray
     masks: Callable[[], ArraySource]
     """Where the body is in the picture; drawn when asked for."""
+    rotations: np.ndarray
 
 
 SHAPE = np.linspace(-0.6, 0.6, 10)
 
 
-def marching_person(pan_rad: float = 0.0, lens: float = 1.2, shape: np.ndarray = SHAPE) -> Truth:
+def marching_person(pan_rad: float = 0.0, lens: float = 1.2, shape: np.ndarray = SHAPE, wave_rad: float = 0.0) -> Truth:
     """Someone marches on the spot, swings the arms and turns a little, before a camera that pans."""
     t = np.arange(T) / FPS
     rotvec = np.zeros((T, len(JOINTS), 3))
@@ -54,6 +55,7 @@ def marching_person(pan_rad: float = 0.0, lens: float = 1.2, shape: np.ndarray =
         rotvec[:, _J[f"{side}_knee"], 0] = 1.4 * lift
         rotvec[:, _J[f"{side}_shoulder"], 2] = sign * (-1.0 + 0.5 * np.sin(3 * t))
         rotvec[:, _J[f"{side}_elbow"], 1] = sign * (-0.8 - 0.5 * np.sin(4 * t))
+        rotvec[:, _J[f"{side}_wrist"], 2] = wave_rad * np.sin(5 * t)
     rotvec[:, 0, 1] = 0.5 * np.sin(t)
     body = load_body()
     rest = body.rest(shape)[1].astype(np.float64)
@@ -86,7 +88,7 @@ def marching_person(pan_rad: float = 0.0, lens: float = 1.2, shape: np.ndarray =
         seen = np.einsum("tij,tvj->tvi", world_to_cam, skin - position).astype(np.float32)
         return ArraySource((rasterize(seen, body.faces, K, INFO.size, cull_back=True).face_idx >= 0) * np.uint8(255))
 
-    return Truth(joints, _project(K, joints_cam), landmarks, background, turns, masks)
+    return Truth(joints, _project(K, joints_cam), landmarks, background, turns, masks, rotations)
 
 
 def _project(K: np.ndarray, points: np.ndarray) -> np.ndarray:
@@ -237,6 +239,17 @@ def test_windows_agree_with_the_whole(monkeypatch):
     monkeypatch.setattr(fit, "WINDOW", 20)
     cut = fitted(truth)[1]
     assert np.abs(whole - cut).max() < 0.01  # metres; the noise of the evidence is 0.02 to 0.05
+
+
+def test_knuckles_turn_the_hand():
+    truth = marching_person(wave_rad=0.7)
+    rotations = fitted(truth)[2]
+    for wrist, elbow in (("left_wrist", "left_elbow"), ("right_wrist", "right_elbow")):
+        along = [r[:, _J[wrist], :, 0] for r in (rotations, truth.rotations)]  # of the hand, in the T-pose along x
+        still = truth.rotations[:, _J[elbow], :, 0]
+        found, without = (np.arccos((a * along[1]).sum(-1)).mean() for a in (along[0], still))
+        assert without > 0.35  # radians: a hand that stayed straight
+        assert found < 0.6 * without  # 3 pixels of noise on a hand of 25; measured 0.22 of 0.44
 
 
 def waist_m(shape: np.ndarray) -> float:

@@ -35,6 +35,14 @@ def test_where_the_picture_ends_is_no_outline():
     assert not known[1].any()  # nobody
 
 
+def test_specks_and_hairs_are_no_outline():
+    hair = np.zeros((900, 900), np.uint8)
+    np.fill_diagonal(hair, 255)  # gone when the mask is made small
+    speck = np.zeros_like(hair)
+    speck[5:8, 5:8] = 255
+    assert not find_outlines(ArraySource(np.stack([hair, speck])), K).normals.any()
+
+
 def standing(turn: float = 0.0) -> tuple[Pose, np.ndarray, np.ndarray]:
     """One frame of the mean adult in the T-pose, 4 m before a camera: pose, turn of the camera, its place."""
     rotvec = np.zeros((1, NUM_JOINTS, 3))
