@@ -17,6 +17,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from torch.utils.flop_counter import FlopCounterMode
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
@@ -55,9 +56,10 @@ def main() -> None:
         child.close()
         results[formulation] = parent.recv()
         process.join()
-        r = results[formulation]
+        r, tera_flop = results[formulation], count(formulation, args) / 1e12
         print(
-            f"{formulation:6} {r['wall_s']:8.2f} s/step ({r['cpu_s']:.2f} s CPU)   peak {r['peak_gb']:5.2f} GB",
+            f"{formulation:6} {r['wall_s']:8.2f} s/step ({r['cpu_s']:.2f} s CPU)   peak {r['peak_gb']:5.2f} GB   "
+            f"{tera_flop:.2f} TFLOP a step: {tera_flop / r['wall_s']:.3f} TFLOP/s",
             flush=True,
         )
     for name in list(results)[1:] if "plain" in results else ():
@@ -123,6 +125,27 @@ def measure(formulation: str, args: argparse.Namespace, answer) -> None:
             "v": v.float().cpu().numpy(),
         }
     )
+
+
+@torch.no_grad()
+def count(formulation: str, args: argparse.Namespace) -> int:
+    """Count the operations of a step, on networks without weights: what no kernel can do without."""
+    size, side = SIZES[args.width], args.latents
+    with torch.device("meta"):
+        unet, tokens = DenoisingUNet(**size), torch.empty(1, 1, size["cross_attention_dim"])
+        _, bank = ReferenceNet(**size)(torch.empty(1, 4, side, side), tokens)
+        latents = torch.empty(1, 4, args.frames, side, side)
+        pose = torch.empty(1, size["block_out_channels"][0], args.frames, side, side)
+        reference, predict = round_bank(bank, torch.float32), plain_predict_v
+        if formulation == "plain":
+            use_plain_attention(unet)
+        else:
+            reference, predict = unet.project_reference(reference), predict_v
+            tokens = fix_token(unet, tokens)
+        conditions = Conditions(reference, tokens, lambda frames: pose[:, :, frames], latents)
+        with FlopCounterMode(display=False) as counter:
+            predict(unet, latents, TIMESTEP, conditions, list(range(args.frames)), 3.5)
+    return counter.get_total_flops()
 
 
 def fill(network, size, device, dtype):

@@ -17,7 +17,8 @@ from engine.types import ArraySource, TempChunks
 from engine.video import open_layer
 
 SIZE = (96, 128)
-CONFIG = RenderConfig(sampling=SamplingConfig(num_steps=2, window=6, overlap=2))
+UNGUIDED = SamplingConfig(num_steps=2, window=6, overlap=2, guidance_scale=1.0)  # half of the work
+CONFIG = RenderConfig(sampling=UNGUIDED)
 
 
 def reference():
@@ -133,8 +134,8 @@ def test_nobody_there(network):
 
 
 def test_the_published_windows(network):
-    """The closed loop of windows; and the whole crop with a faded border."""
-    config = replace(CONFIG, streaming=False)
+    """The closed loop of windows, with guidance; and the whole crop with a faded border."""
+    config = replace(CONFIG, streaming=False, sampling=replace(UNGUIDED, guidance_scale=3.5))
     assert len(list_tasks(find_shots(ArraySource(body(16))), config)) == 1
     result = render(network, body(16), config)
     assert result.shape == (16, *SIZE, 4)
