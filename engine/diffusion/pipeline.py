@@ -5,6 +5,7 @@
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 import numpy as np
 import torch
@@ -131,9 +132,8 @@ class MimoPipeline(DiffusionPipeline):
             on_step=None if callback_on_step_end is None else partial(self._tell, callback_on_step_end),
         )
         # 5. Decode, one frame at a time.
-        if output_type == "latent":
-            return MimoPipelineOutput(frames=latents_BCTHW)  # type: ignore[arg-type]
-        frames = np.stack(list(self.decode(latents_BCTHW)))
+        is_latent = output_type == "latent"
+        frames: Any = latents_BCTHW if is_latent else np.stack(list(self.decode(latents_BCTHW)))
         self.maybe_free_model_hooks()
         return MimoPipelineOutput(frames=frames)
 

@@ -54,7 +54,8 @@ def load_pretrained(
     state = loaded.state_dict()
     for key in lonely:
         state[key].copy_(state[twins[key]])
-    return loaded.to(dtype or torch.float32).eval().requires_grad_(False)
+    torch.nn.Module.to(loaded, dtype or torch.float32)  # the libraries' own warns of what is not the case
+    return loaded.eval().requires_grad_(False)
 
 
 def _read(network: Any, folder: Path, fix: str) -> tuple[Any, dict[str, Any]]:

@@ -3,6 +3,7 @@ import copy
 import numpy as np
 import pytest
 import torch
+from accelerate import cpu_offload
 
 from engine.diffusion.pipeline import MimoPipeline
 from engine.errors import InputError
@@ -73,6 +74,17 @@ def test_half_precision(pipeline):
     half = generate(copy.deepcopy(pipeline).to(torch.bfloat16))
     assert half.dtype == np.float32
     assert np.abs(half - generate(pipeline)).mean() < 0.1
+
+
+def test_weights_that_are_elsewhere_between_steps(pipeline):
+    """As diffusers' sequential offload: nothing can be projected beforehand. Other order of sums, so float64."""
+    whole, offloaded = (copy.deepcopy(pipeline).to(torch.float64) for _ in range(2))
+    for network in offloaded.components.values():
+        if isinstance(network, torch.nn.Module):
+            cpu_offload(network, execution_device=torch.device("cpu"), offload_buffers=True)
+    assert offloaded.denoising_unet.conv_in.weight.device.type == "meta"
+    got, want = (generate(each, output_type="latent") for each in (offloaded, whole))
+    torch.testing.assert_close(got, want, rtol=1e-6, atol=1e-6)  # the bank is rounded to float16, the same in both
 
 
 def test_what_does_not_fit(pipeline):
