@@ -17,6 +17,8 @@ MIN_SHARE = 0.02
 MIN_FRAMES = 8
 MAX_MEETING = 48
 """Frames that one may hide another."""
+_JUMP = 0.1
+"""Heights: landmarks that move farther in one frame have changed to somebody else, if they were calm before."""
 SWAP = np.array([0, 4, 5, 6, 1, 2, 3, 8, 7, 10, 9, *(k + 1 if k % 2 else k - 1 for k in range(11, 33))])
 """Landmark of the other side."""
 LIMBS = [11, 12, 13, 14, 15, 16, 23, 24, 25, 26, 27, 28]
@@ -59,7 +61,7 @@ def join(table: Table, num_frames: int) -> list[NDArray]:
     """
     groups = [np.flatnonzero(table.track == name) for name in np.unique(table.track)]
     groups.sort(key=lambda entries: table.frame[entries].min())
-    groups = _hand_back(table, groups)
+    groups = _give_place_back(table, _hand_back(table, groups))
     joined: list[NDArray] = []
     for entries in groups:
         best, best_score = None, 0.62
@@ -114,6 +116,50 @@ def _hand_over(table: Table, kept: NDArray, other: NDArray, lost: int, found: in
     looks = table.look[kept[first:last]]
     gain = np.sqrt(looks * own).sum(1) - np.sqrt(looks * theirs).sum(1)
     return first + int(np.argmax(np.concatenate([[0.0], np.cumsum(gain)])))
+
+
+def _give_place_back(table: Table, groups: list[NDArray]) -> list[NDArray]:
+    """Undo a theft: somebody not seen before walks in front of one who stands, and takes their track along.
+
+    The one who stands is then found as a newcomer. Told by the place (the newcomer stands where the track stood), by the
+    jump with which the track left it, and by the colours.
+    """
+    for b in range(len(groups)):
+        for a in range(len(groups)):
+            cut = 0 if a == b else _find_theft(table, groups[a], groups[b])
+            if cut:
+                groups[a], groups[b] = groups[a][cut:], np.concatenate([groups[a][:cut], groups[b]])
+                break
+    return sorted(groups, key=lambda entries: table.frame[entries].min())
+
+
+def _find_theft(table: Table, kept: NDArray, newcomer: NDArray) -> int:
+    """How many rows at the head of `kept` are the newcomer's; 0 if none."""
+    found = int(table.frame[newcomer[0]])
+    frames = table.frame[kept]
+    until = int(np.sum(frames < found))
+    if until < 12 or until == len(kept) or len(newcomer) < 12:
+        return 0
+    place, now = np.median(table.box[newcomer[:12]], axis=0), table.box[kept[until]]
+    if _overlap(place, now) > 0.3:
+        return 0
+    height = float(np.median(table.box[kept, 3] - table.box[kept, 1]))
+    steps = np.median(np.linalg.norm(np.diff(table.image[kept[:until]], axis=0), axis=-1), axis=1) / height
+    for j in range(12, until):
+        calm = float(np.median(steps[j - 12 : j - 1]))
+        if frames[j] < found - 2 * MAX_MEETING or steps[j - 1] < max(_JUMP, 5 * calm):
+            continue
+        looks = [table.look[rows].mean(0) for rows in (kept[j - 12 : j], newcomer[:24], kept[until:][:24])]
+        theirs, own = (float(np.sqrt(looks[0] * look).sum()) for look in looks[1:])
+        if _overlap(place, np.median(table.box[kept[j - 12 : j]], axis=0)) > 0.5 and theirs > own + 0.03:
+            return j
+    return 0
+
+
+def _overlap(box: NDArray, other: NDArray) -> float:
+    """Intersection over union of two boxes (4,)."""
+    shared = np.prod(np.clip(np.minimum(box[2:], other[2:]) - np.maximum(box[:2], other[:2]), 0, None))
+    return float(shared / max(np.prod(box[2:] - box[:2]) + np.prod(other[2:] - other[:2]) - shared, 1e-6))
 
 
 def _uncross(table: Table, groups: list[NDArray]) -> list[NDArray]:

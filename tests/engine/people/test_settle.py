@@ -156,3 +156,18 @@ def test_one_who_hid_another_hands_the_name_back():
     looks = [set(table.look[entries].argmax(1).tolist()) for entries in groups]
     assert sorted(map(list, looks)) == [[3], [9]]
     assert sorted(len(entries) for entries in groups) == [46, 54]
+
+
+def test_a_stranger_who_takes_the_track_along_gives_it_back():
+    """One stands; somebody never seen before stops in front and walks off with the track; the one behind is found."""
+    stands, again = made_up(range(20)), made_up(range(50, 80), track=1)
+    thief = made_up(range(20, 80), color=9)
+    thief.image[:] += np.where(thief.frame < 40, 20, 90)[:, None, None].astype(np.float32) * (1, 0)
+    thief.box[:] = np.concatenate([thief.image.min(1), thief.image.max(1)], 1)
+    parts = (stands, thief, again)
+    table = Table(**{name: np.concatenate([vars(part)[name] for part in parts]) for name in vars(stands)})
+    groups = join(table, 80)
+    assert sorted(table.frame[entries].min().item() for entries in groups) == [0, 20]
+    assert [set(table.look[entries].argmax(1).tolist()) for entries in groups] == [{3}, {9}]
+    table.look[:] = table.look[0]  # all in the same clothes: nothing tells a thief from one who jumped
+    assert sorted(len(entries) for entries in join(table, 80)) == [30, 80]
