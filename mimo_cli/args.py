@@ -24,6 +24,13 @@ PointOption = Annotated[
     str | None,
     typer.Option("--point", metavar="X,Y", help="The person at this pixel of the first frame they are in."),
 ]
+PropsOption = Annotated[
+    bool | None,
+    typer.Option(
+        "--keep-props/--drop-props",
+        help="What the person holds or rides stays in front, or goes away with them [default: goes].",
+    ),
+]
 OutOption = Annotated[
     Path | None,
     typer.Option(
@@ -219,3 +226,8 @@ def parse_offset(text: str | None) -> tuple[float, float, float] | None:
             f"--offset {text} is not a shift.", fix="write three numbers with commas, metres: --offset 0.3,0,0"
         ) from None
     return x, y, z
+
+
+def name_props(keep: bool | None) -> str | None:
+    """Return what `--keep-props/--drop-props` said as `occlusion.props` has it; None where nothing was said."""
+    return None if keep is None else "keep" if keep else "drop"

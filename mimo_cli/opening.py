@@ -14,6 +14,7 @@ from mimo_cli.settings import FILE
 _TABLES_OF = {
     "person": ("segment",),
     "point": ("segment",),
+    "props": ("occlusion",),
     "backend": ("fit", "fit-people"),
     "scale": ("animate",),
     "stiff": ("animate",),

@@ -56,6 +56,8 @@ PLATE = Slot("layers/plate", (FOLDER,))
 """The place without the person, as mosaics of some dozens of frames each."""
 SCENE = _layer("layers/scene")
 OCCLUSION = _layer("layers/occlusion.mask")
+PROPS = _layer("layers/props.mask")
+"""What the person holds or rides and takes along."""
 DEPTH = _layer("layers/depth")
 SCENE_LIGHT = data_slot("layers/light", ".toml")
 """Colour, blur and grain of the scene around the person."""

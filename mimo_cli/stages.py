@@ -1,6 +1,6 @@
 """THE MAP: every stage, what it reads and what it writes, in the order of the walk.
 
-    video ──ingest──> clip ──segment──> human mask, landmarks ──background──> scene, occlusion, depth, light
+    video ──ingest──> clip ──segment──> human mask, landmarks ──background──> occlusion, scene, depth, light
                                              └──fit──> motion, camera            │
                                                         └──preview, surface, sdc──> the body, drawn
     picture ──cutout──> joints ──lift──> puppet ──animate──> human, shadow ──compose──> out
@@ -43,6 +43,7 @@ from mimo_cli.slots import (
     PLATE,
     PREVIEW,
     PROFILE,
+    PROPS,
     PUPPET,
     REFERENCE,
     ROSTER,
@@ -85,21 +86,22 @@ TRACK_BACKGROUND = Stage(
     writes=(BACKGROUND, PLATE),
     run=layers.background,
 )
-COMPLETE_SCENE = Stage(
-    name="scene",
-    version=2,
-    about="fill in the scene behind the person",
-    reads=(VIDEO, CLIP, HUMAN_MASK, BACKGROUND, PLATE),
-    writes=(SCENE,),
-    run=layers.scene,
-)
 FIND_OCCLUSION = Stage(
     name="occlusion",
-    version=4,
+    version=5,
     about="find what passes in front",
     reads=(VIDEO, CLIP, HUMAN_MASK, BACKGROUND, PLATE, TRACKS, LANDMARKS, OTHERS),
-    writes=(OCCLUSION,),
+    writes=(OCCLUSION, PROPS),
+    params=layers.OcclusionParams,
     run=layers.occlusion,
+)
+COMPLETE_SCENE = Stage(
+    name="scene",
+    version=3,
+    about="fill in the scene behind the person",
+    reads=(VIDEO, CLIP, HUMAN_MASK, PROPS, BACKGROUND, PLATE),
+    writes=(SCENE,),
+    run=layers.scene,
 )
 ESTIMATE_DEPTH = Stage(
     name="depth",
@@ -333,7 +335,7 @@ EXPORT_ALPHA = Stage(
 
 _IDENTITY = (CUT_OUT, FIND_JOINTS, LIFT)
 VIDEO_STAGES = (
-    *(INGEST, *_IDENTITY, SEGMENT, TRACK_BACKGROUND, FIT, COMPLETE_SCENE, FIND_OCCLUSION, MEASURE_LIGHT),
+    *(INGEST, *_IDENTITY, SEGMENT, TRACK_BACKGROUND, FIT, FIND_OCCLUSION, COMPLETE_SCENE, MEASURE_LIGHT),
     MEASURE_SHUTTER,
     *(ESTIMATE_DEPTH, FIT_PEOPLE, PREVIEW_MOTION, DRAW_SURFACE, DRAW_SDC),
     *(ANIMATE, COMPOSE, COMPOSE_LOSSLESS, EXPORT_ALPHA),

@@ -41,8 +41,10 @@ def body_path(landmarks: Landmarks, to_first: NDArray) -> NDArray:
     """
     middle = landmarks.image_px[:, _TRUNK].mean(1).astype(np.float64)
     place = _apply(to_first, middle)
+    ends = min(21, len(place) - 1)  # continued as it goes, or both filters would hold the body back at both ends
+    place = np.pad(place, ((ends, ends), (0, 0)), mode="reflect", reflect_type="odd")
     steady = gaussian_filter1d(median_filter(place, (15, 1), mode="nearest"), 3, axis=0, mode="nearest")
-    return _apply(np.linalg.inv(to_first), steady)
+    return _apply(np.linalg.inv(to_first), steady[ends : len(steady) - ends])
 
 
 def with_neighbours(views: Iterable[View], start: int, stop: int) -> Iterator[tuple[int, View, dict[int, View]]]:

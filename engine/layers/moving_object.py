@@ -51,6 +51,8 @@ class View:
     """(h, w) uint8."""
     sure: NDArray
     """(h, w) uint8: 255 where the plate was seen, not guessed."""
+    shade: NDArray
+    """(h, w) uint8: 255 where the frame is the plate, only darker."""
 
 
 @dataclass(frozen=True)

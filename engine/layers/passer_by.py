@@ -77,6 +77,12 @@ def find_passer_by(view: View, mine: NDArray, other: NDArray, threshold: float) 
     return cv2.morphologyEx(flat, cv2.MORPH_OPEN, np.ones((3, 3), np.uint8))
 
 
+def near_somebody(view: View, points: NDArray) -> NDArray:
+    """(h, w) bool: near the bones of somebody, whose landmarks are (33, 2) small pixels of the frame."""
+    far = _bone_distance(points - (view.x0, view.y0), view.away.shape)
+    return far < _REACH * max(8.0, float(np.ptp(points[:, 1])))
+
+
 def draw_passer_by(mask: NDArray, view: View, found: NDArray, step: int) -> None:
     """Add what was found in a view to a frame's mask (H, W) uint8, softly; `step` pixels per small pixel."""
     rows, cols = (slice(at * step, (at + num) * step) for at, num in zip((view.y0, view.x0), found.shape))

@@ -103,7 +103,7 @@ def _make_view(plate: Plate, idx: int, rgb: NDArray, human: NDArray, step: int, 
     if width == 0:
         if box_px is None:
             empty = np.zeros((2, 2), np.uint8)
-            return View(0, 0, np.zeros((2, 2, 3), np.uint8), empty, empty, empty)
+            return View(0, 0, np.zeros((2, 2, 3), np.uint8), empty, empty, empty, empty)
         place = np.clip(box_px, 0, (human.shape[1], human.shape[0]) * 2)
     x0, y0, x1, y1 = (value // step for value in surroundings(place, human.shape))
     box = x0 * step, y0 * step, x1 * step, y1 * step
@@ -127,13 +127,26 @@ def _make_view(plate: Plate, idx: int, rgb: NDArray, human: NDArray, step: int, 
     fitted = cv2.add(fitted, 0, dtype=cv2.CV_8U)  # type: ignore[call-overload]
     away = cv2.absdiff(frame, fitted)
     away = np.minimum(cv2.max(cv2.max(away[..., 0], away[..., 1]), away[..., 2]), 254)
+    shade = _find_shade(frame, fitted, away, human, find_threshold(plate, idx))
     away[known < 255] = 255
-    return View(x0, y0, frame, away, human, above(sure, 254))
+    return View(x0, y0, frame, away, human, above(sure, 254), shade)
+
+
+def _find_shade(frame: NDArray, scene: NDArray, away: NDArray, human: NDArray, threshold: float) -> NDArray:
+    """(h, w) uint8: 255 where the place is seen darker by one factor; rules as in `shadow.find_shadow`."""
+    at = np.nonzero((away > threshold) & (human < 24))
+    seen, lit = frame[at].astype(np.float32), scene[at].astype(np.float32)
+    ratio = (seen.sum(1) + 1) / (lit.sum(1) + 1)
+    level = lit.mean(1)
+    change = np.abs(seen - lit * ratio[:, None]).max(1)
+    shade = np.zeros(away.shape, np.uint8)
+    shade[at] = np.where((ratio > 0.25) & (ratio < 0.94) & (level > 24) & (change < 6 + 0.06 * level), 255, 0)
+    return shade
 
 
 def _write_views(folder: Path, views: list[View]) -> None:
     table = np.array([[view.x0, view.y0, *view.away.shape] for view in views], np.int32)
-    layers = [np.dstack([view.rgb, view.away, view.human, view.sure]).ravel() for view in views]
+    layers = [np.dstack([view.rgb, view.away, view.human, view.sure, view.shade]).ravel() for view in views]
     np.save(folder / "table.npy", table)
     np.save(folder / "pixels.npy", np.concatenate(layers))
 
@@ -142,7 +155,7 @@ def _read_folder(folder: Path) -> Iterator[View]:
     table, pixels = np.load(folder / "table.npy"), np.load(folder / "pixels.npy", mmap_mode="r")
     at = 0
     for x0, y0, height, width in table.tolist():
-        block = np.array(pixels[at : at + 6 * height * width]).reshape(height, width, 6)
+        block = np.array(pixels[at : at + 7 * height * width]).reshape(height, width, 7)
         at += block.size
         rgb = np.ascontiguousarray(block[..., :3])
-        yield View(x0, y0, rgb, *(np.ascontiguousarray(block[..., channel]) for channel in (3, 4, 5)))
+        yield View(x0, y0, rgb, *(np.ascontiguousarray(block[..., channel]) for channel in (3, 4, 5, 6)))

@@ -121,8 +121,8 @@ def _hand_over(table: Table, kept: NDArray, other: NDArray, lost: int, found: in
 def _give_place_back(table: Table, groups: list[NDArray]) -> list[NDArray]:
     """Undo a theft: somebody not seen before walks in front of one who stands, and takes their track along.
 
-    The one who stands is then found as a newcomer. Told by the place (the newcomer stands where the track stood), by the
-    jump with which the track left it, and by the colours.
+    The one who stands is then found as a newcomer. Told by the place (the newcomer stands where the track stood), by
+    the jump with which the track left it, and by the colours.
     """
     for b in range(len(groups)):
         for a in range(len(groups)):

@@ -10,9 +10,11 @@ from mimo_cli.args import (
     PersonOption,
     PointOption,
     ProjectOption,
+    PropsOption,
     RedoOption,
     ReportOption,
     VerifyOption,
+    name_props,
     parse_backends,
     parse_point,
 )
@@ -24,6 +26,7 @@ def decompose(
     project: ProjectOption = None,
     person: PersonOption = None,
     point: PointOption = None,
+    props: PropsOption = None,
     backend: Annotated[
         list[str] | None,
         typer.Option(
@@ -45,7 +48,7 @@ def decompose(
     \b
     mimo decompose game.mp4
 
-    Writes layers/ of the project: human.mask, scene, occlusion.mask, depth. Paint over any of them and go on.
+    Writes layers/ of the project: human.mask, scene, occlusion.mask, props.mask, depth. Paint over any of them.
     """
     from mimo_cli import console, slots
     from mimo_cli.delivery import WORKERS
@@ -59,7 +62,7 @@ def decompose(
     else:
         opened = open_video_project(video, project or folder, verify=verify)
     opened.set_params(parse_backends(backend or ()))
-    remember(opened, person=person, point=parse_point(point))
+    remember(opened, person=person, point=parse_point(point), props=name_props(props))
     if list_people:
         print_people(opened, redo or (), dry_run=dry_run)
         return

@@ -29,6 +29,7 @@ from mimo_cli.args import (
     PrecisionOption,
     ProfileOption,
     ProjectOption,
+    PropsOption,
     RedoOption,
     ReportOption,
     ScaleOption,
@@ -37,6 +38,7 @@ from mimo_cli.args import (
     StepsOption,
     StiffOption,
     VerifyOption,
+    name_props,
     parse_offset,
     parse_point,
 )
@@ -57,6 +59,7 @@ def swap(
     project: ProjectOption = None,
     person: PersonOption = None,
     point: PointOption = None,
+    props: PropsOption = None,
     scale: ScaleOption = None,
     offset: OffsetOption = None,
     stiff: StiffOption = None,
@@ -114,7 +117,7 @@ def swap(
         "precision": precision, "fast": fast, "scale": scale, "offset": parse_offset(offset), "stiff": stiff,
         "note": note, "mark": mark,
     }  # fmt: skip
-    remember(opened, person=person, point=parse_point(point), **chosen)
+    remember(opened, person=person, point=parse_point(point), props=name_props(props), **chosen)
     opened = reopen(opened, verify=verify)
     pictures = {"cutout": cutout, "back": back, "profile": side_view}
     identity = add_character(opened, character, name=name, joints=joints, **pictures)

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 STAGE_OF_LAYER = {"mask": "segment", "depth": "depth"}
 """Layer, as `--backend` names it, to the stage that makes it."""
+PROPS = ("drop", "keep")
+"""What can become of a bicycle when its rider is taken away."""
 BACKENDS = {"segment": ("embedded", "sam2"), "depth": ("embedded", "depth-anything")}
 """Stage to what can do its work."""
 
@@ -43,6 +45,18 @@ class SegmentParams:
 
     def __post_init__(self) -> None:
         _check_backend("segment", self.backend)
+
+
+@dataclass(frozen=True, kw_only=True)
+class OcclusionParams:
+    """What becomes of the things that the person holds or rides."""
+
+    props: str = "drop"
+    """"drop": they go away with the person (props.mask); "keep": they stay in front (occlusion.mask)."""
+
+    def __post_init__(self) -> None:
+        if self.props not in PROPS:
+            raise RecipeError(f"occlusion.props is {self.props}.", fix=nearest(self.props, PROPS, "choices"))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -106,11 +120,13 @@ def background(job: Job) -> None:
 
 def scene(job: Job) -> None:
     """Fill in what the person hides."""
+    from engine.layers.props import Together
     from engine.layers.scene import complete_scene
     from engine.video import overlay_kind, to_overlay
 
     clip, (motion, plate) = open_source(job), _background(job)
-    frames = complete_scene(clip, _mask(job), motion, chunks=job.chunks, progress=job.progress, plate=plate)
+    gone = Together(_mask(job), _layer(job, slots.PROPS, "gray8", clip.num_frames))
+    frames = complete_scene(clip, gone, motion, chunks=job.chunks, progress=job.progress, plate=plate)
     kind = overlay_kind(clip.info)
     if kind == "rgba":
         _write(job, slots.SCENE, kind, clip, frames)
@@ -119,22 +135,30 @@ def scene(job: Job) -> None:
 
 
 def occlusion(job: Job) -> None:
-    """Find what is in front of the person."""
+    """Find what is in front of the person, and what goes or stays with them."""
     from engine.layers.occlusion import find_occlusion
+    from engine.layers.props import find_props, sort_out
+    from engine.video import LayerWriter
 
     clip, (motion, plate) = open_source(job), _background(job)
-    frames = find_occlusion(
-        clip,
-        _mask(job),
-        motion,
-        tables.read_landmarks(job.inputs[slots.LANDMARKS], clip.num_frames),
-        tables.read_tracks(job.inputs[slots.TRACKS], clip.num_frames),
-        chunks=job.chunks,
-        progress=job.progress,
-        plate=plate,
-        others=tables.read_others(job.inputs[slots.OTHERS], clip.num_frames),
-    )
-    _write(job, slots.OCCLUSION, "gray8", clip, frames)
+    landmarks = tables.read_landmarks(job.inputs[slots.LANDMARKS], clip.num_frames)
+    tracks = tables.read_tracks(job.inputs[slots.TRACKS], clip.num_frames)
+    others = tables.read_others(job.inputs[slots.OTHERS], clip.num_frames)
+    given = clip, _mask(job), motion, landmarks, tracks
+    fronts = find_occlusion(*given, chunks=job.chunks, progress=job.progress, plate=plate, others=others)
+    props = find_props(*given, chunks=job.chunks, plate=plate, others=others)
+    writers = [LayerWriter(job.outputs[slot], clip.size, "gray8") for slot in (slots.OCCLUSION, slots.PROPS)]
+    seen = 0
+    for front, held in zip(fronts, props):
+        pair = sort_out(front, held, keep=job.params.props == "keep")
+        for writer, mask in zip(writers, pair):
+            writer.write(mask)
+        seen += bool(held.any())
+    for writer in writers:
+        writer.close()
+    if seen:
+        other = {"drop": "they go with the person (--keep-props leaves them in front)", "keep": "they stay in front"}
+        job.note(f"the person holds or rides things in {seen} of {clip.num_frames} frames; {other[job.params.props]}")
 
 
 def _background(job: Job) -> "tuple[BackgroundMotion, Plate]":

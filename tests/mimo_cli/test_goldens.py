@@ -40,7 +40,7 @@ def numbers(values: np.ndarray) -> list[float]:
 
 
 def of_video(path: Path) -> dict:
-    kind = "gray8" if path.stem in ("human.mask", "occlusion.mask", "shadow") else "rgba"
+    kind = "gray8" if path.stem in ("human.mask", "occlusion.mask", "props.mask", "shadow") else "rgba"
     layer = open_layer(path, kind=kind)
     frames = enumerate(layer.read())
     return {"frames": layer.num_frames, "levels": {str(idx): grid(frame) for idx, frame in frames if idx % 6 == 0}}

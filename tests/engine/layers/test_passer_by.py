@@ -52,7 +52,9 @@ def test_who_is_nearer_is_cut_out():
     me, them = paint(mine, 120), paint(other, 140)
     human = np.where(them > 0, 0, me).astype(np.uint8)
     away = np.where((me > 0) | (them > 0), 90, 3).astype(np.uint8)
-    view = View(0, 0, np.zeros((*SIZE, 3), np.uint8), away, human, np.full(SIZE, 255, np.uint8))
+    view = View(
+        0, 0, np.zeros((*SIZE, 3), np.uint8), away, human, np.full(SIZE, 255, np.uint8), np.zeros(SIZE, np.uint8)
+    )
     found = passer_by.find_passer_by(view, mine, other, 20.0) > 127
     union = (found | (them > 0)).sum()
     assert (found & (them > 0)).sum() > 0.9 * union  # a rim of a pixel of limbs eight wide
@@ -64,7 +66,7 @@ def test_a_painted_figure_is_no_one():
     me, painted = paint(mine, 120), paint(other, 140)
     away = np.where(me > 0, 90, 3).astype(np.uint8)
     away[(painted > 0) & (np.indices(SIZE).sum(0) % 3 == 0)] = 60  # a third of it does not fit the plate well
-    view = View(0, 0, np.zeros((*SIZE, 3), np.uint8), away, me, np.full(SIZE, 255, np.uint8))
+    view = View(0, 0, np.zeros((*SIZE, 3), np.uint8), away, me, np.full(SIZE, 255, np.uint8), np.zeros(SIZE, np.uint8))
     assert not passer_by.find_passer_by(view, mine, other, 20.0).any()
 
 
