@@ -153,3 +153,23 @@ def write_tiny_sam2(folder: Path, *, seed: int = 0) -> Path:
     network.mask_decoder.pred_obj_score_head.proj_out.bias.data.fill_(5.0)
     network.save_pretrained(folder)
     return folder
+
+
+def write_tiny_mask2former(folder: Path, *, seed: int = 0) -> Path:
+    """Write a folder of Mask2Former: 16 channels instead of 96; all of its queries find people, of some shape."""
+    from transformers import Mask2FormerConfig, Mask2FormerForUniversalSegmentation, SwinConfig
+
+    torch.manual_seed(seed)
+    backbone = SwinConfig(
+        image_size=64, embed_dim=16, depths=[1, 1, 1, 1], num_heads=[1, 2, 2, 2], window_size=4,
+        out_features=["stage1", "stage2", "stage3", "stage4"],
+    )  # fmt: skip
+    config = Mask2FormerConfig(
+        backbone_config=backbone, hidden_dim=32, feature_size=32, mask_feature_size=32, encoder_layers=1,
+        decoder_layers=2, num_attention_heads=2, dim_feedforward=32, encoder_feedforward_dim=32, num_queries=24,
+        id2label={0: "person", 1: "bicycle"}, label2id={"person": 0, "bicycle": 1},
+    )  # fmt: skip
+    network = Mask2FormerForUniversalSegmentation(config)
+    network.class_predictor.bias.data.copy_(torch.tensor([5.0, 0.0, 0.0]))
+    network.save_pretrained(folder)
+    return folder

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 import cv2
 import numpy as np
@@ -16,9 +17,8 @@ from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
 
 from engine.layers.guided import GuidedFilter, apply
-from engine.people import Person
 from engine.people.roi import Roi, at_indices
-from engine.types import Chunks, FrameSource, Progress, Size, quiet
+from engine.types import Chunks, FrameSource, Landmarks, Progress, Size, quiet
 
 CHUNK = 32
 """Frames of one finished piece of work."""
@@ -40,6 +40,19 @@ BONES = (
 """Landmarks at both ends and thickness in lengths of the torso: what is surely body if the landmarks are right."""
 
 
+class Seen(Protocol):
+    """Somebody of whom every frame has a rough mask: a `Person`, or a network's view of one."""
+
+    @property
+    def landmarks(self) -> Landmarks:
+        """Where their joints are."""
+        ...
+
+    def rough_masks(self, start: int = 0, stop: int | None = None) -> Iterator[tuple[Roi, NDArray] | None]:
+        """See `Person.rough_masks`."""
+        ...
+
+
 @dataclass
 class Memory:
     """What one frame leaves for the next, in the small copy's pixels."""
@@ -54,7 +67,7 @@ class Memory:
     """(2, 16, 16, 16) float32: histograms of surroundings and person."""
 
 
-def human_mask(clip: FrameSource, person: Person, *, chunks: Chunks, progress: Progress = quiet) -> Iterator[NDArray]:
+def human_mask(clip: FrameSource, person: Seen, *, chunks: Chunks, progress: Progress = quiet) -> Iterator[NDArray]:
     """Yield the mask of one person for every frame.
 
     Args:
@@ -85,7 +98,7 @@ def human_mask(clip: FrameSource, person: Person, *, chunks: Chunks, progress: P
 
 
 def _mask_chunk(
-    clip: FrameSource, person: Person, span: tuple[int, int], memory: Memory | None, part: Path, progress: Progress
+    clip: FrameSource, person: Seen, span: tuple[int, int], memory: Memory | None, part: Path, progress: Progress
 ) -> None:
     start, stop = span
     finishing: dict[str, Future[NDArray]] = {}

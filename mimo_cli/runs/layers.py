@@ -23,7 +23,7 @@ STAGE_OF_LAYER = {"mask": "segment", "depth": "depth"}
 """Layer, as `--backend` names it, to the stage that makes it."""
 PROPS = ("drop", "keep")
 """What can become of a bicycle when its rider is taken away."""
-BACKENDS = {"segment": ("embedded", "sam2"), "depth": ("embedded", "depth-anything")}
+BACKENDS = {"segment": ("embedded", "sam2", "mask2former"), "depth": ("embedded", "depth-anything")}
 """Stage to what can do its work."""
 
 
@@ -41,7 +41,7 @@ class SegmentParams:
     point: tuple[float, float] | None = None
     """x, y of a pixel on the person in the first frame they are in; None lets `person` decide."""
     backend: str = "embedded"
-    """"embedded" or "sam2" (SAM 2 video; see `mimo weights`): what cuts the person out."""
+    """"embedded", "sam2" (SAM 2 video) or "mask2former" (instances; see `mimo weights`): what cuts the person out."""
 
     def __post_init__(self) -> None:
         _check_backend("segment", self.backend)
@@ -72,11 +72,12 @@ class DepthParams:
 
 def segment_weights(params: SegmentParams) -> tuple[str, ...]:
     """Return the weights that a mask of these settings uses."""
-    return ("sam2",) if params.backend == "sam2" else ()
+    return () if params.backend == "embedded" else (params.backend,)
 
 
 def segment(job: Job) -> None:
     """Find the people, choose one, and cut them out of every frame."""
+    from engine.layers.mask2former import detected_mask
     from engine.layers.matte import human_mask
     from engine.layers.sam2 import network_mask
     from engine.people import choose_person, draw_roster, find_people
@@ -92,8 +93,10 @@ def segment(job: Job) -> None:
     tables.write_others(others, job.outputs[slots.OTHERS])
     write_png(job.outputs[slots.ROSTER], draw_roster(people))
     rest = part_of(job, 0.45, 1, num_frames)
-    if job.params.backend == "sam2":
-        masks = network_mask(clip, person, job.weights("sam2").folder, chunks=job.chunks, progress=rest)
+    networks = {"sam2": network_mask, "mask2former": detected_mask}
+    if job.params.backend in networks:
+        folder = job.weights(job.params.backend).folder
+        masks = networks[job.params.backend](clip, person, folder, chunks=job.chunks, progress=rest)
     else:
         masks = human_mask(clip, person, chunks=job.chunks, progress=rest)
     _write(job, slots.HUMAN_MASK, "gray8", clip, masks)

@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 from filmed import SPEC, film
-from tiny_networks import write_tiny_depth_anything, write_tiny_sam2
+from tiny_networks import write_tiny_depth_anything, write_tiny_mask2former, write_tiny_sam2
 from typer.testing import CliRunner
 
 from engine.video import open_layer
@@ -66,6 +66,17 @@ def test_mask_of_a_network(folder, decompose):
     assert masks.shape == (SPEC.num_frames, *SPEC.size) and masks.any(axis=(1, 2)).all()
     record = json.loads((folder / "game.mimo/stages/segment.json").read_text())
     assert set(record["weights"]) == {"sam2"}
+
+
+def test_mask_of_an_instance_network(folder, decompose):
+    missing = decompose("--backend", "mask=mask2former", code=4).stderr
+    assert "fix: mimo weights pull mask2former" in missing
+    write_tiny_mask2former(folder / "weights/mask2former")
+    decompose()
+    masks = np.stack(list(open_layer(folder / "game.mimo/layers/human.mask.mkv", kind="gray8").read()))
+    assert masks.shape == (SPEC.num_frames, *SPEC.size) and masks.any(axis=(1, 2)).all()
+    record = json.loads((folder / "game.mimo/stages/segment.json").read_text())
+    assert set(record["weights"]) == {"mask2former"}
 
 
 def test_what_is_no_backend(folder, decompose):
