@@ -167,8 +167,8 @@ def warp_picture(rgb: NDArray, label: NDArray, matrix: NDArray, size: Size) -> t
         size: of the result.
 
     Returns:
-        rgb (h, w, 3) uint8, by Lanczos's kernel; label (h, w) uint8, 0 where any pixel that was mixed in is outside or 0. A matrix
-        that is a whole-pixel shift copies bytes.
+        rgb (h, w, 3) uint8, by Lanczos's kernel; label (h, w) uint8, 0 where any pixel that was mixed in is outside or
+        0. A matrix that is a whole-pixel shift copies bytes.
     """
     matrix = matrix / matrix[2, 2]
     shift = matrix[:2, 2].round().astype(int)

@@ -1,6 +1,7 @@
 from fractions import Fraction
 from itertools import pairwise
 
+import av
 import cv2
 import numpy as np
 import pytest
@@ -125,6 +126,22 @@ def test_mask_from_an_editor_is_black_and_white_again(tmp_path, suffix, make_inf
         outer = cv2.dilate(disc(), np.ones((9, 9))) == 0
         assert (mask[inner] == 255).all()  # 4 pixels from the edge, where no ringing of H.264 reaches 6 levels
         assert (mask[outer] == 0).all()
+
+
+@pytest.mark.parametrize("pix_fmt", ["yuv422p10le", "yuva444p10le"])
+def test_mask_of_prores_is_black_and_white_again(tmp_path, pix_fmt):
+    with av.open(str(tmp_path / "human.mask.mov"), "w") as out:
+        video = out.add_stream("prores_ks", rate=25)
+        video.height, video.width, video.pix_fmt = *disc().shape, pix_fmt
+        for _ in range(3):
+            frame = av.VideoFrame.from_ndarray(cv2.cvtColor(disc(), cv2.COLOR_GRAY2RGB), format="rgb24")
+            out.mux(video.encode(frame.reformat(format=pix_fmt)))
+        out.mux(video.encode())
+    masks = list(open_layer(tmp_path / "human.mask.mov", kind="gray8", ours=False, num_frames=3).read())
+    assert len(masks) == 3
+    inner, outer = cv2.erode(disc(), np.ones((5, 5))) > 0, cv2.dilate(disc(), np.ones((5, 5))) == 0
+    for mask in masks:  # 2 pixels from the edge, where no ringing of ProRes reaches 6 levels
+        assert (mask[inner] == 255).all() and (mask[outer] == 0).all()
 
 
 def test_mask_from_a_folder(tmp_path):
