@@ -18,12 +18,14 @@ from numpy.typing import NDArray
 from engine.layers import moving_object as mo
 from engine.layers.background_motion import find_shots
 from engine.layers.caption import caption_scale, draw_line, find_captions
-from engine.layers.passer_by import draw_passer_by, find_passer_by, is_in_front
+from engine.layers.passer_by import Clothes, draw_passer_by, find_passer_by, is_in_front
 from engine.layers.plate import Plate, build_plate
 from engine.layers.still_object import draw_still, find_still
 from engine.layers.views import body_height, find_threshold, read_pictures, read_views, save_views, view_step
 from engine.types import BackgroundMotion, Chunks, FrameSource, Landmarks, Progress, Tracks, quiet
 
+_CLOTHES_FRAMES = 48
+"""Frames from which the clothes of people are learned, about."""
 _MAX_CIRCLE_FRAMES = 120
 """Frames of a clip in which circles are looked for."""
 
@@ -66,6 +68,8 @@ def find_occlusion(
     still = [find_still(folders, plate, motion, landmarks, tracks, shot) for shot in shots]
     starts = [shot[0] for shot in shots]
     passing = [(is_in_front(landmarks, theirs, tracks, boxes), theirs) for boxes, theirs in (others or {}).values()]
+    passing = [(nearer, theirs) for nearer, theirs in passing if nearer.any()]
+    clothes = [_learn_clothes(folders, plate, landmarks, theirs, step) for _, theirs in passing]
     scale = caption_scale(clip.size)
     words = find_captions(read_pictures(folders), landmarks, scale, clip.num_frames)
     # Frames are decoded a second time only where there is something to draw from them.
@@ -77,15 +81,30 @@ def find_occlusion(
         standing = still[int(np.searchsorted(starts, idx, side="right")) - 1]
         if standing is not None:
             mask = draw_still(mask, standing, motion.to_first[idx], step, view, find_threshold(plate, idx))
-        for theirs in (theirs for nearer, theirs in passing if nearer[idx]):
-            seen = find_passer_by(
-                view, landmarks.image_px[idx] / step, theirs.image_px[idx] / step, find_threshold(plate, idx)
-            )
+        for (nearer, theirs), looks in zip(passing, clothes):
+            if not nearer[idx]:
+                continue
+            points = landmarks.image_px[idx] / step, theirs.image_px[idx] / step
+            seen = find_passer_by(view, *points, find_threshold(plate, idx), looks)
             draw_passer_by(mask, view, seen, step)
         for line in (line for first, last, line in words if first <= idx < last):
             draw_line(mask, rgb, line, scale)
         yield mask
         progress(clip.num_frames + idx + 1, total)
+
+
+def _learn_clothes(
+    folders: list[FilePath], plate: Plate, landmarks: Landmarks, theirs: Landmarks, step: int
+) -> Clothes:
+    """What the person and somebody else look like, from up to some dozens of frames that show both."""
+    clothes = Clothes()
+    both = np.flatnonzero((landmarks.score > 0) & (theirs.score > 0))
+    chosen = set(both[:: max(1, len(both) // _CLOTHES_FRAMES)].tolist())
+    for idx, view in enumerate(read_views(folders) if chosen else ()):
+        if idx in chosen and view.away.shape[0] > 2:
+            points = landmarks.image_px[idx] / step, theirs.image_px[idx] / step
+            clothes.look(view, *points, find_threshold(plate, idx))
+    return clothes
 
 
 def _track_things(

@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.layers.moving_object import View
+from engine.layers.moving_object import View, colour_bins
 from engine.layers.views import is_short_gap
 from engine.types import Landmarks, Tracks
 
@@ -20,6 +20,12 @@ _REACH = 0.11
 """Flesh and clothes are at most this far from a bone, heights of the body; hair a little more."""
 _FLESH = 0.055
 """This near a bone nothing of the one behind is seen."""
+_WIDE = 0.17
+"""The same where the clothes, too, are theirs."""
+_SURE = 0.7
+"""Log odds of the clothes that outweigh the bones."""
+_LEAST_SEEN = 2000
+"""Pixels of each person from which on the colours of their clothes count."""
 _STANDS_OUT = 0.6
 """Share of the bones that must differ from the place: a painting of a face does not, and is no one."""
 _NEARER = 0.015
@@ -51,7 +57,38 @@ def is_in_front(mine: Landmarks, other: Landmarks, tracks: Tracks, others: Track
     return near & (high > low).all(1) & (lower > _NEARER)
 
 
-def find_passer_by(view: View, mine: NDArray, other: NDArray, threshold: float) -> NDArray:
+class Clothes:
+    """What two people look like: learned where each is alone, asked where one hides the other."""
+
+    def __init__(self) -> None:
+        num = len(colour_bins(np.zeros((1, 3), np.uint8), count=True))
+        self._counts = np.zeros((2, num))
+
+    def look(self, view: View, mine: NDArray, other: NDArray, threshold: float) -> None:
+        """Learn from one frame; arguments as in `find_passer_by`."""
+        size, corner = view.away.shape, np.array([view.x0, view.y0])
+        far_mine, far_other = _bone_distance(mine - corner, size), _bone_distance(other - corner, size)
+        stands_out = (view.away > threshold) & (view.away < 255)
+        theirs = (
+            stands_out & (view.human < 24) & (far_other < _FLESH * np.ptp(other[:, 1])) & (far_mine > 2 * far_other)
+        )
+        own = stands_out & (view.human > 200) & (far_other > _REACH * np.ptp(other[:, 1]))
+        self._counts += [colour_bins(view.rgb[where], count=True) for where in (own, theirs)]
+
+    def odds(self, rgb: NDArray) -> NDArray:
+        """(h, w) float32: log odds of the other one's clothes against mine; 0 while either is not known."""
+        total = self._counts.sum(1, keepdims=True)
+        if (total < _LEAST_SEEN).any():
+            return np.zeros(rgb.shape[:2], np.float32)
+        shares = self._counts / total + 1e-4
+        table = np.log(shares[1] / shares[0]).astype(np.float32)
+        levels = table[colour_bins(rgb.reshape(-1, 3))].reshape(rgb.shape[:2])
+        return cv2.blur(np.clip(levels, -3, 3), (5, 5))
+
+
+def find_passer_by(
+    view: View, mine: NDArray, other: NDArray, threshold: float, clothes: Clothes | None = None
+) -> NDArray:
     """Cut another person out of a view.
 
     Args:
@@ -59,6 +96,7 @@ def find_passer_by(view: View, mine: NDArray, other: NDArray, threshold: float) 
         mine: (33, 2) float, landmarks of the person, small pixels of the frame.
         other: (33, 2) float, of the other one.
         threshold: difference from the plate that is no noise.
+        clothes: of both, if known.
 
     Returns:
         (h, w) uint8: 255 where the other one is; nothing where the place is seen instead.
@@ -72,7 +110,13 @@ def find_passer_by(view: View, mine: NDArray, other: NDArray, threshold: float) 
         return np.zeros(size, np.uint8)
     theirs = far_other < np.where(view.human > 127, _MINE, 1.0) * far_mine
     theirs |= (far_other < _FLESH * height) & (view.human < 128)  # they are in front: my bones behind say nothing
-    found = theirs & (far_other < _REACH * height) & ((view.away > threshold) | (view.human > 127))
+    odds = np.zeros(size, np.float32) if clothes is None else clothes.odds(view.rgb)
+    theirs = (theirs & (odds > -_SURE)) | ((odds > _SURE) & (far_other < 2 * far_mine))
+    found = (
+        theirs
+        & (far_other < np.where(odds > _SURE, _WIDE, _REACH) * height)
+        & ((view.away > threshold) | (view.human > 127))
+    )
     flat = cv2.morphologyEx(found.astype(np.uint8) * 255, cv2.MORPH_CLOSE, np.ones((3, 3), np.uint8))
     return cv2.morphologyEx(flat, cv2.MORPH_OPEN, np.ones((3, 3), np.uint8))
 
