@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
+from typing import cast
 
 import cv2
 import numpy as np
@@ -303,9 +304,9 @@ def _on_ground(view: View, human: NDArray, unit: float) -> NDArray:
 
 def _joined(mask: NDArray, seeds: NDArray) -> NDArray:
     """The pieces of a mask that hold a seed."""
-    count, labels = cv2.connectedComponents(mask, connectivity=8)
+    count, labels = cast("tuple[int, NDArray]", cv2.connectedComponents(mask, connectivity=8))
     keep = np.zeros(count, np.uint8)
-    keep[np.unique(labels[seeds & (mask > 0)])] = 1  # type: ignore[index]
+    keep[np.unique(labels[seeds & (mask > 0)])] = 1
     keep[0] = 0
     return keep[labels]
 
@@ -314,7 +315,9 @@ def _without_floods(mask: NDArray, human: NDArray, unit: float) -> NDArray:
     """Without what is broad and goes on beyond the view, or is larger than half the body."""
     side = 2 * max(1, round(_BROAD * unit)) + 1
     broad = cv2.morphologyEx(mask, cv2.MORPH_OPEN, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (side, side)))
-    count, labels, stats, _ = cv2.connectedComponentsWithStats(broad, connectivity=8)
+    count, labels, stats, _ = cast(
+        "tuple[int, NDArray, NDArray, NDArray]", cv2.connectedComponentsWithStats(broad, connectivity=8)
+    )
     flood = np.zeros(count, np.uint8)
     for label in range(1, count):
         x, y, width, height, area = stats[label]
