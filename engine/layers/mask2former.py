@@ -78,7 +78,7 @@ def load_network(folder: Path) -> "Mask2FormerForUniversalSegmentation":
     """
     from transformers import Mask2FormerForUniversalSegmentation
 
-    from engine.layers.pretrained import load_pretrained
+    from engine.weights.pretrained import load_pretrained
 
     network = load_pretrained(Mask2FormerForUniversalSegmentation, folder)
     if "person" not in network.config.id2label.values():
