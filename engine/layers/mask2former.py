@@ -76,6 +76,7 @@ def load_network(folder: Path) -> "Mask2FormerForUniversalSegmentation":
     Raises:
         InputError: it cannot be read, or "person" is not among its classes.
     """
+    import torch
     from transformers import Mask2FormerForUniversalSegmentation
 
     from engine.weights.pretrained import load_pretrained
@@ -86,7 +87,7 @@ def load_network(folder: Path) -> "Mask2FormerForUniversalSegmentation":
             f"{folder} knows no class named person.",
             fix="get one that was trained on COCO: mimo weights pull mask2former",
         )
-    return network
+    return network.to("cuda" if torch.cuda.is_available() else "cpu")
 
 
 def refine(network: "Mask2FormerForUniversalSegmentation", rgb: NDArray, roi: Roi, rough: NDArray) -> NDArray:
