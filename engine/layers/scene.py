@@ -80,6 +80,10 @@ def complete_frame(plate: Plate, idx: int, rgb: NDArray, human: NDArray, grain: 
     lift = enlarge(lift, hidden.shape)[part]
     lift += (_GRAIN * noise * _take_grain(grain, idx, alpha.shape))[..., None]
     colour = cv2.add(amplify(scene[part], gain, cv2.CV_32F), lift, dtype=cv2.CV_8U)
+    unknown = cv2.bitwise_and(hidden[part], cv2.bitwise_not(above(state[part], 0)))
+    if unknown.any():  # painted by hand beyond what was gathered around the person
+        painted = cv2.inpaint(np.ascontiguousarray(frame[part]), unknown, 3, cv2.INPAINT_TELEA)
+        colour[unknown > 0], alpha[unknown > 0] = painted[unknown > 0], 255
     colour = cv2.bitwise_and(colour, cv2.cvtColor(above(alpha, 0), cv2.COLOR_GRAY2RGB))
     where = result[y0 + b : y0 + b + alpha.shape[0], x0 + a : x0 + a + alpha.shape[1]]
     where[:] = cv2.merge([*cv2.split(colour), alpha])
