@@ -11,7 +11,7 @@ from mimo_cli.project import Project
 
 FOLDER = "edit"
 """Of a project: what is written to be looked at, or painted on and put back."""
-MASKS = {"human": slots.HUMAN_MASK, "occlusion": slots.OCCLUSION}
+MASKS = {"human": slots.HUMAN_MASK, "occlusion": slots.OCCLUSION, "props": slots.PROPS}
 FORMS = ("png", "mov")
 """A folder of PNG for painters, ProRes for editors."""
 _NUM_SHOWN = 12
