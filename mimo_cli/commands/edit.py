@@ -22,7 +22,8 @@ def edit(
         str | None, typer.Option("--character", "-c", metavar="NAME", help="Whose joints [default: the only one's].")
     ] = None,
     layer: Annotated[
-        str, typer.Option("--layer", metavar="NAME", help="Which mask: human, or occlusion: what passes in front.")
+        str,
+        typer.Option("--layer", metavar="NAME", help="Which mask: human, occlusion (what passes in front) or props."),
     ] = "human",
     form: Annotated[
         str, typer.Option("--as", metavar="FORM", help="Of a mask: png, a folder to paint in; mov, for an editor.")
