@@ -3,6 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
+from engine.animator.drive import facing, is_four_legged
 from engine.animator.pose import pose_puppet, rest_motion
 from engine.animator.puppet import PuppetAnimator
 from engine.animator.stage_camera import frame_motion
@@ -10,6 +11,8 @@ from engine.geometry import rotvec_to_matrix
 from engine.types import JOINTS, Camera, Patch, Puppet, Size
 
 ARM_DOWN_RAD = np.radians(50.0)
+_ROOM = 1.15
+"""How much farther away a four-legged body is seen: its head is farther from its middle than its tail is."""
 
 
 def canonical_pictures(puppet: Puppet, size: Size = (1024, 768)) -> tuple[NDArray, NDArray]:
@@ -20,12 +23,18 @@ def canonical_pictures(puppet: Puppet, size: Size = (1024, 768)) -> tuple[NDArra
         size: (height, width), pixels.
 
     Returns:
-        front and back, each (height, width, 4) uint8 straight RGBA on nothing, at the same scale.
+        front and back, each (height, width, 4) uint8 straight RGBA on nothing, at the same scale; of a four-legged
+        body its two sides.
     """
     motion = rest_motion(2)
     for side, sign in (("left", -1), ("right", 1)):
         motion.rotvec[:, JOINTS.index(f"{side}_shoulder"), 2] = sign * ARM_DOWN_RAD
     motion.rotvec[1, 0, 1] = np.pi
+    four = is_four_legged(puppet)
+    if four:
+        motion.rotvec[:, 0, 1] -= facing(puppet)[0, 2] * np.pi / 2
+        for side, sign in (("left", -1), ("right", 1)):
+            motion.rotvec[:, JOINTS.index(f"{side}_shoulder"), 2] = sign * np.pi / 2
     posed = pose_puppet(puppet, motion, stiff=True)
     seen = frame_motion(motion, size, puppet, posed=posed)
     level = seen.world_to_cam.copy()
@@ -33,7 +42,9 @@ def canonical_pictures(puppet: Puppet, size: Size = (1024, 768)) -> tuple[NDArra
     eye = -np.swapaxes(seen.world_to_cam[:, :3, :3], 1, 2) @ seen.world_to_cam[:, :3, 3:]
     middle_y = posed.standing_m / 2
     level[:, :3, :3] = rotvec_to_matrix(np.array([np.pi, 0, 0], np.float32))
-    level[:, :3, 3] = np.stack([-eye[:, 0, 0] * 0, np.full(2, middle_y), np.linalg.norm(eye[:, :, 0], axis=1)], 1)
+    level[:, :3, 3] = np.stack(
+        [-eye[:, 0, 0] * 0, np.full(2, middle_y), (_ROOM if four else 1) * np.linalg.norm(eye[:, :, 0], axis=1)], 1
+    )
     animator = PuppetAnimator(puppet, motion, Camera(seen.K, level), size, shadow=0.0, posed=posed)
     front, back = (_on_nothing(patch, size) for patch in animator.render_range())
     return front, back

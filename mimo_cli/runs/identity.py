@@ -36,11 +36,14 @@ def _place(job: Job) -> "Cutout":
 def joints(job: Job) -> None:
     """Find the joints of the character in its cutout."""
     from engine.identity import find_joints, write_joints
+    from engine.identity.skeleton import on_all_fours
     from engine.video import read_image
 
     found = find_joints(read_image(job.inputs[slots.CUTOUT]))
     write_joints(found, job.outputs[slots.JOINTS])
     job.facts.update(confidence=round(found.confidence, 2), source=found.source)
+    if on_all_fours(dict(zip(found.names, found.xy_px))):
+        job.note("taken for a body on four legs, seen from its side; the front legs are its arms in joints.toml")
     if found.confidence < SURE:
         job.note("the joints are a guess; look at canonical.png, and correct joints.toml if the limbs are wrong")
 

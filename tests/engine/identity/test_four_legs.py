@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 
+from engine.animator.canonical import canonical_pictures
 from engine.animator.drive import facing
 from engine.animator.pose import pose_puppet, rest_motion
 from engine.geometry import rotvec_to_matrix
@@ -67,3 +68,13 @@ def test_a_figure_drawn_from_the_front_is_not_turned(dog: Puppet):
     upright = lift(draw_figure(stick_points()), find_joints(draw_figure(stick_points())))
     assert (facing(upright) == np.eye(3)).all()
     assert np.allclose(facing(dog) @ [1, 0, 0], [0, 0, 1])
+
+
+def test_its_canonical_picture_shows_its_sides(dog: Puppet):
+    for picture, sign in zip(canonical_pictures(dog, (256, 192)), (1, -1)):
+        rows, columns = np.nonzero(picture[..., 3] > 127)
+        assert np.ptp(columns) > 1.2 * np.ptp(rows)
+        assert columns.min() > 0
+        assert columns.max() < 191
+        top = columns[rows < rows.min() + 0.3 * np.ptp(rows)]  # head and tail; there is more head
+        assert sign * (np.median(top) - 96) > 0
