@@ -23,7 +23,7 @@ def test_no_file_of_the_corpus_crashes_a_command(sample_data, tmp_path, monkeypa
         for words in (
             ("eval", file),
             ("eval", file, "--truth", file, "--masks"),
-            ("decompose", file, "--project", f"{number}.mimo"),
+            ("decompose", file, "--project", f"{number}.mimo", "--dry-run"),
             ("animate", "--motion", DANCE, "--character", file, "--project", f"{number}-c.mimo", "--dry-run"),
             ("animate", "--motion", file),
             ("fit-motion", file, "--export", f"{number}.bvh"),
