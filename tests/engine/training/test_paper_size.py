@@ -13,7 +13,7 @@ from engine.training.start import make_codec, make_composer
 from engine.training.trainer import Trainer
 
 GIB = 2.0**30
-NEEDED_GIB = 17
+NEEDED_GIB = 16.5
 
 
 @pytest.mark.slow

@@ -48,6 +48,14 @@ def test_parts_of_a_batch_add_up(tiny_recipe, tiny_trainer, tmp_path):
     assert parts == pytest.approx(whole, rel=1e-4)
 
 
+def test_half_precision_with_checkpointing_takes_nearly_the_same_step(tiny_recipe, tiny_trainer, tmp_path):
+    """bf16 keeps eight bits: a loss of two steps agrees to about one in a hundred; what is computed twice is the same."""
+    whole = [report.loss for report in tiny_trainer(tiny_recipe(steps=2), tmp_path / "a").train()]
+    saving = {"precision": "bf16", "gradient_checkpointing": True}
+    half = [report.loss for report in tiny_trainer(tiny_recipe(steps=2, **saving), tmp_path / "b").train()]
+    assert half == pytest.approx(whole, rel=2e-2) and half != whole
+
+
 @pytest.mark.slow
 def test_two_processes_see_what_one_sees(tiny_recipe, tiny_trainer, tmp_path):
     one = [report.loss for report in tiny_trainer(tiny_recipe(steps=3), tmp_path / "one").train()]
