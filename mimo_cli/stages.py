@@ -286,7 +286,7 @@ DIFFUSE_ALONE = Stage(
 )
 COMPOSE = Stage(
     name="compose",
-    version=3,
+    version=4,
     about="put everything together",
     reads=(VIDEO, CLIP, FRAMES, SCENE, OCCLUSION, HUMAN, SHADOW, LIGHT),
     writes=(OUT, LOOK),
@@ -295,7 +295,7 @@ COMPOSE = Stage(
 )
 COMPOSE_LOSSLESS = Stage(
     name="compose-lossless",
-    version=3,
+    version=4,
     about="put everything together, without loss",
     reads=(VIDEO, CLIP, FRAMES, SCENE, OCCLUSION, HUMAN, SHADOW, LIGHT),
     writes=(OUT_LOSSLESS, LOOK_LOSSLESS),
@@ -304,7 +304,7 @@ COMPOSE_LOSSLESS = Stage(
 )
 COMPOSE_ALONE = Stage(
     name="compose",
-    version=2,
+    version=3,
     about="put everything together",
     reads=(CLIP, FRAMES, HUMAN, SHADOW),
     optional=(BACKDROP,),
@@ -314,7 +314,7 @@ COMPOSE_ALONE = Stage(
 )
 COMPOSE_ALONE_LOSSLESS = Stage(
     name="compose-lossless",
-    version=2,
+    version=3,
     about="put everything together, without loss",
     reads=(CLIP, FRAMES, HUMAN, SHADOW),
     optional=(BACKDROP,),

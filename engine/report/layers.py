@@ -48,11 +48,11 @@ def look_at_mask(mask: FrameSource, frames: Sequence[int], size: Size) -> tuple[
     """
     lane, area = Lane(), np.full(mask.num_frames, np.nan, np.float32)
     step = small_step(mask.size)
-    whole, pictured = (0, 0, size[1], size[0]), set(frames)
+    pictured = set(frames)
     for idx, picture in _some(mask, None if mask.num_frames <= MAX_READ else frames):
         area[idx] = cv2.mean(picture)[0] / 255
         if idx in pictured:
-            lane.add(mask_picture(picture, step, size), whole)
+            lane.add(*mask_picture(picture, step, size))
     return lane, area
 
 

@@ -5,7 +5,9 @@ a look does not grow with the clip: at most `MAX_PICTURES` frames are pictured, 
 """
 
 import os
+from collections import deque
 from collections.abc import Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 
 import cv2
@@ -26,6 +28,8 @@ SIDE_PX = 480
 """No picture is wider or higher."""
 QUALITIES = (78, 66, 54, 42, 30)
 """Of JPEG: the first for which the budget lasts at the present pace."""
+MAX_PENDING = 2
+"""Frames that wait to be looked at, at most: memory does not grow."""
 _GRID = 8
 """Boxes begin and end on JPEG's blocks."""
 Box = tuple[int, int, int, int]
@@ -62,7 +66,7 @@ class Look:
 
 
 class LookWriter:
-    """Gathers a look, frame by frame."""
+    """Gathers a look, frame by frame, in a thread of its own: putting frames together leaves part of a core idle."""
 
     def __init__(self, info: ClipInfo) -> None:
         """`info` is of the clip, and of the result before it is encoded."""
@@ -72,6 +76,8 @@ class LookWriter:
         self._whole = (0, 0, self._look.size[1], self._look.size[0])
         self._measures = Measures(info)
         self._bytes = 0
+        self._worker = ThreadPoolExecutor(1, thread_name_prefix="look")
+        self._pending: deque[Future[None]] = deque()
 
     def add(
         self,
@@ -81,9 +87,10 @@ class LookWriter:
         scene: list[NDArray] | None = None,
         patch: Patch | None = None,
         front: NDArray | None = None,
+        num_changed: int = 0,
         has_source: bool = True,
     ) -> None:
-        """Look at the next frame.
+        """Look at the next frame; nothing of it may be written to afterwards.
 
         Args:
             frame: what everything was laid over: the source's frame, or a backdrop.
@@ -91,9 +98,27 @@ class LookWriter:
             scene: overlay of the scene, see `engine.compositor.compose`.
             patch: character and shadow, premultiplied.
             front: (H, W) uint8, what passes in front.
+            num_changed: pixels of the result that differ from the source's.
             has_source: `frame` is a frame of the source; a backdrop is only shown in the result.
         """
-        edited = self._measures.add(frame.planes, result, scene=scene, patch=patch, has_source=has_source)
+        while len(self._pending) >= MAX_PENDING:
+            self._pending.popleft().result()
+        self._pending.append(
+            self._worker.submit(self._look_at, frame, result, scene, patch, front, num_changed, has_source)
+        )
+
+    def _look_at(
+        self,
+        frame: Frame,
+        result: list[NDArray],
+        scene: list[NDArray] | None,
+        patch: Patch | None,
+        front: NDArray | None,
+        num_changed: int,
+        has_source: bool,
+    ) -> None:
+        more = {"num_changed": num_changed, "has_source": has_source}
+        edited = self._measures.add(frame.planes, result, scene=scene, patch=patch, **more)
         if not self.pictures(frame.idx):
             return
         if has_source:
@@ -114,7 +139,7 @@ class LookWriter:
             bare = compose(frame, scene=scene, patch=None, occlusion=None, info=self._info)[0]
             self._picture("scene", bare, self._box(scene[-1]))
         if front is not None:
-            self._lane("front").add(mask_picture(front, self._step, self._look.size), self._whole)
+            self._lane("front").add(*mask_picture(front, self._step, self._look.size))
 
     def without_pictures(self) -> Look:
         """Return a look at a clip that has nothing to show: frames and size alone."""
@@ -123,6 +148,9 @@ class LookWriter:
 
     def finish(self) -> Look:
         """Return all that was gathered."""
+        while self._pending:
+            self._pending.popleft().result()
+        self._worker.shutdown()
         self._look.series.update(self._measures.finish())
         return self._look
 
@@ -198,8 +226,14 @@ def small_jpeg(planes: list[NDArray], info: ClipInfo, step: int, box: Box, quali
     return data.tobytes()
 
 
-def mask_picture(mask: NDArray, step: int, size: Size) -> bytes:
-    """Return a mask (H, W) uint8 as a small PNG of `size` that is the mask in its alpha; empty where the mask is."""
+def mask_picture(mask: NDArray, step: int, size: Size) -> tuple[bytes, Box]:
+    """Return what there is of a mask as a small PNG, and its box in a picture of `size`; empty where the mask is.
+
+    Args:
+        mask: (H, W) uint8; it becomes the alpha of the PNG.
+        step: how many pixels become one, each way.
+        size: (height, width) of the small picture.
+    """
     import io
 
     from PIL import Image
@@ -207,11 +241,13 @@ def mask_picture(mask: NDArray, step: int, size: Size) -> bytes:
     width, height = size[1], size[0]
     small = np.asarray(cv2.resize(mask[: height * step, : width * step], (width, height), interpolation=cv2.INTER_AREA))
     small = np.where(small < 8, 0, (small // 16) * 16 + 15).astype(np.uint8)  # 16 levels are enough, and pack well
-    if not small.any():
-        return b""
+    x, y, width, height = cv2.boundingRect(small)
+    if not width:
+        return b"", (0, 0, 0, 0)
+    part = Image.fromarray(small[y : y + height, x : x + width])
     file = io.BytesIO()
-    Image.merge("LA", [Image.new("L", (width, height)), Image.fromarray(small)]).save(file, "PNG", compress_level=6)
-    return file.getvalue()
+    Image.merge("LA", [Image.new("L", (width, height)), part]).save(file, "PNG", compress_level=6)
+    return file.getvalue(), (x, y, width, height)
 
 
 def read_look(path: str | os.PathLike[str]) -> Look:

@@ -19,7 +19,8 @@ class Measures:
     `finish` gives arrays of T float32:
 
     - `changed`: share of the pixels that differ from the source in any plane.
-    - `outside`: share of the pixels that differ though neither scene, shadow nor character is there.
+    - `outside`: share of the pixels that differ though neither scene, shadow nor character is there; a sample of chroma
+      counts as the pixels that share it.
     - `flicker`, `flicker_source`: mean of |a[t-1] - 2 a[t] + a[t+1]| / 2 over the edited region, levels of luma: how
       far a frame is from both its neighbours; of the result, and of the source in the same place, which moves too.
       0 in the first and the last frame.
@@ -43,6 +44,7 @@ class Measures:
         *,
         scene: list[NDArray] | None,
         patch: Patch | None,
+        num_changed: int,
         has_source: bool,
     ) -> NDArray:
         """Measure the next frame; the arguments are those of `LookWriter.add`.
@@ -61,9 +63,9 @@ class Measures:
             if weight >= 1:
                 color = [value / weight for value in cv2.sumElems(patch.rgba)[:3]]
         self._rows["color"].append(color)
-        changed, outside = self._differences(source, result, edited) if has_source else (1.0, 0.0)
-        self._rows["changed"].append(changed)
-        self._rows["outside"].append(outside)
+        outside = self._num_outside(source, result, edited) if has_source else 0
+        self._rows["changed"].append(num_changed / edited.size if has_source else 1.0)
+        self._rows["outside"].append(outside / edited.size)
         self._add_flicker(edited, result[0], source[0] if has_source else None)
         return edited
 
@@ -77,29 +79,23 @@ class Measures:
                 series[name] = np.array(padded, np.float32)
         return series
 
-    def _differences(self, source: list[NDArray], result: list[NDArray], edited: NDArray) -> tuple[float, float]:
-        """Shares of pixels that differ: all, and those where nothing was laid."""
-        differs, inside, chroma = np.zeros(self._size, np.uint8), edited, None
+    def _num_outside(self, source: list[NDArray], result: list[NDArray], edited: NDArray) -> int:
+        """Count pixels that differ where nothing was laid."""
+        clear, num = cv2.compare(edited, 0, cv2.CMP_EQ), 0
         for before, after in zip(source, result, strict=True):
             if before is after:
                 continue
-            other = cv2.compare(before, after, cv2.CMP_NE)
-            if other.shape == differs.shape:
-                cv2.bitwise_or(differs, other, dst=differs)
-            else:
-                chroma = other if chroma is None else cv2.bitwise_or(chroma, other)
-        if chroma is not None:  # a sample of it stands for up to 2x2 pixels: any of them may be edited
-            grown = cv2.resize(chroma, self._size[::-1], interpolation=cv2.INTER_NEAREST)
-            cv2.bitwise_or(differs, grown, dst=differs)
-            inside = cv2.dilate(edited, np.ones((3, 3), np.uint8))
-        count = cv2.countNonZero(differs)
-        if not count:
-            return 0.0, 0.0
-        differs[inside > 0] = 0
-        return count / differs.size, cv2.countNonZero(differs) / differs.size
+            differs, untouched, share = cv2.compare(before, after, cv2.CMP_NE), clear, 1
+            if differs.shape != clear.shape:  # a sample of chroma stands for several pixels: none of them is edited
+                rows, columns = differs.shape
+                untouched = cv2.erode(clear, np.ones((3, 3), np.uint8))
+                untouched = cv2.resize(untouched, (columns, rows), interpolation=cv2.INTER_NEAREST)
+                share = clear.size // differs.size
+            num += share * cv2.countNonZero(cv2.bitwise_and(differs, untouched))
+        return num
 
     def _add_flicker(self, edited: NDArray, result: NDArray, source: NDArray | None) -> None:
-        there = cv2.resize(edited, self._small, interpolation=cv2.INTER_AREA)
+        there = cv2.resize(edited, self._small, interpolation=cv2.INTER_NEAREST)
         after, before = (None if plane is None else self._shrunk(plane) for plane in (result, source))
         assert after is not None
         self._last.append((there, after, before))

@@ -65,7 +65,7 @@
       if (below && mask) {
         pen.drawImage(below, 0, 0, width, height);
         pen.globalCompositeOperation = "destination-in";
-        pen.drawImage(mask, 0, 0, width, height);
+        pen.drawImage(mask, ...data.lanes[lane].boxes[idx]);
       }
       pen.globalCompositeOperation = "destination-over";
       pen.fillStyle = plain();

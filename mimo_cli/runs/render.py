@@ -190,7 +190,7 @@ def _swapped(job: Job, look_at: Slot) -> Iterator[list[NDArray]]:
     layers = zip(clip.read_frames(), scenes, fronts, _read_character(job, clip.info), strict=True)
     for (frame, scene, front, _), patch, (planes, num_changed) in map_in_order(put_together, layers):
         changed += num_changed
-        look.add(frame, planes, scene=scene, patch=patch, front=front)
+        look.add(frame, planes, scene=scene, patch=patch, front=front, num_changed=num_changed)
         yield planes
         job.progress(frame.idx + 1, clip.num_frames)
     look.save(job.outputs[look_at])

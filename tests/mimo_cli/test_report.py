@@ -61,7 +61,8 @@ def test_pictures_show_what_the_files_hold(reported, said, swapped):
         whole, (x, y, width, height) = source.copy(), said["lanes"]["result"]["boxes"][idx]
         whole[y : y + height, x : x + width] = decode(said["lanes"]["result"]["pictures"][idx])[..., ::-1]
         assert np.abs(whole.astype(int) - result[idx]).mean() < 6
-        mask = decode(said["lanes"]["human"]["pictures"][idx])[..., -1]
+        mask, (x, y, width, height) = np.zeros(SPEC.size, np.uint8), said["lanes"]["human"]["boxes"][idx]
+        mask[y : y + height, x : x + width] = decode(said["lanes"]["human"]["pictures"][idx])[..., -1]
         want = next(iter(open_layer(project / "layers/human.mask.mkv", kind="gray8").read(idx, idx + 1)))
         assert np.abs(mask.astype(int) - want).max() <= 16  # masks keep 16 levels
 
