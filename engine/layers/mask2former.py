@@ -104,7 +104,8 @@ def refine(network: "Mask2FormerForUniversalSegmentation", rgb: NDArray, roi: Ro
     """
     import torch
 
-    person = next(idx for idx, name in network.config.id2label.items() if name == "person")
+    names = dict(network.config.id2label or {})
+    person = next(idx for idx, name in names.items() if name == "person")
     square = roi.crop(np.ascontiguousarray(rgb[..., :3]), SIDE_PX)
     pixels = ((square.astype(np.float32) / 255 - _MEAN) / _STD).transpose(2, 0, 1)
     answer: Any = network(pixel_values=torch.from_numpy(np.ascontiguousarray(pixels))[None].to(network.device))

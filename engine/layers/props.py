@@ -278,7 +278,8 @@ def _fold(view: View, fold: int) -> View:
         cv2.resize(layer, size, interpolation=cv2.INTER_AREA)
         for layer in (view.away, view.human, view.sure, view.shade)
     )
-    return View(view.x0 / fold, view.y0 / fold, np.zeros((*size[::-1], 3), np.uint8), *layers)
+    x0, y0 = view.x0 / fold, view.y0 / fold  # between pixels, perhaps
+    return View(x0, y0, np.zeros((*size[::-1], 3), np.uint8), *layers)  # type: ignore[arg-type]
 
 
 def _difference(view: View) -> NDArray:

@@ -81,7 +81,7 @@ class Measures:
 
     def _num_outside(self, source: list[NDArray], result: list[NDArray], edited: NDArray) -> int:
         """Count pixels that differ where nothing was laid."""
-        clear, num = cv2.compare(edited, 0, cv2.CMP_EQ), 0
+        clear, num = cv2.inRange(edited, 0, 0), 0
         for before, after in zip(source, result, strict=True):
             if before is after:
                 continue

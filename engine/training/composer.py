@@ -70,6 +70,7 @@ class Composer(nn.Module):
             self.codes.codes.data = first_codes(load_body().vertices, recipe.code_channels)
         self.pose_encoder = PoseEncoder(recipe.code_channels if is_codes else 3, recipe.block_out_channels[0])
         for convolution in (self.pose_encoder.conv_in, *self.pose_encoder.blocks):
+            assert isinstance(convolution, nn.Conv3d)
             nn.init.kaiming_normal_(convolution.weight, nonlinearity="relu")  # else four layers leave a fiftieth
         self.reference_net = ReferenceNet(in_channels=channels, **sizes)
         self.denoising_unet = DenoisingUNet(in_channels=channels * count, out_channels=channels, **sizes)

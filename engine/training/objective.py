@@ -2,13 +2,17 @@
 
 # Shapes: B clips, C channels, T frames, H W latent size.
 
+from typing import Literal
+
 import torch
 from diffusers.schedulers.scheduling_ddim import DDIMScheduler
 from torch import Tensor
 
 from engine.training.recipe import ObjectiveRecipe
 
-PREDICTIONS = {"v": "v_prediction", "epsilon": "epsilon", "x0": "sample"}
+PREDICTIONS: dict[str, Literal["v_prediction", "epsilon", "sample"]] = {
+    "v": "v_prediction", "epsilon": "epsilon", "x0": "sample",
+}  # fmt: skip
 """What diffusers calls them."""
 LEAST_WEIGHT = 0.1
 """Min-SNR weighting is 0 where nothing of the picture is left; but with a zero terminal SNR sampling begins there."""
