@@ -62,9 +62,8 @@ def edit_mask(project: Project, layer: str, form: str) -> None:
     mask = open_layer(path, kind="gray8", ours=path.suffix == ".mkv")
     area = np.array([float(picture.mean()) for picture in mask.read()])
     clip = open_clip(project.sources["video"], known=tables.read_frames(made[slots.FRAMES]))
-    shown = [
-        (idx, next(iter(clip.read(idx, idx + 1))), next(iter(mask.read(idx, idx + 1)))) for idx in _worth_a_look(area)
-    ]
+    picks = _worth_a_look(area)
+    shown = [(idx, rgb, next(iter(mask.read(idx, idx + 1)))) for idx, rgb in zip(picks, clip.pick(picks), strict=True)]
     sheet = _folder(project) / f"{stem}.sheet.png"
     write_png(sheet, draw_mask_sheet(shown))
     with disk.plain_errors(project.root):

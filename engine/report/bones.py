@@ -4,6 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine.body.model import forward_kinematics
+from engine.geometry import project, transform
 from engine.types import BODY_JOINTS, JOINT_PARENTS, Camera, Motion, Size
 
 _NUM = len(BODY_JOINTS)
@@ -37,10 +38,9 @@ def joints_in_picture(joints_m: NDArray, camera: Camera | None, size: Size) -> N
         scale = 0.8 * size[0] / max(float(np.ptp(up)), 1e-3)
         x = (joints_m[..., 0] - joints_m[:, :1, 0]) * scale + size[1] / 2
         return np.stack([x, (up.max() - up) * scale + 0.1 * size[0]], axis=-1)
-    seen_m = joints_m @ np.swapaxes(camera.world_to_cam[:, :3, :3], 1, 2) + camera.world_to_cam[:, None, :3, 3]
+    seen_m = transform(camera.world_to_cam, joints_m)
     with np.errstate(divide="ignore", invalid="ignore"):
-        flat = seen_m @ np.swapaxes(camera.K, 1, 2)
-        flat = flat[..., :2] / flat[..., 2:]
+        flat = project(camera.K, seen_m)
     flat[seen_m[..., 2] <= 0.05] = np.nan
     return flat
 

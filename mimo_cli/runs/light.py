@@ -1,10 +1,12 @@
 """light, shutter: how the scene lights who stands in it and how it was filmed, measured once for every character."""
 
 import tomllib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
 from engine.errors import InputError
 from engine.types import Puppet
@@ -15,6 +17,7 @@ from mimo_cli.stage import Job
 
 if TYPE_CHECKING:
     from engine.animator.light import Light, SceneLight
+    from engine.video import Clip
 
 NUM_FRAMES = 7
 NUM_FAST_FRAMES = 8
@@ -38,14 +41,10 @@ grain = {grain:.4f}
 def light(job: Job) -> None:
     """Read colour, blur and grain of the scene from a few frames around the person."""
     from engine.animator.light import measure_scene
-    from engine.video import open_layer
 
     clip = open_source(job)
-    ours = job.ours(slots.HUMAN_MASK)
-    mask = open_layer(job.inputs[slots.HUMAN_MASK], kind="gray8", ours=ours, num_frames=clip.num_frames, size=clip.size)
     picks = np.unique(np.linspace(0, clip.num_frames - 1, NUM_FRAMES).astype(int)).tolist()
-    masks = (next(iter(mask.read(idx, idx + 1))) for idx in picks)
-    seen = measure_scene(clip.pick(picks), masks)
+    seen = measure_scene(clip.pick(picks), _masks(job, clip, picks))
     job.outputs[slots.SCENE_LIGHT].write_text(SCENE_TEXT.format(**vars(seen)), encoding="utf-8")
 
 
@@ -59,7 +58,6 @@ def shutter(job: Job) -> None:
 
 def _measure_shutter(job: Job) -> float:
     from engine.animator.shutter import FAST_PX, estimate_shutter, limbs_in_picture
-    from engine.video import open_layer
 
     clip = open_source(job)
     motion = read_body(job, tables.read_frames(job.inputs[slots.FRAMES]).time_s)
@@ -72,11 +70,17 @@ def _measure_shutter(job: Job) -> float:
     picks = sorted(int(idx) for idx in fastest if speed[idx] >= FAST_PX)
     if not picks:
         return 0.0
+    frames = list(zip(clip.pick(picks), _masks(job, clip, picks), strict=True))
+    return estimate_shutter(frames, [limbs[idx] for idx in picks], [steps[idx] for idx in picks], 0.06 * tall)
+
+
+def _masks(job: Job, clip: "Clip", picks: list[int]) -> Iterator[NDArray]:
+    """The mask of the person (H, W) uint8 in some frames."""
+    from engine.video import open_layer
+
     ours = job.ours(slots.HUMAN_MASK)
     mask = open_layer(job.inputs[slots.HUMAN_MASK], kind="gray8", ours=ours, num_frames=clip.num_frames, size=clip.size)
-    masks = [next(iter(mask.read(idx, idx + 1))) for idx in picks]
-    frames = list(zip(clip.pick(picks), masks, strict=True))
-    return estimate_shutter(frames, [limbs[idx] for idx in picks], [steps[idx] for idx in picks], 0.06 * tall)
+    return (next(iter(mask.read(idx, idx + 1))) for idx in picks)
 
 
 def light_on(job: Job, puppet: Puppet) -> "Light":
