@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.types import ClipInfo, Patch
+from engine.types import ClipInfo, Patch, Size
 from engine.video.color import PlaneLayout, block_mean, code_values, plane_layout
 
 Box = tuple[int, int, int, int]
@@ -67,14 +67,21 @@ def compose(
     return result, num_changed
 
 
+def edited_region(scene: list[NDArray] | None, patch: Patch | None, size: Size) -> NDArray:
+    """(H, W) uint8, above 0 where scene, shadow or character is; not to be written to: it may be the scene's alpha."""
+    edited = np.zeros(size, np.uint8) if scene is None else scene[-1]
+    if patch is None:
+        return edited
+    edited = edited.copy() if scene is not None else edited
+    height, width = patch.shadow.shape
+    here = edited[patch.y0 : patch.y0 + height, patch.x0 : patch.x0 + width]
+    here[:] = cv2.max(cv2.max(cv2.extractChannel(patch.rgba, 3), patch.shadow), here)
+    return edited
+
+
 def _edited_boxes(scene: list[NDArray] | None, patch: Patch | None, info: ClipInfo, layout: PlaneLayout) -> list[Box]:
     """Strips of the frame that together hold all that may change, whole chroma samples each."""
-    edited = np.zeros(info.size, np.uint8) if scene is None else scene[-1]
-    if patch is not None:
-        height, width = patch.shadow.shape
-        edited = edited.copy() if scene is not None else edited
-        here = edited[patch.y0 : patch.y0 + height, patch.x0 : patch.x0 + width]
-        here[:] = cv2.max(cv2.max(cv2.extractChannel(patch.rgba, 3), patch.shadow), here)
+    edited = edited_region(scene, patch, info.size)
     _, top, _, height = cv2.boundingRect(edited)
     top -= top % layout.sub_y
     boxes = []

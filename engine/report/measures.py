@@ -6,6 +6,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from engine.compositor import edited_region
 from engine.types import ClipInfo, Patch
 from engine.video.color import plane_layout
 
@@ -52,16 +53,13 @@ class Measures:
         Returns:
             (H, W) uint8, above 0 where scene, shadow or character is.
         """
-        edited = np.zeros(self._size, np.uint8) if scene is None else scene[-1].copy()
+        edited = edited_region(scene, patch, self._size)
         color = [np.nan] * 3
         if patch is not None:
-            height, width = patch.shadow.shape
-            here = edited[patch.y0 : patch.y0 + height, patch.x0 : patch.x0 + width]
-            alpha = cv2.extractChannel(patch.rgba, 3)
-            here[:] = cv2.max(cv2.max(alpha, patch.shadow), here)
-            weight = float(cv2.sumElems(alpha)[0]) / 255
+            *total, alpha = cv2.sumElems(patch.rgba)
+            weight = alpha / 255
             if weight >= 1:
-                color = [value / weight for value in cv2.sumElems(patch.rgba)[:3]]
+                color = [value / weight for value in total]
         self._rows["color"].append(color)
         outside = self._num_outside(source, result, edited) if has_source else 0
         self._rows["changed"].append(num_changed / edited.size if has_source else 1.0)
