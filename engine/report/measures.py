@@ -68,8 +68,10 @@ class Measures:
         return edited
 
     def finish(self) -> dict[str, NDArray]:
-        """Return all measures."""
+        """Return all measures; nothing where no frame was measured."""
         num_frames = len(self._rows["changed"])
+        if not num_frames:
+            return {}
         series = {name: np.array(rows, np.float32) for name, rows in self._rows.items()}
         for name, values in self._flicker.items():
             if values:

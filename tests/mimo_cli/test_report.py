@@ -29,8 +29,11 @@ def reported(swapped, tmp_path_factory):
 @pytest.fixture(scope="module")
 def said(reported):
     """What the page knows."""
-    text = reported.read_text(encoding="utf-8")
-    return json.loads(re.search(r'id="data">(.*?)</script>', text, re.DOTALL)[1])
+    return data_of(reported)
+
+
+def data_of(page):
+    return json.loads(re.search(r'id="data">(.*?)</script>', page.read_text(encoding="utf-8"), re.DOTALL)[1])
 
 
 def decode(text):
@@ -96,6 +99,20 @@ def test_it_says_what_ran_and_with_what_licence(said, reported):
     assert licences["mimo"] == "Apache-2.0"
     record = json.loads((reported.parent / "stages/segment.json").read_text(encoding="utf-8"))
     assert record["licences"].items() <= licences.items()
+
+
+def test_a_project_that_is_only_taken_apart_is_shown_too(swapped, tmp_path):
+    shutil.copytree(swapped[0] / "game.mimo", tmp_path / "game.mimo")
+    shutil.copy(swapped[0] / "game.mp4", tmp_path / "game.mp4")
+    project = tmp_path / "game.mimo"
+    for folder in ("identity", "render", "out"):
+        shutil.rmtree(project / folder)
+    for record in project.glob("stages/*@*.json"):
+        record.unlink()
+    mimo("report", "game.mimo", cwd=tmp_path)
+    said = data_of(project / "report.html")
+    assert {"source", "human", "scene", "front"} <= set(said["lanes"]) and "result" not in said["lanes"]
+    assert said["frames"] == list(range(SPEC.num_frames))
 
 
 def test_a_persons_report_stays(swapped, tmp_path):
