@@ -43,6 +43,9 @@ MARGIN = 24
 """Frames of its neighbours that a window sees; smoothness reaches a few frames."""
 SHAPE_FRAMES = 48
 """Frames (evenly spread) that decide the shape of the body."""
+SHORT_STEP_S = 1 / 150
+"""Frames nearer in time are solved in float64: accelerations go with the fourth power of the step, and at 240 frames/s
+float32 has no digits left for the rest."""
 SHAPE_ROUNDS = 3
 SHAPE_PRIOR = 2.0
 """Trust in the mean adult, against one frame's landmarks."""
@@ -193,8 +196,9 @@ def _fit_pose(
 
 def _descend(pose: Pose, person: Person, evidence: Evidence, iterations: int) -> Pose:
     """Gauss-Newton on the frames of the evidence."""
+    exact = bool((evidence.dt_s < SHORT_STEP_S).any())
     for step in range(iterations):
-        equations = NormalEquations(len(pose), NUM_UNKNOWNS)
+        equations = NormalEquations(len(pose), NUM_UNKNOWNS, exact=exact)
         add_costs(equations, pose, pose_points(pose, person.points, slopes=True), evidence)
         change = equations.solve(DAMPING * 10.0 ** (2 - step) + 1e-3)
         change[:, : 3 * NUM_JOINTS] = np.clip(change[:, : 3 * NUM_JOINTS], -MAX_TURN_RAD, MAX_TURN_RAD)
