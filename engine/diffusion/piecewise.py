@@ -35,9 +35,10 @@ class Piecewise(nn.Module):
         """What the layer gives, given its arguments; tensors among them have N rows, the first is its input."""
         first = next(value for value in (*args, *kwargs.values()) if isinstance(value, Tensor))
         num_rows = len(first)
-        step = max(1, self.num_bytes * num_rows // (first.numel() * first.element_size()))
-        if step >= num_rows:
+        most = max(1, self.num_bytes * num_rows // (first.numel() * first.element_size()))
+        if most >= num_rows:
             return self.layer(*args, **kwargs)
+        step = -(-num_rows // -(-num_rows // most))  # as many pieces as needed, all alike: compiled once
         whole = None
         for start in range(0, num_rows, step):
             rows = slice(start, start + step)

@@ -11,6 +11,14 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from engine.diffusion.checkpoint import Networks
+from engine.diffusion.sampler import Conditions, denoise, look_at_reference
+from engine.diffusion.schedule import make_scheduler
+from engine.diffusion.windows import SamplingConfig
+
+# A run of 4 steps differs by 5.7e-6 between one thread and two in the release itself and by 8.7e-6 (MIMO) or 1.2e-5
+# (Moore) for a second implementation; 5e-5 is what the reference's README suggests. Banks that were not rounded to
+# float16 would be 6.7e-5 away.
+RUN = 5e-5
 
 
 @dataclass(frozen=True)
@@ -50,7 +58,47 @@ def write_stand_ins(reference_data: Path, folder: Path, *, keys: str, in_channel
 def distance(got: Tensor, want: Tensor) -> float:
     """Relative L2, the measure of the reference's README."""
     assert got.shape == want.shape, f"{tuple(got.shape)} instead of {tuple(want.shape)}"
-    return ((got.double() - want.double()).norm() / want.double().norm()).item()
+    got, want = got.double().cpu(), want.double().cpu()
+    return ((got - want).norm() / want.norm()).item()
+
+
+def conditions_of(model: Release, inputs, num_frames: int) -> Conditions:
+    networks = model.networks
+    tokens = inputs["in.clip_embed"][:, None]
+    with torch.no_grad():
+        pose = networks.pose_guider(inputs["in.pose_u8"][:num_frames].permute(3, 0, 1, 2)[None] / 255)
+        seen = look_at_reference(networks.reference_net, inputs["in.ref_latents"], tokens)
+    takes_scene = networks.denoising_unet.config["in_channels"] == 8
+    return Conditions(
+        reference=networks.denoising_unet.project_reference(seen),
+        image_tokens_BSC=tokens,
+        pose_of=lambda frames: pose[:, :, frames],
+        scene_BCTHW=inputs["in.bk_latents"][:, :, :num_frames] if takes_scene else None,
+    )
+
+
+def check_run(model: Release, inputs, name: str, *, num_frames: int, **config):
+    """Make one of the reference's runs and compare what it stored."""
+    conditions = conditions_of(model, inputs, num_frames)
+    steps = []
+    final = denoise(
+        model.networks.denoising_unet,
+        make_scheduler(model.networks.beta_schedule),
+        inputs["in.noise"][:, :, :num_frames],
+        conditions,
+        SamplingConfig(**config),
+        on_step=lambda step_idx, timestep, latents: steps.append(latents),
+    )
+    assert torch.equal(final, steps[-1])
+    golden = model.tensors("tiny_pipeline")
+    assert distance(final, golden[f"{name}.final_latents"]) < RUN
+    if f"{name}.pose_features" in golden:
+        assert (
+            distance(conditions.pose_of(list(range(num_frames))), golden[f"{name}.pose_features"]) < 1e-5
+        )  # one forward of one module
+    if f"{name}.step_latents" in golden:
+        for got, want in zip(steps, golden[f"{name}.step_latents"], strict=True):
+            assert distance(got, want) < RUN
 
 
 def watch(network, names=None):
@@ -83,7 +131,7 @@ def check_statistics(ours: Tensor, want: dict, name: str) -> None:
 
 def in_layout(tensor: Tensor, shape: list[int]) -> Tensor:
     """Our layout to the release's: rows to frames, positions over time to frames over positions, broadcast tokens."""
-    tensor = tensor.double()
+    tensor = tensor.double().cpu()
     if list(tensor.shape) == shape:
         return tensor
     if len(shape) == 2:

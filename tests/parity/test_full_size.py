@@ -40,18 +40,26 @@ def build(reference_data):
     return build
 
 
-@pytest.mark.slow
+@pytest.mark.parametrize(
+    "device", [pytest.param("cpu", marks=pytest.mark.slow), pytest.param("cuda", marks=pytest.mark.gpu)]
+)
 @pytest.mark.timeout(3600)
 @torch.no_grad()
-def test_full_size_forward(reference_data, build):
-    golden = load_file(reference_data / "mimo_release" / "full_forward.safetensors")
+def test_full_size_forward(reference_data, build, device, monkeypatch):
+    monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", False)
+    golden = {
+        name: tensor.to(device)
+        for name, tensor in load_file(reference_data / "mimo_release" / "full_forward.safetensors").items()
+    }
     traced = json.loads((reference_data / "mimo_release" / "full_trace.json").read_text(encoding="utf-8"))["stats"]
     tokens = torch.cat([torch.zeros_like(golden["in.clip_embed"]), golden["in.clip_embed"]])
 
-    pose = build(PoseGuider, pose_config, "pose_guider")(golden["in.pose_u8"].permute(3, 0, 1, 2)[None] / 255)
+    pose = build(PoseGuider, pose_config, "pose_guider").to(device)(
+        golden["in.pose_u8"].permute(3, 0, 1, 2)[None] / 255
+    )
     assert distance(pose[:, ::16], golden["pose.out[:,::16]"]) < FORWARD
 
-    reference_net = build(ReferenceNet, unet_config, "reference_unet")
+    reference_net = build(ReferenceNet, unet_config, "reference_unet").to(device)
     out, bank = reference_net(golden["in.ref_latents"].repeat(2, 1, 1, 1), tokens)
     del reference_net
     gc.collect()
@@ -62,7 +70,7 @@ def test_full_size_forward(reference_data, build):
         assert distance(x_VLC[:, :4, :16], golden[f"bank.{block}[:,:4,:16]"]) < FORWARD, block
         check_statistics(x_VLC, traced.pop(f"bank.{block}"), block)
 
-    unet = build(DenoisingUNet, denoising_config, "motion_module", "denoising_unet")
+    unet = build(DenoisingUNet, denoising_config, "motion_module", "denoising_unet").to(device)
     sample = torch.cat([golden["in.latents"], golden["in.bk_latents"]], dim=1).repeat(2, 1, 1, 1, 1)
     features = round_bank({block: x_VLC[1:] for block, x_VLC in bank.items()}, torch.float32)
     reference = unet.project_reference(features)
@@ -77,7 +85,7 @@ def test_full_size_forward(reference_data, build):
     outputs.clear()
 
     ones = fix_token(unet, golden["in.clip_embed"])
-    make_ready(unet, torch.device("cpu"))
+    make_ready(unet, torch.device(device))
     arguments = (sample[:1], golden["in.timestep"])
     halves = [unet(*arguments, 0 * ones, pose), unet(*arguments, ones, pose, reference)]
     print("as the animator runs it:", distance(torch.cat(halves), golden["den.out"]))

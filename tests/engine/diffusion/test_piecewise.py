@@ -36,7 +36,7 @@ def test_no_piece_is_larger_than_told():
     pieces = Piecewise(block, 10 * 4 * 32 * 4 + 1)  # ten rows of four frames, 32 channels, float32
     with torch.no_grad():
         assert pieces(torch.randn(34, 4, 32)).shape == (34, 4, 32)
-    assert rows == [10, 10, 10, 4]
+    assert rows == [9, 9, 9, 7]  # four pieces are needed; they are as alike as can be
 
 
 def test_pictures_stay_as_they_are_laid_out():
