@@ -2,6 +2,7 @@
 
     python benchmarks/motion.py                  # 36 filmed clips, every sample video, speed: long, the first time
     python benchmarks/motion.py --quick          # 12 filmed clips, two videos
+    python benchmarks/motion.py --jobs 16        # as many clips at once, each in a process of its own
     python benchmarks/motion.py --json           # one JSON object on stdout
 
 Filmed: six motion files, three bodies, a camera at rest and one that follows; 480x360, 60 frames at 30 a second,
@@ -16,10 +17,15 @@ millimetres a frame of 1/30 s; jitter, 10 m/s^3. Videos: PCK@0.05 of the fitted 
 
 import argparse
 import json
+import multiprocessing
+import os
 import resource
 import sys
 import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,6 +37,7 @@ from motion_clips import (  # noqa: E402
     BODIES,
     CAMERAS,
     MOTIONS,
+    CameraKind,
     Evidence,
     data_folder,
     film,
@@ -70,11 +77,13 @@ _EVERY = 5
 """Silhouettes are compared in every fifth frame."""
 
 Measures = dict[str, float]
+Item = TypeVar("Item")
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="12 filmed clips and two videos")
+    parser.add_argument("--jobs", type=int, default=1, metavar="N", help="clips at once, in processes")
     parser.add_argument("--json", action="store_true", help="one JSON object on stdout")
     args = parser.parse_args()
     data = data_folder()
@@ -82,21 +91,18 @@ def main() -> None:
         parser.error("sample media not found; set MIMO_SAMPLE_DATA to their folder")
     say = (lambda *_: None) if args.json else print
     found = {
-        "filmed": _filmed(data, args.quick, say),
-        "videos": _videos(data, args.quick, say),
+        "filmed": _filmed(data, args.quick, args.jobs, say),
+        "videos": _videos(data, args.quick, args.jobs, say),
         "speed": _speed(data, say),
     }
     if args.json:
         print(json.dumps(found, indent=2))
 
 
-def _filmed(data: Path, quick: bool, say) -> dict[str, Measures]:
+def _filmed(data: Path, quick: bool, jobs: int, say) -> dict[str, Measures]:
     found: dict[str, Measures] = {}
-    for name, body, camera in _chosen(quick):
-        clip = film(name, body, camera, data)
-        evidence = filmed_evidence(clip)
-        motion, lens = _fit(evidence)
-        found[f"{name} {body} {camera}"] = measure_filmed(clip, evidence, motion, lens)
+    for name, row in _each(_filmed_row, [(data, *chosen) for chosen in _chosen(quick)], jobs):
+        found[name] = row
         _row(say, found)
     mean = {key: float(np.mean([row[key] for row in found.values()])) for key in next(iter(found.values()))}
     found["mean"] = mean
@@ -106,6 +112,29 @@ def _filmed(data: Path, quick: bool, say) -> dict[str, Measures]:
     for key, value in reached.items():
         say(f"  {key:<12} {value:7.2f}   aim at most {TARGETS[key]:g}   {'ok' if value <= TARGETS[key] else 'MISSED'}")
     return found
+
+
+def _filmed_row(item: tuple[Path, str, str, CameraKind]) -> tuple[str, Measures]:
+    data, name, body, camera = item
+    clip = film(name, body, camera, data)
+    evidence = filmed_evidence(clip)
+    return f"{name} {body} {camera}", measure_filmed(clip, evidence, *_fit(evidence))
+
+
+def _each(work: Callable[[Item], tuple[str, Measures]], items: list[Item], jobs: int) -> Iterator[tuple[str, Measures]]:
+    """Do some items, in order, `jobs` at once."""
+    if jobs <= 1:
+        yield from map(work, items)
+        return
+    os.environ.update({name: "1" for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS")})  # for the new processes
+    with ProcessPoolExecutor(jobs, multiprocessing.get_context("spawn"), _alone) as pool:
+        yield from pool.map(work, items)
+
+
+def _alone() -> None:
+    import cv2
+
+    cv2.setNumThreads(1)
 
 
 def _chosen(quick: bool):
@@ -149,15 +178,19 @@ def _fit(evidence: Evidence) -> tuple[Motion, Camera]:
     return fit_motion(evidence.landmarks, evidence.times, evidence.background, evidence.info, masks=evidence.silhouette)
 
 
-def _videos(data: Path, quick: bool, say) -> dict[str, Measures]:
+def _videos(data: Path, quick: bool, jobs: int, say) -> dict[str, Measures]:
     found: dict[str, Measures] = {}
-    for path in sorted((data / "videos").glob("*.mp4")):
-        if not quick or path.stem in QUICK_VIDEOS:
-            evidence = video_evidence(path)
-            motion, camera = _fit(evidence)
-            found[path.stem] = measure_video(evidence, motion, camera, data / "masks" / path.stem / "masks")
-            _row(say, found)
+    videos = [path for path in sorted((data / "videos").glob("*.mp4")) if not quick or path.stem in QUICK_VIDEOS]
+    for name, row in _each(_video_row, [(data, path) for path in videos], jobs):
+        found[name] = row
+        _row(say, found)
     return found
+
+
+def _video_row(item: tuple[Path, Path]) -> tuple[str, Measures]:
+    data, path = item
+    evidence = video_evidence(path)
+    return path.stem, measure_video(evidence, *_fit(evidence), data / "masks" / path.stem / "masks")
 
 
 def measure_video(evidence: Evidence, motion: Motion, camera: Camera, truth: Path) -> Measures:

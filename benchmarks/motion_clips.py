@@ -45,8 +45,8 @@ BODIES: dict[str, tuple[float, ...]] = {
     "broad": (0.2, -1.2, 1.0, 0.5, -0.5, 0.4, 0, 0, 0, 0),
 }
 """Three people: components of the embedded body, standard deviations."""
-Camera = Literal["static", "follow"]
-CAMERAS: tuple[Camera, ...] = ("static", "follow")
+CameraKind = Literal["static", "follow"]
+CAMERAS: tuple[CameraKind, ...] = ("static", "follow")
 _VERSION = 2
 """Counts changes of what is kept."""
 
@@ -91,7 +91,7 @@ def data_folder() -> Path | None:
     return None
 
 
-def film(name: str, body: str, camera: Camera, data: Path, *, seed: int = 0) -> SynthClip:
+def film(name: str, body: str, camera: CameraKind, data: Path, *, seed: int = 0) -> SynthClip:
     """A motion file performed by a body before a camera that just sees all of it."""
     start_s, heading_deg = MOTIONS[name]
     motion = motion_from_bvh(read_bvh(data / "motion" / f"{name}.bvh"))[0]
