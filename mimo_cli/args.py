@@ -46,7 +46,7 @@ JobsOption = Annotated[
         "--jobs", metavar="CSV", help="Many runs: a line a run, a column an option (video,character,out); - is stdin."
     ),
 ]
-DryRunOption = Annotated[bool, typer.Option("--dry-run", "-n", help="Print what would run and why; do nothing.")]
+DryRunOption = Annotated[bool, typer.Option("--dry-run", "-n", help="Print what would run and why; run nothing.")]
 RedoOption = Annotated[
     list[str] | None,
     typer.Option("--redo", metavar="STAGE", help="Run this stage again though nothing changed; edits stay."),

@@ -32,9 +32,9 @@ _TABLES_OF = {
 """Setting to the stages whose it is."""
 
 
-def open_project(folder: Path | None, *, verify: bool = False) -> Project:
-    """Open an existing project: the one named, or the one here."""
-    return Project.open(find_folder(folder), verify=verify)
+def open_project(folder: Path | None, *, option: str = "", verify: bool = False) -> Project:
+    """Open an existing project: the one named (after `option`, "--project "), or the one here."""
+    return Project.open(find_folder(folder, option), verify=verify)
 
 
 def open_video_project(video: Path | None, folder: Path | None, *, verify: bool = False) -> Project:
@@ -47,7 +47,7 @@ def open_video_project(video: Path | None, folder: Path | None, *, verify: bool 
     from mimo_cli.stages import VIDEO_STAGES
 
     if video is None:
-        opened = open_project(folder, verify=verify)
+        opened = open_project(folder, option="--project ", verify=verify)
         if "video" not in opened.sources:
             raise UsageError(f"{opened.root} has no video.", fix="name one: --video FILE, or use mimo animate.")
         return opened
@@ -80,7 +80,7 @@ def open_motion_project(
     if mapping is not None:
         _check_file(mapping)
     if motion is None:
-        opened = open_project(folder, verify=verify)
+        opened = open_project(folder, option="--project ", verify=verify)
         if mapping is not None:
             opened = Project.create(opened.root, {"mapping": mapping}, stages=MOTION_STAGES, verify=verify)
         if scene is not None:
@@ -100,18 +100,20 @@ def open_motion_project(
     return opened
 
 
-def remember(project: Project, **values: Any) -> None:
-    """Write settings typed on the command line into project.toml; None leaves them as they are."""
+def remember(project: Project, *, keep: bool = True, **values: Any) -> None:
+    """Take over settings typed on the command line, and `keep` them in project.toml; None leaves them as they are."""
     tables: dict[str, dict[str, Any]] = {}
     for name, value in values.items():
         for table in _TABLES_OF[name] if value is not None else ():
             tables.setdefault(table, {})[name] = list(value) if isinstance(value, tuple) else value
-    project.set_params(tables)
+    project.set_params(tables, keep=keep)
 
 
 def reopen(project: Project, *, verify: bool = False) -> Project:
     """Open a project again where what was remembered chose other stages: another animator reads other things."""
-    return Project.open(project.root, verify=verify)
+    from mimo_cli.stages import stages_of
+
+    return Project(project.root, stages_of(project.settings), project.settings, verify=verify)
 
 
 def refuse_non_commercial(project: Project, goal: Slot, identity: str) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from engine.config import from_table, nearest
-from engine.errors import InputError, UsageError
+from engine.errors import InputError, RecipeError, UsageError
 from mimo_cli import console, disk
 from mimo_cli.artifacts import Slot, check_name
 from mimo_cli.plan import Planner, Step
@@ -47,14 +47,17 @@ class Project:
         """
         self.root = root.resolve()
         self.stages = tuple(stages)
-        self._settings = settings
+        self.settings = settings
         self._weights = weights or self._weights_digest
         check_tables(settings, *_names(self.stages))
         self.sources = {name: first_there(self.root, value) for name, value in settings.get("source", {}).items()}
         self.store = Store(self.root, self.sources, verify=verify)
-        for stage in self.stages:
-            self.params(stage)
         console.current().project = self.root
+        try:
+            for stage in self.stages:
+                self.params(stage)
+        except RecipeError as error:
+            raise RecipeError(error.what, fix=f"{error.fix.rstrip('.')} (in {self.root / FILE})") from error
 
     @classmethod
     def open(cls, folder: Path, stages: Iterable[Stage] | None = None, **more: Any) -> "Project":
@@ -150,21 +153,27 @@ class Project:
         Raises:
             RecipeError: a key or a value that cannot be.
         """
-        values = {**self._settings.get(stage.name, {}), **(overrides or {}).get(stage.name, {})}
+        values = {**self.settings.get(stage.name, {}), **(overrides or {}).get(stage.name, {})}
         return stage.resolve(from_table(stage.params, values, table=stage.name))
 
-    def set_params(self, values: Overrides) -> None:
-        """Write values the person typed on the command line into project.toml, line by line; the rest stays as it is.
+    def set_params(self, values: Overrides, *, keep: bool = True) -> None:
+        """Take over values the person typed on the command line.
 
         Args:
             values: stage name to setting to value; values that are there already change nothing.
+            keep: write them into project.toml, line by line; the rest stays as it is.
+
+        Raises:
+            RecipeError: a key or a value that cannot be; nothing is written then.
         """
+        for stage in self.stages:
+            self.params(stage, values)
         tables = {
-            table: {k: v for k, v in new.items() if self._settings.get(table, {}).get(k) != v}
+            table: {k: v for k, v in new.items() if self.settings.get(table, {}).get(k) != v}
             for table, new in values.items()
         }
         if any(tables.values()):
-            self._rewrite(tables)
+            self._rewrite(tables, keep=keep)
 
     # ------------------------------------------------------------------------------------------ plans and runs
 
@@ -254,16 +263,16 @@ class Project:
         if new:
             self._rewrite({"source": new})
 
-    def _rewrite(self, tables: Mapping[str, Mapping[str, Any]]) -> None:
+    def _rewrite(self, tables: Mapping[str, Mapping[str, Any]], *, keep: bool = True) -> None:
         path = self.root / FILE
         text = path.read_text(encoding="utf-8")
         for table, values in tables.items():
             for key, value in values.items():
                 text = set_line(text, table, key, value)
-        tomllib.loads(text)
-        with disk.plain_errors(self.root):
-            disk.write_text(path, text)
-        self._settings = read_settings(self.root)
+        self.settings = tomllib.loads(text)
+        if keep:
+            with disk.plain_errors(self.root):
+                disk.write_text(path, text)
 
 
 def default_folder(video: Path) -> Path:
@@ -271,8 +280,12 @@ def default_folder(video: Path) -> Path:
     return Path(f"{video.stem}.mimo")
 
 
-def find_folder(given: Path | None) -> Path:
+def find_folder(given: Path | None, option: str = "") -> Path:
     """Return the project folder: the one given, else the working directory, else the only .mimo folder in it.
+
+    Args:
+        given: as it was typed.
+        option: "--project " where it is typed after that.
 
     Raises:
         UsageError: none was given and none is here, or several are.
@@ -286,8 +299,8 @@ def find_folder(given: Path | None) -> Path:
         return here[0]
     if here:
         names = ", ".join(map(str, here))
-        raise UsageError(f"which project? Here are {names}.", fix=f"name one: --project {here[0]}")
-    raise UsageError("there is no project here.", fix="name one with --project, or make one: mimo decompose VIDEO")
+        raise UsageError(f"which project? Here are {names}.", fix=f"name one: {option}{here[0]}")
+    raise UsageError("there is no project here.", fix=f"name one ({option}FOLDER), or make one: mimo decompose VIDEO")
 
 
 def _names(stages: tuple[Stage, ...]) -> tuple[list[str], list[str]]:

@@ -27,12 +27,12 @@ def choose_person(
     if not people:
         raise InputError(
             "no person found in the video.",
-            "Use a clip that shows a person from head to foot, at least 50 pixels high.",
+            "use a clip that shows a person from head to foot, at least 50 pixels high.",
         )
     if person is not None:
         if not 1 <= person <= len(people):
             there = "1 person" if len(people) == 1 else f"{len(people)} people"
-            raise InputError(f"--person {person}: {there} found.", f"Use --person 1 ... {len(people)}.")
+            raise InputError(f"--person {person}: {there} found.", f"use --person 1 ... {len(people)}.")
         return person - 1
     if point_px is None:
         return 0

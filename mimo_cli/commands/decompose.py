@@ -61,8 +61,8 @@ def decompose(
         opened = open_video_project(None, video, verify=verify)
     else:
         opened = open_video_project(video, project or folder, verify=verify)
-    opened.set_params(parse_backends(backend or ()))
-    remember(opened, person=person, point=parse_point(point), props=name_props(props))
+    opened.set_params(parse_backends(backend or ()), keep=not dry_run)
+    remember(opened, keep=not dry_run, person=person, point=parse_point(point), props=name_props(props))
     if list_people:
         print_people(opened, redo or (), dry_run=dry_run)
         return

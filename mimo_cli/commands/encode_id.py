@@ -42,7 +42,7 @@ def encode_id(
     from mimo_cli.opening import open_project
 
     check_character(character)
-    opened = open_project(project, verify=verify)
+    opened = open_project(project, option="--project ", verify=verify)
     pictures = {"cutout": cutout, "back": back, "profile": side_view}
     identity = add_character(opened, character, name=name, joints=joints, **pictures)
     goals = (slots.CUTOUT, slots.JOINTS, slots.CANONICAL)

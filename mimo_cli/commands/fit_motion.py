@@ -100,7 +100,8 @@ def fit_motion(
         raise UsageError(f"--person {person} is no number.", fix="count from 1, e.g. --person 2, or use --person all")
     if (backend or person) and "video" not in opened.sources:
         raise UsageError(f"{opened.root} has no video to see a body in.", fix="leave --backend and --person away.")
-    remember(opened, backend=backend, person=int(person) if person and not everybody else None)
+    one = int(person) if person and not everybody else None
+    remember(opened, keep=not dry_run, backend=backend, person=one)
     if motion is not None:
         put_motion(opened, motion, mapping)
     filmed = "video" in opened.sources

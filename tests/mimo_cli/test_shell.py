@@ -65,12 +65,14 @@ def test_jobs_go_on_after_a_failure_and_skip_what_is_done(game):
 def test_what_is_typed_is_for_all_rows_and_a_cell_wins(game):
     (game / "jobs.csv").write_text("out,no-such\na.mp4,1\n", encoding="utf-8")
     assert_refused(finish("swap", "--jobs", "jobs.csv", cwd=game), 2, "no-such")
-    (game / "jobs.csv").write_text("out,project,scale\na.mp4,,\nb.mp4,other.mimo,many\n", encoding="utf-8")
+    (game / "jobs.csv").write_text("out,project,scale\na.mp4,,0.5\nb.mp4,other.mimo,many\n", encoding="utf-8")
     words = ("--jobs", "jobs.csv", "--project", "game.mimo", "--character", "cat", "--dry-run", "--json")
     done = finish("swap", *words, cwd=game)
     assert done.returncode == 2
     plans = [e for e in events(done.stdout) if e["event"] == "plan"]
-    assert {e["action"] for e in plans} == {"fresh"}  # the first row ran in the project that was typed
+    ran = {e["stage"] for e in plans if e["action"] == "run"}  # of the first row, in the project that was typed
+    assert ran == {"animate@cat", "compose@cat"}
+    assert "scale" not in (game / "game.mimo/project.toml").read_text()  # a dry run keeps nothing
     assert "line 3" in done.stderr and "--scale" in done.stderr
 
 

@@ -290,10 +290,10 @@ def test_settings_are_strict(run, toy):
     path = run.root / "project.toml"
     good = path.read_text()
     for line, what, fix in (
-        ("[segment]\nthresold = 0.6", "segment.thresold is not a setting.", "did you mean threshold?"),
+        ("[segment]\nthresold = 0.6", "segment.thresold is not a setting.", f"did you mean threshold? (in {path})"),
         ("[segmnt]", "[segmnt] in project.toml is not a stage.", "did you mean segment?"),
-        ('[segment]\nthreshold = "much"', 'segment.threshold is "much".', "use a number."),
-        ("[segment]\nmode = 3", "segment.mode is 3.", "use text in quotes."),
+        ('[segment]\nthreshold = "much"', 'segment.threshold is "much".', f"use a number (in {path})"),
+        ("[segment]\nmode = 3", "segment.mode is 3.", f"use text in quotes (in {path})"),
     ):
         path.write_text(f"{good}\n{line}\n")
         with pytest.raises(RecipeError) as caught:

@@ -284,6 +284,16 @@ def test_set_params_leaves_the_rest_of_the_file(toy, root):
     assert toy.make(root).params(toy.STAGES[1]) == toy.SegmentParams(threshold=0.75, mode="plain")
     project.set_params({"scene": {"seed": 4}})
     assert path.read_text() == text
+    project.set_params({"scene": {"seed": 5}}, keep=False)  # a dry run
+    assert project.params(project.stages[2]).seed == 5 and path.read_text() == text
+
+
+def test_a_setting_that_cannot_be_is_not_kept(toy, root):
+    project = toy.make(root)
+    before = (root / "project.toml").read_text()
+    with pytest.raises(RecipeError, match="threshold"):
+        project.set_params({"scene": {"seed": 4}, "segment": {"threshold": "much"}})
+    assert (root / "project.toml").read_text() == before
 
 
 @pytest.mark.parametrize(
