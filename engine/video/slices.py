@@ -27,6 +27,8 @@ MAX_TILE: Size = (288, 352)
 """FFmpeg encodes larger pictures in four slices at least."""
 MIN_TILE = 96
 """Smaller slices cost more than they save."""
+MAX_SLICES = 1024
+"""FFmpeg encodes no more."""
 MOST_USED = 0.7
 """Share of slices in use from which the whole frame is encoded at once, in threads."""
 _FOOTER = 8
@@ -70,7 +72,7 @@ def choose_grid(size: Size, step: Size) -> Grid | None:
             tile = size[0] // rows, size[1] // columns
             even = size[0] % (rows * step[0]) == 0 and size[1] % (columns * step[1]) == 0
             fits = min(tile) >= MIN_TILE and tile[0] <= MAX_TILE[0] and tile[1] <= MAX_TILE[1]
-            if even and fits and _first_of(rows * columns) == (rows, columns):
+            if even and fits and rows * columns <= MAX_SLICES and _first_of(rows * columns) == (rows, columns):
                 found = Grid(rows, columns, tile)
     return found
 

@@ -87,6 +87,12 @@ def test_the_grid_is_the_one_ffmpeg_makes():
         assert [k for k, (a, b) in enumerate(zip(pieces(gray), blank, strict=True)) if a != b] == [idx]
 
 
+def test_8k_has_no_more_slices_than_ffmpeg_makes():
+    grid = choose_grid((4320, 7680), (2, 2))
+    assert grid is not None
+    open_encoder((4320, 7680), "gray", grid.num_slices).open()
+
+
 @pytest.mark.parametrize("size", [(67, 71), (90, 90), (1000, 701)])
 def test_what_does_not_divide_is_written_whole(tmp_path, size):
     assert choose_grid(size, (1, 1)) is None
