@@ -1,6 +1,7 @@
 """Find the skeleton of a character in its cutout."""
 
 import itertools
+from concurrent.futures import ThreadPoolExecutor
 
 import cv2
 import numpy as np
@@ -39,9 +40,11 @@ def find_joints(cutout: NDArray) -> PictureJoints:
     """
     from engine.people.still import find_pose
 
-    landmarks = find_pose(np.ascontiguousarray(cutout))
     alpha = cutout[..., 3]
-    guess = fit_skeleton(alpha)
+    with ThreadPoolExecutor(1, thread_name_prefix="pose") as beside:
+        pose = beside.submit(find_pose, np.ascontiguousarray(cutout))
+        guess = fit_skeleton(alpha)
+        landmarks = pose.result()
     guess_fit = fit_of(guess.points, alpha)
     animal = on_all_fours(guess.points) and (landmarks is None or landmarks.score[0] < TRUSTED)
     if landmarks is not None and landmarks.score[0] >= POSSIBLE and not animal:

@@ -1,5 +1,6 @@
 """One cutout and its joints become a closed, textured, rigged solid."""
 
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 
 import cv2
@@ -9,13 +10,13 @@ from numpy.typing import NDArray
 from engine.errors import InputError
 from engine.identity.bridges import cut_bridges
 from engine.identity.depth import find_depths
-from engine.identity.face import find_face, find_features
+from engine.identity.face import Face, find_face, find_features
 from engine.identity.layers import find_cuts
 from engine.identity.mesh import Sheet, close_solid, triangulate
 from engine.identity.skeleton import faces_away, on_all_fours
 from engine.identity.skin import find_weights
 from engine.identity.strain import limit_strain
-from engine.identity.texture import bleed, fill_texture, find_strokes
+from engine.identity.texture import Strokes, bleed, fill_texture, find_strokes
 from engine.identity.views import back_texture
 from engine.types import PictureJoints, Puppet
 
@@ -54,20 +55,18 @@ def lift(
     window = np.s_[y0 : bottom + margin, x0 : right + margin]
     picture, mask = np.ascontiguousarray(cutout[window]), np.pad(mask[window], 2)
     xy = joints.xy_px.astype(np.float64) - [x0, y0]
-    solid = (mask >= 128).astype(np.uint8)
-    cuts = find_cuts(mask, _distance(solid), _shown(joints, xy + 2.0))
-    sheet = triangulate(mask, cuts, num_vertices=num_vertices // 2)
-    sheet = replace(sheet, xy_px=sheet.xy_px - 2.0)
-    dist = _distance(np.where(cuts.blocked(), 0, solid).astype(np.uint8))[2:-2, 2:-2]
-    sheet, weights = _weigh(sheet, joints, dist, xy)
-    depths = find_depths(sheet, joints, weights, xy, dist, side)
-    vertices, faces, is_back, source = close_solid(sheet, depths.front, -depths.rear)
-    strokes = find_strokes(picture)
-    face = find_face(picture, strokes, joints, xy, _carried_by(sheet, weights, joints, "head", dist.shape))
-    behind = fill_texture(picture, strokes, face.area, face.head)
-    sides = behind if face.head is None else fill_texture(picture, strokes, find_features(picture, face), face.head)
-    if on_all_fours(dict(zip(joints.names, xy))):  # seen from the other side it is the same
-        behind = bleed(picture)
+    with ThreadPoolExecutor(2, thread_name_prefix="texture") as beside:  # what it looks like, while its shape is found
+        front, strokes = beside.submit(bleed, picture), beside.submit(find_strokes, picture)
+        sheet, dist = _flat(mask, joints, xy, num_vertices // 2)
+        sheet, weights = _weigh(sheet, joints, dist, xy)
+        on_head = _carried_by(sheet, weights, joints, "head", dist.shape)
+        sides, behind = _fills(
+            beside, picture, strokes.result(), find_face(picture, strokes.result(), joints, xy, on_head)
+        )
+        depths = find_depths(sheet, joints, weights, xy, dist, side)
+        vertices, faces, is_back, source = close_solid(sheet, depths.front, -depths.rear)
+    all_fours = on_all_fours(dict(zip(joints.names, xy)))  # seen from the other side it is the same
+    rear = front.result() if all_fours else behind.result()
     scale = 1.0 / max(np.ptp(sheet.xy_px[:, 1]), 1e-6)
     ground = sheet.xy_px[:, 1].max()
     flip = -1.0 if faces_away(joints) else 1.0
@@ -79,16 +78,16 @@ def lift(
         faces=faces,
         uv=(vertices[:, :2] / size).astype(np.float32),
         is_back=is_back,
-        front_rgba=bleed(picture),
-        fill_rgba=sides,
-        back_rgba=behind if back is None else back_texture(picture, back),
+        front_rgba=front.result(),
+        fill_rgba=sides.result(),
+        back_rgba=rear if back is None else back_texture(picture, back),
         weights=weights[source].astype(np.float32),
         joints=((np.c_[xy, depths.joint] - origin) * place).astype(np.float32),
         joint_names=joints.names,
         joint_parents=joints.parents,
         joint_drivers=joints.drivers,
-        stroke_rgb=strokes.rgb,
-        stroke_px=strokes.width_px,
+        stroke_rgb=strokes.result().rgb,
+        stroke_px=strokes.result().width_px,
     )
 
 
@@ -114,6 +113,23 @@ def solid_mask(cutout: NDArray) -> NDArray:
         if inner and size < 0.0006 * area:
             mask[labels == index] = 255
     return mask
+
+
+def _flat(mask: NDArray, joints: PictureJoints, xy: NDArray, num_vertices: int) -> tuple[Sheet, NDArray]:
+    """The figure as a sheet, and how far (H, W) each pixel is from its edge; `mask` has two pixels of margin."""
+    solid = (mask >= 128).astype(np.uint8)
+    cuts = find_cuts(mask, _distance(solid), _shown(joints, xy + 2.0))
+    sheet = triangulate(mask, cuts, num_vertices=num_vertices)
+    dist = _distance(np.where(cuts.blocked(), 0, solid).astype(np.uint8))[2:-2, 2:-2]
+    return replace(sheet, xy_px=sheet.xy_px - 2.0), dist
+
+
+def _fills(pool: ThreadPoolExecutor, picture: NDArray, strokes: Strokes, face: Face) -> tuple[Future, Future]:
+    """What is round the sides and on the back, being made."""
+    behind = pool.submit(fill_texture, picture, strokes, face.area, face.head)
+    if face.head is None:
+        return behind, behind
+    return pool.submit(fill_texture, picture, strokes, find_features(picture, face), face.head), behind
 
 
 def _weigh(sheet: Sheet, joints: PictureJoints, dist: NDArray, xy: NDArray) -> tuple[Sheet, NDArray]:

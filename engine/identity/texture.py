@@ -47,18 +47,17 @@ def bleed(rgba: NDArray) -> NDArray:
     solid = rgba[..., 3] >= 250
     if not solid.any():
         solid = rgba[..., 3] >= rgba[..., 3].max()
-    # two labels: nearest solid pixel
-    empty = (~solid).astype(np.uint8)
-    _, labels = cv2.distanceTransformWithLabels(empty, cv2.DIST_L2, 5, labelType=cv2.DIST_LABEL_PIXEL)
-    labels = cast(NDArray, labels)
+    _, labels = cv2.distanceTransformWithLabels(
+        (~solid).astype(np.uint8), cv2.DIST_L2, 5, labelType=cv2.DIST_LABEL_PIXEL
+    )
+    nearest, rgb = cast(NDArray, labels)[~solid], np.ascontiguousarray(rgba[..., :3])
     colours = np.zeros((labels.max() + 1, 3), np.uint8)
-    colours[labels[solid]] = rgba[..., :3][solid]
-    spread = colours[labels]
-    soft = cv2.GaussianBlur(spread, (0, 0), 2.0)
-    result = np.where(solid[..., None], rgba[..., :3], soft)
-    near = rgba[..., 3] >= 128
-    result[near & ~solid] = spread[near & ~solid]
-    return np.dstack([result, np.full(solid.shape, 255, np.uint8)])
+    colours[labels[solid]] = rgb[solid]
+    spread = rgb.copy()
+    spread[~solid] = colours[nearest]
+    soft = (~solid & (rgba[..., 3] < 128)).view(np.uint8)
+    result = cv2.copyTo(cv2.GaussianBlur(spread, (0, 0), 2.0), soft, spread.copy())
+    return cv2.cvtColor(result, cv2.COLOR_RGB2RGBA)
 
 
 def find_strokes(rgba: NDArray) -> Strokes:
@@ -141,9 +140,7 @@ def fill_texture(rgba: NDArray, strokes: Strokes, face: NDArray | None, head: ND
     if strokes.rgb is not None:
         reach = max(round(0.45 * strokes.width_px), 2)
         gap = np.linalg.norm(rgba[..., :3].astype(np.float32) - np.array(strokes.rgb, np.float32), axis=2)
-        coloured = (np.ptp(rgba[..., :3], axis=2) > COLOURED) & (
-            gap >= INK_GAP
-        )  # stripes, patches: part of the clothes
+        coloured = (_spread_of(rgba) > COLOURED) & (gap >= INK_GAP)  # stripes, patches: part of the clothes
         drop |= dark_spots(rgba, inside, height) & ~coloured
         ink = strokes.mask & (gap < INK_GAP)  # the strokes of a crayon are the colour of what they fill
         drop |= cv2.dilate(ink.astype(np.uint8), np.ones((2 * reach + 1, 2 * reach + 1))) > 0
@@ -162,6 +159,12 @@ def fill_texture(rgba: NDArray, strokes: Strokes, face: NDArray | None, head: ND
     colours = membrane(picture, keep, inside, part=head)
     filled = np.dstack([colours, np.where(inside, 255, 0).astype(np.uint8)])
     return bleed(filled)
+
+
+def _spread_of(rgba: NDArray) -> NDArray:
+    """(H, W) uint8: greatest less least of the three colours."""
+    red, green, blue = cv2.split(rgba)[:3]
+    return cv2.subtract(cv2.max(cv2.max(red, green), blue), cv2.min(cv2.min(red, green), blue))
 
 
 def _carry_out(rgba: NDArray, rim: NDArray, blur_px: float) -> NDArray:

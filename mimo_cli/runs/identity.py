@@ -1,5 +1,6 @@
 """encode-id: a picture becomes a cutout, joints and a solid figure."""
 
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -58,8 +59,10 @@ def lift(job: Job) -> None:
     cutout = read_image(job.inputs[slots.CUTOUT])
     back, side = _view(job, slots.BACK), _view(job, slots.PROFILE)
     puppet = lift_figure(cutout, _joints_of(job, cutout), back=back, side=side)
-    save_puppet(puppet, job.outputs[slots.PUPPET])
-    write_png(job.outputs[slots.CANONICAL], np.concatenate(canonical_pictures(puppet), axis=1))
+    with ThreadPoolExecutor(1, thread_name_prefix="save") as beside:
+        saved = beside.submit(save_puppet, puppet, job.outputs[slots.PUPPET])
+        write_png(job.outputs[slots.CANONICAL], np.concatenate(canonical_pictures(puppet), axis=1))
+        saved.result()
 
 
 def _view(job: Job, slot: Slot) -> NDArray | None:
