@@ -44,7 +44,8 @@ def main() -> None:
         codec = make_codec(recipe, "random")
         composer = make_composer(recipe, codec, "random")
         composer.load_state_dict(load_ema(run))
-        made = [look.sample(composer.eval(), sample, number) for number, sample in enumerate(look.samples)]
+        composer.to("cuda" if torch.cuda.is_available() else "cpu").eval()
+        made = [look.sample(composer, sample, number) for number, sample in enumerate(look.samples)]
         row(run.name, look.samples, made)
         looks[run.name] = (recipe, look, made)
     recipe, look, _ = next(iter(looks.values()))

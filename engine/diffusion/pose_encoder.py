@@ -3,13 +3,15 @@
 MIMO (arXiv 2409.16160), section 3.2. The published checkpoints have the pose guider instead; this is what is trained.
 """
 
-# Shapes: V vertices, F faces, D channels of a code, B batch, T frames, C channels, H W picture size in, an eighth out.
+# Shapes: V vertices, F faces, D channels of a code, B batch, T frames, C channels, H W picture size in, an eighth out,
+#         N = B*T*H*W pixels, P those of them that see the body.
 
 from itertools import pairwise
+from math import prod
 
 from diffusers.configuration_utils import ConfigMixin, register_to_config
 from diffusers.models.modeling_utils import ModelMixin
-from torch import Tensor, einsum, nn, randn
+from torch import Tensor, nn, randn
 from torch.nn.functional import embedding, pad, silu
 
 __all__ = ["ModelMixin", "PoseEncoder", "VertexCodes"]  # diffusers looks for ModelMixin beside a class it loads by name
@@ -37,11 +39,30 @@ class VertexCodes(ModelMixin, ConfigMixin):
         Returns:
             (B, D, T, H, W) feature map, 0 where there is no body.
         """
-        corners_BTHW3 = faces_F3[face_idx_BTHW.clamp(min=0)]
+        pixel_P = (face_idx_BTHW >= 0).flatten().nonzero()[:, 0]
+        seen = face_idx_BTHW.flatten()[pixel_P], bary_BTHW3.flatten(0, 3)[pixel_P]
+        return self.draw(faces_F3, pixel_P, *seen, tuple(face_idx_BTHW.shape))
+
+    def draw(
+        self, faces_F3: Tensor, pixel_P: Tensor, face_P: Tensor, bary_P3: Tensor, shape_BTHW: tuple[int, ...]
+    ) -> Tensor:
+        """Interpolate the codes at the pixels that see the body, the others stay 0; a GPU is not waited for.
+
+        Args:
+            faces_F3: int, vertices of each face.
+            pixel_P: int, places in (B, T, H, W), counted through, each once.
+            face_P: int, the face that is seen there.
+            bary_P3: its weights.
+            shape_BTHW: of the map.
+
+        Returns:
+            (B, D, T, H, W) feature map.
+        """
         # not `codes[corners]`, whose gradient several threads add up in whatever order they come
-        corners_BTHW3D = embedding(corners_BTHW3, self.codes)
-        drawn_BDTHW = einsum("bthwk,bthwkd->bdthw", bary_BTHW3.to(self.codes.dtype), corners_BTHW3D)
-        return drawn_BDTHW * (face_idx_BTHW >= 0)[:, None]
+        corners_P3D = embedding(faces_F3[face_P.long()], self.codes)
+        codes_PD = (bary_P3.to(self.codes.dtype)[..., None] * corners_P3D).sum(1)
+        drawn_ND = codes_PD.new_zeros(prod(shape_BTHW), codes_PD.shape[1]).index_copy(0, pixel_P.long(), codes_PD)
+        return drawn_ND.unflatten(0, shape_BTHW).movedim(-1, 1)
 
 
 class PoseEncoder(ModelMixin, ConfigMixin):

@@ -69,6 +69,6 @@ class VaeCodec:
         return torch.cat(made).clamp(-1, 1).to(latents_NCHW.device)
 
 
-def encode_frames(frames: NDArray, codec: Codec) -> Tensor:
+def encode_frames(frames: NDArray | Tensor, codec: Codec) -> Tensor:
     """(T, H, W, 3) uint8 to (T, C, h, w) latents."""
     return codec.encode(torch.as_tensor(frames).float().permute(0, 3, 1, 2) / 127.5 - 1)

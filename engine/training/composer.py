@@ -1,9 +1,9 @@
 """The paper's network as one module to train: identity, motion and scene codes in, a prediction out."""
 
-# Shapes: B clips, T frames, C channels, H W latent size, D code channels; body maps are 8H x 8W.
+# Shapes: B clips, T frames, C channels, H W latent size, D channels of a drawn code; body maps are
+#         8H x 8W.
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator
 
 import numpy as np
 import torch
@@ -16,32 +16,11 @@ from engine.body.model import load_body
 from engine.diffusion.attention import ReferenceFeatures
 from engine.diffusion.motion_module import MotionModule
 from engine.diffusion.pose_encoder import PoseEncoder, VertexCodes
-from engine.diffusion.prepare import clip_pixels
 from engine.diffusion.reference_net import ReferenceNet
 from engine.diffusion.unet import DenoisingUNet
-from engine.training.codec import Codec, encode_frames
+from engine.training.batch import MAP_PER_LATENT, Batch
+from engine.training.codec import Codec
 from engine.training.recipe import ModelRecipe
-from engine.training.samples import Sample
-
-MAP_PER_LATENT = 8  # the pose encoder halves three times
-
-
-@dataclass(frozen=True)
-class Batch:
-    """Samples as tensors. The first `num_dropped` are shown without their identity."""
-
-    target_BCTHW: Tensor
-    """Latents of the frames."""
-    codes_BCTHW: Tensor | None
-    """Scene and occlusion latents on the channel axis, those that the recipe gives."""
-    reference_BCHW: Tensor
-    """Latents of the identity picture."""
-    picture_BCHW: Tensor
-    """The identity picture as CLIP reads it."""
-    face_idx_BTHW: Tensor | None
-    bary_BTHW3: Tensor | None
-    skeleton_BCTHW: Tensor | None
-    num_dropped: int = 0
 
 
 class Composer(nn.Module):
@@ -85,8 +64,8 @@ class Composer(nn.Module):
     def forward(self, noisy_BCTHW: Tensor, timesteps_B: Tensor, batch: Batch) -> Tensor:
         """Predict v, or the noise: (B, C, T, H, W)."""
         tokens_BSC, reference = self.identity(batch)
-        sample_BCTHW = noisy_BCTHW if batch.codes_BCTHW is None else torch.cat([noisy_BCTHW, batch.codes_BCTHW], 1)
         pose_BCTHW = self.motion(batch)
+        sample_BCTHW = noisy_BCTHW if batch.codes_BCTHW is None else torch.cat([noisy_BCTHW, batch.codes_BCTHW], 1)
         return self.denoising_unet(sample_BCTHW, timesteps_B, tokens_BSC, pose_BCTHW, reference, batch.num_dropped)
 
     def identity(self, batch: Batch) -> tuple[Tensor, ReferenceFeatures | None]:
@@ -101,9 +80,18 @@ class Composer(nn.Module):
 
     def motion(self, batch: Batch) -> Tensor:
         """The motion code: (B, channels of the first block, T, H, W)."""
-        if self.codes is None:
-            return self.pose_encoder(batch.skeleton_BCTHW)
-        return self.pose_encoder(self.codes(self.faces_F3, batch.face_idx_BTHW, batch.bary_BTHW3))
+        drawn_BDTHW = batch.skeleton_BCTHW if self.codes is None else self._draw(self.codes, batch)
+        assert drawn_BDTHW is not None
+        with torch.autocast("cpu", enabled=False):  # oneDNN's bfloat16 Conv3d gives weights a NaN gradient now and then
+            return self.pose_encoder(drawn_BDTHW)
+
+    def _draw(self, codes: VertexCodes, batch: Batch) -> Tensor:
+        """The learned codes where the body is seen: (B, D, T, 8H, 8W)."""
+        assert batch.pixel_P is not None and batch.face_P is not None and batch.bary_P3 is not None
+        b, _, t, h, w = batch.target_BCTHW.shape
+        shape_BTHW = (b, t, MAP_PER_LATENT * h, MAP_PER_LATENT * w)
+        seen = batch.pixel_P, batch.face_P, batch.bary_P3
+        return codes.draw(self.faces_F3, *seen, shape_BTHW)
 
     def parts(self) -> Iterator[tuple[str, str, nn.Parameter]]:
         """Every parameter with its name and the part of `recipe.PARTS` it belongs to."""
@@ -145,45 +133,3 @@ def small_image_encoder(width: int) -> CLIPVisionModelWithProjection:
         projection_dim=width,
     )
     return CLIPVisionModelWithProjection(config)
-
-
-def collate(
-    samples: Sequence[Sample], codec: Codec, recipe: ModelRecipe, *, clip_side: int, num_dropped: int = 0
-) -> Batch:
-    """Turn samples into tensors; the first `num_dropped` are those without identity.
-
-    Args:
-        samples: of equal sizes.
-        codec: makes the latents.
-        recipe: which codes are given.
-        clip_side: pixels of the picture that the image encoder reads.
-        num_dropped: see `Batch`.
-    """
-
-    def encoded(sample: Sample, name: str, frames: NDArray) -> Tensor:
-        if name in sample.latents:
-            return torch.as_tensor(np.array(sample.latents[name])).float()
-        return encode_frames(frames, codec)
-
-    def latents(name: str) -> Tensor:
-        pictures = [encoded(sample, name, getattr(sample, name)) for sample in samples]
-        return torch.stack(pictures).transpose(1, 2)
-
-    codes = [latents(name) for name, given in (("scene", recipe.scene), ("occlusion", recipe.occlusion)) if given]
-    references = np.stack([sample.reference for sample in samples])
-    body = {name: _stacked([vars(sample.body)[name] for sample in samples]) for name in vars(samples[0].body)}
-    skeleton = body["skeleton"]
-    return Batch(
-        target_BCTHW=latents("rgb"),
-        codes_BCTHW=torch.cat(codes, 1) if codes else None,
-        reference_BCHW=torch.cat([encoded(one, "reference", one.reference[None]) for one in samples]),
-        picture_BCHW=torch.as_tensor(np.stack([clip_pixels(picture, clip_side) for picture in references])),
-        face_idx_BTHW=None if body["face_idx"] is None else body["face_idx"].long(),
-        bary_BTHW3=None if body["bary"] is None else body["bary"].float(),
-        skeleton_BCTHW=None if skeleton is None else skeleton.float().permute(0, 4, 1, 2, 3) / 255,
-        num_dropped=num_dropped,
-    )
-
-
-def _stacked(arrays: list[NDArray | None]) -> Tensor | None:
-    return None if arrays[0] is None else torch.as_tensor(np.stack(arrays))  # type: ignore[arg-type]

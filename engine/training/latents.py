@@ -2,6 +2,8 @@
 
 import hashlib
 import os
+from pathlib import Path
+from threading import Lock
 
 import numpy as np
 import torch
@@ -27,6 +29,7 @@ class KeptLatents:
             key.update(tensor.detach().cpu().float().numpy().tobytes())
         self.folder = shards.folder / "latents" / key.hexdigest()[:16]
         self._codec: Codec = codec
+        self._lock = Lock()
 
     def of(self, clip_idx: int, layer: str, frames: NDArray) -> NDArray:
         """The latents of one layer of a clip.
@@ -40,10 +43,14 @@ class KeptLatents:
             (T, C, h, w) float16, read from disk where they are looked at.
         """
         path = self.folder / f"clip-{clip_idx:06d}.{layer}.npy"
+        with self._lock:
+            self._make(path, frames)
+        return np.load(path, mmap_mode="r")
+
+    def _make(self, path: Path, frames: NDArray) -> None:
         if not path.is_file():
             self.folder.mkdir(parents=True, exist_ok=True)
             part = path.with_suffix(f".{os.getpid()}.part")
             with torch.no_grad(), part.open("wb") as stream:
                 np.save(stream, encode_frames(frames, self._codec).cpu().numpy().astype(np.float16))
             os.replace(part, path)  # processes that share the folder make the same file
-        return np.load(path, mmap_mode="r")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from engine.training.trainer import StepReport
 
-COLUMNS = ("step", "loss", "lr", "grad_norm", "step_s", "psnr_db")
+COLUMNS = ("step", "loss", "lr", "grad_norm", "step_s", "wait_s", "samples_per_s", "gpu_gib", "psnr_db")
 
 
 class Log:
@@ -31,7 +31,7 @@ class Log:
         values = vars(report)
         self._table.writerow({name: f"{value:.6g}" for name, value in values.items()})
         self._stream.flush()
-        self._tell(report.step, {name: values[name] for name in ("loss", "lr", "grad_norm", "step_s")})
+        self._tell(report.step, {name: value for name, value in values.items() if name != "step"})
 
     def validation(self, step: int, psnr_db: float) -> None:
         """Write down a look at held-out clips."""

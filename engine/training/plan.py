@@ -6,11 +6,15 @@ from dataclasses import dataclass
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from engine.training.composer import MAP_PER_LATENT, Batch, Composer
+from engine.training.batch import MAP_PER_LATENT, Batch
+from engine.training.composer import Composer
 from engine.training.recipe import PARTS, Recipe
 
 BACKWARD = 2.0
 """A backward pass computes twice what the forward pass did; with checkpointing that is done once more."""
+
+SEEN = 10
+"""One pixel in so many sees the body."""
 
 
 @dataclass(frozen=True)
@@ -66,18 +70,24 @@ def plan_run(recipe: Recipe, channels: int, factor: int, *, processes: int = 1) 
     )
 
 
-def measured_flops(device: str = "cpu") -> float:
-    """Floating-point operations a second of this machine in a matrix product, as a floor for the time of a step."""
-    a = torch.randn(1024, 1024, device=device)
+def measured_flops(device: str = "cpu", precision: str = "fp32") -> float:
+    """Floating-point operations a second of this machine in a matrix product, as a floor for the time of a step.
+
+    Args:
+        device: "cpu" or "cuda".
+        precision: "fp32" or "bf16", as `OptimRecipe`.
+    """
+    side, wait = (1024, lambda: None) if device == "cpu" else (8192, torch.cuda.synchronize)
+    a = torch.randn(side, side, device=device, dtype=torch.bfloat16 if precision == "bf16" else torch.float32)
     for _ in range(2):
         torch.matmul(a, a)
+    wait()
     started_s, count = time.monotonic(), 0
     while time.monotonic() - started_s < 0.3:
         torch.matmul(a, a)
+        wait()
         count += 1
-    if device != "cpu":
-        torch.cuda.synchronize()
-    return count * 2 * 1024**3 / (time.monotonic() - started_s)
+    return count * 2 * side**3 / (time.monotonic() - started_s)
 
 
 @dataclass(frozen=True)
@@ -112,14 +122,16 @@ def _one(recipe: Recipe, codec: _Layout) -> Batch:
     large = side * MAP_PER_LATENT
     latents = torch.empty(1, codec.channels, frames, side, side)
     codes = torch.empty(1, codec.channels * (model.scene + model.occlusion), frames, side, side)
+    seen = frames * large * large // SEEN
     drawn, picture = model.motion == "codes", 64 if model.codec == "pixels" else 224
     return Batch(
         target_BCTHW=latents,
         codes_BCTHW=codes if model.scene or model.occlusion else None,
         reference_BCHW=latents[:, :, 0],
         picture_BCHW=torch.empty(1, 3, picture, picture),
-        face_idx_BTHW=torch.zeros(1, frames, large, large, dtype=torch.int64) if drawn else None,
-        bary_BTHW3=torch.empty(1, frames, large, large, 3) if drawn else None,
+        pixel_P=torch.zeros(seen, dtype=torch.int64) if drawn else None,
+        face_P=torch.zeros(seen, dtype=torch.int32) if drawn else None,
+        bary_P3=torch.empty(seen, 3) if drawn else None,
         skeleton_BCTHW=None if drawn else torch.empty(1, 3, frames, large, large),
     )
 

@@ -124,6 +124,9 @@ class OptimRecipe:
 
     steps: int
     """Optimizer steps."""
+    minutes: float = 0.0
+    """Stop after so many minutes of one start of the command, with everything that comes after the last step; 0: after
+    `steps` alone."""
     batch: int
     """Clips a step, over all processes."""
     lr: float = 1e-5
@@ -149,6 +152,8 @@ class OptimRecipe:
         for name in ("steps", "batch", "accumulate"):
             if getattr(self, name) < 1:
                 raise RecipeError(f"optim.{name} is {getattr(self, name)}.", fix="use 1 or more.")
+        if self.minutes < 0:
+            raise RecipeError(f"optim.minutes is {self.minutes}.", fix="use 0 for no limit, or a positive number.")
         if self.lr <= 0:
             raise RecipeError(f"optim.lr is {self.lr}.", fix="use a positive number, e.g. 1e-5.")
         if self.batch % self.accumulate:

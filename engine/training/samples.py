@@ -5,35 +5,20 @@ So a resumed run goes on exactly where it was with nothing to restore, and sever
 
 from collections import OrderedDict
 from dataclasses import dataclass, field, replace
+from threading import Lock
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.body.model import forward_kinematics, load_body
-from engine.geometry import project, transform
-from engine.raster import rasterize
-from engine.synth.dataset import skeleton_px
+from engine.training.body_map import BodyMap, draw_body
 from engine.training.latents import KeptLatents
 from engine.training.recipe import DataRecipe, ModelRecipe
 from engine.training.shards import Shards, TrainingClip
-from engine.types import JOINT_PARENTS, Camera, Size
+from engine.types import Camera
 
 _ORDER, _WINDOW, _REFERENCE, _DROP, _NOISE = range(5)
 """Streams of chance."""
-BONES = tuple((parent, joint) for joint, parent in enumerate(JOINT_PARENTS[:22]) if parent >= 0)
-
-
-@dataclass(frozen=True)
-class BodyMap:
-    """Where the body is seen: what learned codes are interpolated with, or a drawn skeleton."""
-
-    face_idx: NDArray | None = None
-    """(T, H, W) int32, -1: no body."""
-    bary: NDArray | None = None
-    """(T, H, W, 3) float16."""
-    skeleton: NDArray | None = None
-    """(T, H, W, 3) uint8."""
 
 
 @dataclass(frozen=True)
@@ -73,6 +58,8 @@ class Samples:
         self._latents = kept_latents
         self._shards, self._data, self._model, self._map_side, self._seed = shards, data, model, map_side, seed
         self._kept: OrderedDict[int, tuple[TrainingClip, BodyMap]] = OrderedDict()
+        self._kept_bytes, self._lock = 0, Lock()
+        self._making: dict[int, Lock] = {}
         self._of_identity: dict[str, list[int]] = {}
         for idx, about in enumerate(shards.about):
             self._of_identity.setdefault(str(about.get("identity", "")), []).append(idx)
@@ -104,8 +91,8 @@ class Samples:
             frame_idx=frame_idx,
             rgb=clip.rgb[idx],
             scene=clip.scene[idx],
-            occlusion=on_black(clip.occlusion[idx]),
-            body=BodyMap(*(None if part is None else part[idx] for part in vars(body).values())),
+            occlusion=clip.occlusion[idx],
+            body=body.cut(idx),
             reference=self._reference(clip_idx, frame_idx, seed),
             human_mask=clip.human_mask[idx],
             latents={} if self._latents is None else self._kept_latents(clip_idx, clip, idx),
@@ -113,7 +100,7 @@ class Samples:
 
     def _kept_latents(self, clip_idx: int, clip: TrainingClip, idx: list[int]) -> dict[str, NDArray]:
         assert self._latents is not None
-        layers = {"rgb": clip.rgb, "scene": clip.scene, "occlusion": on_black(clip.occlusion)}
+        layers = {"rgb": clip.rgb, "scene": clip.scene, "occlusion": clip.occlusion}
         latents = {name: self._latents.of(clip_idx, name, frames)[idx] for name, frames in layers.items()}
         if self._model.reference == "canonical":
             latents["reference"] = self._latents.of(clip_idx, "reference", clip.reference[None])
@@ -133,13 +120,28 @@ class Samples:
         return clip.rgb[free[rng.integers(len(free))]]
 
     def _clip(self, clip_idx: int) -> tuple[TrainingClip, BodyMap]:
+        """A clip with its occlusion on black, and where its body is; threads may ask at the same time."""
+        with self._lock:
+            making = self._making.setdefault(clip_idx, Lock())
+        with making:  # others wait for this clip alone
+            with self._lock:
+                found = self._kept.get(clip_idx)
+            if found is None:
+                clip = fit_square(self._shards.read(clip_idx), self._data.size)
+                clip = replace(clip, occlusion=on_black(clip.occlusion))
+                found = clip, draw_body(clip, self._map_side, self._model.motion)
+            with self._lock:
+                self._keep(clip_idx, found)
+        return found
+
+    def _keep(self, clip_idx: int, found: tuple[TrainingClip, BodyMap]) -> None:
+        """Hold on to a clip, and let go of those that were not asked for longest, beyond the limit."""
         if clip_idx not in self._kept:
-            clip = fit_square(self._shards.read(clip_idx), self._data.size)
-            self._kept[clip_idx] = clip, draw_body(clip, self._map_side, self._model.motion)
-            while len(self._kept) > 1 and sum(map(_num_bytes, self._kept.values())) > self._data.cache_mib << 20:
-                self._kept.popitem(last=False)
+            self._kept_bytes += _num_bytes(found)
+        self._kept[clip_idx] = found
         self._kept.move_to_end(clip_idx)
-        return self._kept[clip_idx]
+        while len(self._kept) > 1 and self._kept_bytes > self._data.cache_mib << 20:
+            self._kept_bytes -= _num_bytes(self._kept.popitem(last=False)[1])
 
 
 def dropped(seed: int, step: int, place: int, share: float) -> bool:
@@ -184,35 +186,6 @@ def fit_square(clip: TrainingClip, side: int) -> TrainingClip:
 def _scaled(picture: NDArray, side: int) -> NDArray:
     smaller = side < picture.shape[0]
     return cv2.resize(picture, (side, side), interpolation=cv2.INTER_AREA if smaller else cv2.INTER_CUBIC)
-
-
-def draw_body(clip: TrainingClip, map_side: int, motion: str) -> BodyMap:
-    """Rasterize the posed body of every frame at the size the pose encoder reads.
-
-    Args:
-        clip: square.
-        map_side: pixels.
-        motion: "codes" or "skeleton".
-    """
-    scale = map_side / clip.rgb.shape[1]
-    K, size = np.diag([scale, scale, 1.0]) @ clip.camera.K, (map_side, map_side)
-    if motion == "skeleton":
-        return BodyMap(skeleton=_skeletons(clip, K, size))
-    body = load_body()
-    face_idx, bary = np.empty((clip.num_frames, *size), np.int32), np.empty((clip.num_frames, *size, 3), np.float16)
-    for idx in range(clip.num_frames):
-        vertices = body.pose(clip.rotvec[idx], clip.root_m[idx], clip.shape)
-        cam = transform(clip.camera.world_to_cam[idx], vertices).astype(np.float32)
-        found = rasterize(cam[None], body.faces, K[idx], size, cull_back=True)
-        face_idx[idx], bary[idx] = found.face_idx[0], found.bary[0]
-    return BodyMap(face_idx, bary)
-
-
-def _skeletons(clip: TrainingClip, K: NDArray, size: Size) -> NDArray:
-    rest = load_body().rest(clip.shape)[1]
-    joints = forward_kinematics(clip.rotvec, clip.root_m, rest)[0][:, :22]
-    joints_px = project(K, transform(clip.camera.world_to_cam, joints))
-    return np.stack([skeleton_px(frame, BONES, size) for frame in joints_px])
 
 
 def _num_bytes(kept: tuple[TrainingClip, BodyMap]) -> int:

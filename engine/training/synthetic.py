@@ -1,6 +1,10 @@
 """Clips drawn by rule, as training clips in shards."""
 
 from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import nullcontext
+from functools import partial
+from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +13,9 @@ from engine.synth.clip import SynthClip, make_clip
 from engine.synth.dataset import SynthSet, draw_clip, draw_reference, other_actor
 from engine.training.shards import CLIPS_PER_SHARD, TrainingClip, write_shards
 from engine.types import Progress, quiet
+
+LEAST_CLIPS = 4
+"""That a process draws: for fewer it is not worth starting."""
 
 
 def training_clip(dataset: SynthSet, index: int, *, pair: bool = False) -> TrainingClip:
@@ -59,6 +66,7 @@ def build_synth(
     *,
     pairs: bool = False,
     per_shard: int = CLIPS_PER_SHARD,
+    workers: int = 1,
     progress: Progress = quiet,
 ) -> None:
     """Write a set of clips as shards; a killed run goes on with the first shard that is missing.
@@ -68,11 +76,22 @@ def build_synth(
         folder: where to.
         pairs: with the other half of a rendered pair.
         per_shard: clips in one file.
+        workers: processes that draw; the shards are the same whatever their number.
         progress: in clips.
     """
+    one = partial(training_clip, dataset, pair=pairs)
+    with _pool(min(workers, dataset.count // LEAST_CLIPS)) as pool:
 
-    def draw(start: int) -> Iterator[TrainingClip]:
-        return (training_clip(dataset, index, pair=pairs) for index in range(start, dataset.count))
+        def draw(start: int) -> Iterator[TrainingClip]:
+            clips = range(start, min(start + per_shard, dataset.count))
+            return map(one, clips) if pool is None else pool.map(one, clips)
 
-    for done in write_shards(draw, folder, total=dataset.count, per_shard=per_shard):
-        progress(done, dataset.count)
+        for done in write_shards(draw, folder, total=dataset.count, per_shard=per_shard):
+            progress(done, dataset.count)
+
+
+def _pool(workers: int) -> ProcessPoolExecutor | nullcontext[None]:
+    """Processes that draw on one core each; none where there is one worker."""
+    if workers < 2:
+        return nullcontext()
+    return ProcessPoolExecutor(workers, get_context("spawn"))

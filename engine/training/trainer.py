@@ -4,25 +4,27 @@ import json
 import math
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
 import torch
 from accelerate import Accelerator
-from accelerate.utils import DistributedDataParallelKwargs
+from accelerate.utils import DistributedDataParallelKwargs, broadcast
 from torch import Tensor, nn
 
 from engine.errors import InputError, MimoError
 from engine.training import checkpoint
+from engine.training.batch import MAP_PER_LATENT, encode
 from engine.training.codec import Codec, VaeCodec
-from engine.training.composer import MAP_PER_LATENT, Batch, Composer, collate
+from engine.training.composer import Composer
+from engine.training.feed import Feed, Portion, threads_for
 from engine.training.latents import KeptLatents
 from engine.training.metrics import Log
-from engine.training.objective import draw_noise, loss_of, mix, training_schedule, weights_of
+from engine.training.objective import loss_of, mix, training_schedule, weights_of
 from engine.training.recipe import Recipe
-from engine.training.samples import Sample, Samples, dropped, noise_seed
+from engine.training.samples import Samples
 from engine.training.shards import Shards
 
 Validate = Callable[[Composer, int], float | None]
@@ -38,6 +40,12 @@ class StepReport:
     lr: float
     grad_norm: float
     step_s: float
+    wait_s: float
+    """Of them, until the data was there."""
+    samples_per_s: float
+    """Clips, over all processes."""
+    gpu_gib: float
+    """The most GPU memory that tensors of this process have taken so far; 0 without a GPU."""
 
 
 class Trainer:
@@ -64,9 +72,7 @@ class Trainer:
         if isinstance(codec, VaeCodec):
             codec.vae.to(self.accelerator.device)
         self.parts = self._parts()
-        self.step, self.best = 0, None
-        self._samples = self._open(recipe.data.shards)
-        self._schedule = training_schedule(recipe.objective)
+        self.step, self.best, self.validated = 0, None, 0
         self._freeze(composer)
         optimizer = self._optimizer(composer)
         ema = {name: value.detach().clone() for name, value in _learning(composer).items()}
@@ -76,6 +82,8 @@ class Trainer:
             composer.denoising_unet.enable_gradient_checkpointing()
             composer.reference_net.enable_gradient_checkpointing()
         self.model, self.optimizer = self.accelerator.prepare(composer, optimizer)
+        self._alphas = training_schedule(recipe.objective).alphas_cumprod.to(self.accelerator.device)
+        self._feed = self._start_feed()
 
     @property
     def composer(self) -> Composer:
@@ -83,7 +91,7 @@ class Trainer:
         return self.accelerator.unwrap_model(self.model)
 
     def train(self, *, validate: Validate | None = None) -> Iterator[StepReport]:
-        """Take the steps that are left, keeping checkpoints and telling the log.
+        """Take the steps that are left, or those of `optim.minutes`, keeping checkpoints and telling the log.
 
         Yields:
             A report after every optimizer step.
@@ -91,25 +99,27 @@ class Trainer:
         Raises:
             InputError: the loss is not a number (the batch that made it is written down), or memory ran out.
         """
-        optim, every = self.recipe.optim, self.recipe.checkpoint.every
         log = Log(self.run, self.step) if self.accelerator.is_main_process else None
-        while self.step < optim.steps:
-            try:
+        begun_s, last = time.monotonic(), self.step >= self.recipe.optim.steps
+        try:
+            while not last:
                 report = self._one_step()
-            except RuntimeError as error:
-                if (said := _out_of_memory(error)) is not None:
-                    raise said from error
-                raise
+                if log is not None:
+                    log.step(report)
+                last = self.step == self.recipe.optim.steps or self._is_over(begun_s)
+                if validate is not None and (self.step % self.recipe.validate.every == 0 or last):
+                    self._validate(validate, log)
+                if self.step % self.recipe.checkpoint.every == 0 or last:
+                    self._save()
+                yield report
+        except RuntimeError as error:
+            if (said := _out_of_memory(error)) is not None:
+                raise said from error
+            raise
+        finally:
+            self._feed.close()
             if log is not None:
-                log.step(report)
-            last = self.step == optim.steps
-            if validate is not None and (self.step % self.recipe.validate.every == 0 or last):
-                self._validate(validate, log)
-            if self.step % every == 0 or last:
-                self._save()
-            yield report
-        if log is not None:
-            log.close()
+                log.close()
 
     def averaged(self) -> Composer:
         """A copy of the network with the averaged weights, on the same device, for looking at pictures."""
@@ -124,47 +134,44 @@ class Trainer:
         return {**self.composer.state_dict(), **self.ema}
 
     def _one_step(self) -> StepReport:
-        started_s = time.monotonic()
+        started_s, waited_s = time.monotonic(), 0.0
         lr = self.lr_at(self.step)
         for group in self.optimizer.param_groups:
             group["lr"] = lr
         self.model.train()
         self.optimizer.zero_grad(set_to_none=True)
-        losses = []
-        for places in self._micro_batches():
-            loss = self._loss(places)
+        losses, portions = [], []
+        for part in range(self.parts):
+            asked_s = time.monotonic()
+            portions.append(self._feed.take(self.step, part))
+            waited_s += time.monotonic() - asked_s
+            loss = self._loss(portions[-1])
             losses.append(loss.detach())
             self.accelerator.backward(loss / self.parts)
-        loss = cast(Tensor, self.accelerator.reduce(torch.stack(losses).mean(), reduction="mean"))
+        own_L = torch.stack(losses)
+        loss = cast(Tensor, self.accelerator.reduce(own_L.mean(), reduction="mean"))
         norm = cast(Tensor, self.accelerator.clip_grad_norm_(self._trained(), self.recipe.optim.clip_norm))
         self.optimizer.step()
+        said = torch.stack([loss, norm.to(loss), *own_L]).tolist()  # the one time in a step that a GPU is waited for
+        if not (math.isfinite(said[0]) and math.isfinite(said[1])):
+            raise self._not_a_number(said[:2], said[2:], portions)
         self.step += 1
         self._average()
-        return StepReport(self.step, float(loss), lr, float(norm), time.monotonic() - started_s)
-
-    def _loss(self, places: list[int]) -> Tensor:
-        recipe, step = self.recipe, self.step
-        places = sorted(places, key=lambda place: not self._dropped(place))  # those without identity come first
-        samples = [self._samples.draw(step, place, recipe.optim.batch) for place in places]
-        num_dropped = sum(map(self._dropped, places))
-        batch = self._to_device(
-            collate(samples, self.codec, recipe.model, clip_side=self._clip_side(), num_dropped=num_dropped)
+        step_s = time.monotonic() - started_s
+        return StepReport(
+            self.step, said[0], lr, said[1], step_s, waited_s, self.recipe.optim.batch / step_s, self._peak_gib()
         )
-        drawn = [
-            draw_noise(tuple(one.shape), noise_seed(recipe.seed, step, place), recipe.objective.noise_offset)
-            for one, place in zip(batch.target_BCTHW, places)
-        ]
-        device = batch.target_BCTHW.device
-        timesteps_B = torch.tensor([timestep for _, timestep in drawn], device=device)
-        alphas_B = self._schedule.alphas_cumprod.to(device)[timesteps_B]
-        noise_BCTHW = torch.stack([noise for noise, _ in drawn]).to(device)
+
+    def _loss(self, portion: Portion) -> Tensor:
+        recipe, device = self.recipe, self.accelerator.device
+        batch = encode(portion.pictures.to(device), self.codec, recipe.model)
+        timesteps_B = portion.timesteps_B.to(device, non_blocking=True)
+        noise_BCTHW = portion.noise_BCTHW.to(device, non_blocking=True)
+        alphas_B = self._alphas[timesteps_B]
         noisy_BCTHW, wanted_BCTHW = mix(batch.target_BCTHW, noise_BCTHW, alphas_B, recipe.objective.prediction)
         with self.accelerator.autocast():
             predicted_BCTHW = self.model(noisy_BCTHW, timesteps_B, batch)
-        loss = loss_of(predicted_BCTHW, wanted_BCTHW, weights_of(alphas_B, recipe.objective))
-        if not math.isfinite(value := float(loss.detach())):
-            raise self._not_a_number(value, samples, timesteps_B.tolist())
-        return loss
+        return loss_of(predicted_BCTHW, wanted_BCTHW, weights_of(alphas_B, recipe.objective))
 
     def lr_at(self, step: int) -> float:
         """The learning rate of a step."""
@@ -176,13 +183,24 @@ class Trainer:
         along = (step - optim.warmup_steps) / max(optim.steps - optim.warmup_steps, 1)
         return optim.lr * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * along)))
 
-    def _micro_batches(self) -> Iterator[list[int]]:
+    def _places(self) -> list[list[int]]:
         """The places of the global batch that fall to this process, part by part."""
         world, rank = self.accelerator.num_processes, self.accelerator.process_index
         mine = list(range(rank, self.recipe.optim.batch, world))
         size = len(mine) // self.parts
-        for start in range(0, len(mine), size):
-            yield mine[start : start + size]
+        return [mine[start : start + size] for start in range(0, len(mine), size)]
+
+    def _peak_gib(self) -> float:
+        """The most GPU memory that tensors have taken so far; 0 without a GPU."""
+        device = self.accelerator.device
+        return torch.cuda.max_memory_allocated(device) / 2**30 if device.type == "cuda" else 0.0
+
+    def _is_over(self, begun_s: float) -> bool:
+        """Whether `optim.minutes` have passed, by the clock of the main process."""
+        if not self.recipe.optim.minutes:
+            return False
+        passed = torch.tensor(time.monotonic() - begun_s, device=self.accelerator.device)
+        return float(cast(Tensor, broadcast(passed))) > 60 * self.recipe.optim.minutes
 
     def _parts(self) -> int:
         optim, world = self.recipe.optim, self.accelerator.num_processes
@@ -194,24 +212,16 @@ class Trainer:
             )
         return optim.accumulate
 
-    def _dropped(self, place: int) -> bool:
-        return dropped(self.recipe.seed, self.step, place, self.recipe.objective.drop_reference)
-
-    def _clip_side(self) -> int:
-        return int(self.composer.image_encoder.config.image_size)  # type: ignore[union-attr, arg-type]
-
-    def _open(self, folder: str) -> Samples:
-        data, model = self.recipe.data, self.recipe.model
-        side = data.size // self.codec.factor * MAP_PER_LATENT
-        shards, kept = Shards(Path(folder)), None
+    def _start_feed(self) -> Feed:
+        recipe, data = self.recipe, self.recipe.data
+        shards, kept = Shards(Path(data.shards)), None
         if data.keep_latents and isinstance(self.codec, VaeCodec):
             kept = KeptLatents(shards, self.codec, data.size)
-        return Samples(shards, data, model, map_side=side, seed=self.recipe.seed, kept_latents=kept)
-
-    def _to_device(self, batch: Batch) -> Batch:
-        device = self.accelerator.device
-        moved = {name: value.to(device) for name, value in vars(batch).items() if isinstance(value, Tensor)}
-        return replace(batch, **moved)
+        side = data.size // self.codec.factor * MAP_PER_LATENT
+        samples = Samples(shards, data, recipe.model, map_side=side, seed=recipe.seed, kept_latents=kept)
+        clip_side = int(self.composer.image_encoder.config.image_size)  # type: ignore[union-attr, arg-type]
+        threads = threads_for(self.accelerator.device, self.accelerator.num_processes)
+        return Feed(samples, recipe, self.codec, self._places(), clip_side=clip_side, threads=threads)
 
     def _freeze(self, composer: Composer) -> None:
         single = self.recipe.data.frames == 1  # nothing to learn over time from one frame
@@ -239,10 +249,11 @@ class Trainer:
     def _average(self) -> None:
         """The average follows faster while there are few steps to average."""
         decay = min(self.recipe.optim.ema, (1 + self.step) / (10 + self.step))
-        for name, value in _learning(self.composer).items():
-            self.ema[name].lerp_(value.detach(), 1 - decay)
+        learning = _learning(self.composer)
+        torch._foreach_lerp_([self.ema[name] for name in learning], list(learning.values()), 1 - decay)
 
     def _validate(self, validate: Validate, log: Log | None) -> None:
+        self.validated = self.step
         if not self.accelerator.is_main_process:
             return
         psnr = validate(self.averaged(), self.step)
@@ -273,16 +284,22 @@ class Trainer:
         ema.update({name: state.ema[name] for name in ema})
         self.step, self.best = state.step, state.best
 
-    def _not_a_number(self, loss: float, samples: list[Sample], timesteps: list[int]) -> MimoError:
-        """Write down the batch that broke the run."""
-        about = [
-            {"clip": one.clip_idx, "frames": one.frame_idx, "timestep": timestep}
-            for one, timestep in zip(samples, timesteps)
-        ]
-        path = self.run / f"nan-step-{self.step:06d}.json"
-        path.write_text(json.dumps({"loss": str(loss), "batch": about}, indent=1), encoding="utf-8")
+    def _not_a_number(self, said: list[float], own: list[float], portions: list[Portion]) -> MimoError:
+        """Write down the batch that broke the run: the parts whose loss is not a number, else all of them."""
+        loss, norm = said
+        broken = [portion for value, portion in zip(own, portions) if not math.isfinite(value)]
+        about = [sample for portion in broken or portions for sample in portion.about]
+        rank = f"-{self.accelerator.process_index}" if self.accelerator.num_processes > 1 else ""
+        path = self.run / f"nan-step-{self.step:06d}{rank}.json"
+        facts = {"loss": str(loss), "grad_norm": str(norm), "batch": about}
+        path.write_text(json.dumps(facts, indent=1), encoding="utf-8")
+        what = (
+            f"loss of step {self.step + 1} is {loss}"
+            if not math.isfinite(loss)
+            else f"gradient of step {self.step + 1} is {norm}"
+        )
         return InputError(
-            f"the loss of step {self.step + 1} is {loss}; the batch that made it is in {path}.",
+            f"the {what}; the batch that made it is in {path}.",
             fix="lower optim.lr, or take those clips out; the same command goes on from the last checkpoint.",
         )
 

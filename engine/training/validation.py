@@ -3,7 +3,6 @@
 from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
-from typing import Any
 
 import cv2
 import numpy as np
@@ -13,8 +12,9 @@ from numpy.typing import NDArray
 from engine.diffusion.sampler import Conditions, denoise
 from engine.diffusion.windows import SamplingConfig
 from engine.metrics.picture import psnr_db
+from engine.training.batch import MAP_PER_LATENT, encode, stack
 from engine.training.codec import Codec
-from engine.training.composer import MAP_PER_LATENT, Composer, collate
+from engine.training.composer import Composer
 from engine.training.objective import draw_noise, training_schedule
 from engine.training.recipe import Recipe
 from engine.training.samples import Sample, Samples
@@ -80,9 +80,7 @@ class Validation:
         """Denoise one clip: (T, S, S, 3) uint8."""
         recipe, device = self._recipe, next(composer.parameters()).device
         clip_side = int(composer.image_encoder.config.image_size)  # type: ignore[union-attr, arg-type]
-        batch = collate([sample], self._codec, recipe.model, clip_side=clip_side)
-        values: list[Any] = [value.to(device) if torch.is_tensor(value) else value for value in vars(batch).values()]
-        batch = type(batch)(*values)
+        batch = encode(stack([sample], recipe.model, clip_side=clip_side).to(device), self._codec, recipe.model)
         tokens_BSC, reference = composer.identity(batch)
         assert reference is not None
         pose_BCTHW = composer.motion(batch)

@@ -24,7 +24,7 @@ def dataset(
     size: Annotated[int, typer.Option("--size", min=32, help="Pixels, square.")] = 256,
     frames: Annotated[int, typer.Option("--frames", min=1, help="Frames of a clip.")] = 24,
     workers: Annotated[
-        int, typer.Option("--workers", min=1, help="build: videos at a time, each its own process.")
+        int, typer.Option("--workers", min=1, help="Processes; each takes a video (build) or draws a clip (synth).")
     ] = 1,
     ray: Annotated[
         str | None, typer.Option("--ray", metavar="ADDRESS", help='build: a Ray cluster, or "local".')
@@ -64,7 +64,7 @@ def dataset(
     from engine.synth.dataset import SynthSet
 
     wanted = SynthSet(count=count, seed=seed, identities=identities, size=(size, size), num_frames=frames, fps=fps)
-    _synth(replace(wanted, motions=_motions(motion or [], fps)), out, pairs)
+    _synth(replace(wanted, motions=_motions(motion or [], fps)), out, pairs, workers)
 
 
 def _build(videos: list[Path], out: Path, size: int, frames: int, workers: int, ray: str | None) -> None:
@@ -152,13 +152,17 @@ def _run_on_ray(task: Callable, files: list[Path], address: str, workers: int) -
         ray.shutdown()
 
 
-def _synth(wanted: "SynthSet", out: Path, pairs: bool) -> None:
+def _synth(wanted: "SynthSet", out: Path, pairs: bool, workers: int) -> None:
     from engine.training.synthetic import build_synth
 
     voice = console.current()
     begun_s = time.monotonic()
     voice.started("synth", f"draw {wanted.count} clips")
-    build_synth(wanted, out, pairs=pairs, progress=lambda done, total: voice.progressed("synth", done, total))
+
+    def progress(done: int, total: int) -> None:
+        voice.progressed("synth", done, total)
+
+    build_synth(wanted, out, pairs=pairs, workers=workers, progress=progress)
     voice.finished("synth", time.monotonic() - begun_s)
     voice.result(out)
 

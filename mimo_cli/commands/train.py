@@ -9,7 +9,12 @@ import typer
 from mimo_cli import console
 
 if TYPE_CHECKING:
+    from engine.training.codec import Codec
     from engine.training.recipe import Recipe
+    from engine.training.trainer import StepReport
+
+FREE = ("optim.steps", "optim.minutes", "validate.", "checkpoint.")
+"""What a run may go on with another value of."""
 
 
 def train(
@@ -78,19 +83,22 @@ def _train(recipe: "Recipe", run: Path, init: Literal["recipe", "random"]) -> No
     if trainer.step:
         voice.say(f"going on from step {trainer.step}")
     validate = Validation(recipe, codec, run)
-    loss = 0.0
+    loss, reports = 0.0, []
     begun_s = time.monotonic()
     voice.started("train", f"train {run.name}")
     for report in trainer.train(validate=validate):
         loss = 0.98 * loss + 0.02 * report.loss if loss else report.loss
         voice.progressed("train", report.step, recipe.optim.steps)
         voice.event("step", **vars(report))
-        if report.step % recipe.validate.every == 0 or report.step == recipe.optim.steps:
+        reports.append(report)
+        if report.step == trainer.validated:
             best = "" if trainer.best is None else f", best held-out PSNR {trainer.best:.2f} dB"
             voice.noted("train", f"step {report.step}: loss {loss:.4f}{best}")
     voice.finished("train", time.monotonic() - begun_s)
     if not processes.is_main_process:
         return
+    if reports:
+        _say_speed(recipe, codec, reports, run)
     best = trainer.averaged()
     best.load_state_dict(load_ema(run))
     if export_network(best, recipe, run / "network"):
@@ -98,8 +106,25 @@ def _train(recipe: "Recipe", run: Path, init: Literal["recipe", "random"]) -> No
     voice.result(run)
 
 
+def _say_speed(recipe: "Recipe", codec: "Codec", reports: list["StepReport"], run: Path) -> None:
+    """Say how fast the steps were and what they took, and write it into `speed.json`."""
+    import json
+
+    from engine.training.speed import speed_of
+
+    speed = speed_of(recipe, codec, reports)
+    (run / "speed.json").write_text(json.dumps(vars(speed), indent=1), encoding="utf-8")
+    memory = f", {speed.gpu_gib:.2f} GiB of GPU memory at most" if speed.gpu_gib else ""
+    console.current().say(
+        f"{speed.samples_per_s:.3g} clips/s, {speed.utilisation:.0%} of what a matrix product reaches on this "
+        f"{speed.device} ({speed.matmul_tflops:.3g} TFLOP/s){memory}"
+    )
+
+
 def _build(recipe: "Recipe") -> None:
     """Draw the clips that the recipe asks for and that are not there."""
+    import os
+
     from engine.synth.dataset import SynthSet
     from engine.training.synthetic import build_synth
 
@@ -119,7 +144,11 @@ def _build(recipe: "Recipe") -> None:
         )
         begun_s = time.monotonic()
         voice.started("synth", f"draw {wanted.count} clips for {folder}")
-        build_synth(dataset, Path(folder), progress=lambda done, total: voice.progressed("synth", done, total))
+
+        def progress(done: int, total: int) -> None:
+            voice.progressed("synth", done, total)
+
+        build_synth(dataset, Path(folder), workers=os.cpu_count() or 1, progress=progress)
         voice.finished("synth", time.monotonic() - begun_s)
 
 
@@ -135,7 +164,7 @@ def _keep_recipe(recipe: "Recipe", run: Path, init: str) -> None:
     if path.is_file():
         before = json.loads(path.read_text(encoding="utf-8"))
         changed = [name for name in _names(table) if _at(table, name) != _at(before, name)]
-        changed = [name for name in changed if not name.startswith(("optim.steps", "validate.", "checkpoint."))]
+        changed = [name for name in changed if not name.startswith(FREE)]
         if changed:
             raise InputError(
                 f"{run} was begun with {changed[0]} = {_at(before, changed[0])}; now it is {_at(table, changed[0])}.",

@@ -11,7 +11,7 @@ import pytest
 from filmed import ROOT, assert_refused, film, finish, mimo, start
 from tiny_networks import write_tiny_mimo
 
-from engine.training.samples import draw_body
+from engine.training.body_map import draw_body
 from engine.training.shards import Shards
 from engine.video import open_clip
 
@@ -175,7 +175,8 @@ def test_dataset_build(films, tmp_path):
     assert 0.05 < seen.mean() < 0.5
     changed = np.abs(clip.rgb.astype(int) - clip.scene).max(-1)
     assert np.median(changed[seen]) > 20 > np.median(changed[clip.human_mask == 0])  # nobody is in the scene
-    body = draw_body(clip, 64, "codes").face_idx >= 0
+    body = np.zeros(seen.shape, bool)
+    body.reshape(-1)[draw_body(clip, 64, "codes").pixel_P] = True
     assert (body & seen).sum() / body.sum() > 0.7  # fitted to 240 lines: within two pixels of 64
     assert (clip.reference[0] == 255).all() and (clip.reference < 250).any()
     page = (tmp_path / "data" / "statistics.html").read_text()

@@ -5,8 +5,8 @@ from pathlib import Path
 import torch
 from tiny_networks import tiny_vae
 
+from engine.training.batch import encode, stack
 from engine.training.codec import VaeCodec
-from engine.training.composer import collate
 from engine.training.latents import KeptLatents
 from engine.training.samples import Samples
 from engine.training.shards import Shards
@@ -22,14 +22,19 @@ def test_kept_latents_are_what_the_codec_says_and_are_made_once(tiny_recipe, tmp
     given = {"map_side": 32, "seed": 0}
     plain = Samples(shards, recipe.data, recipe.model, **given)
     kept = Samples(shards, recipe.data, recipe.model, **given, kept_latents=KeptLatents(shards, codec, 32))
-    wanted, got = (collate([one.cut(1, (0, 2), seed=[0])], codec, recipe.model, clip_side=64) for one in (plain, kept))
+
+    def batch(samples, frames):
+        cut = samples.cut(1, frames, seed=[0])
+        return encode(stack([cut], recipe.model, clip_side=64), codec, recipe.model)
+
+    wanted, got = (batch(samples, (0, 2)) for samples in (plain, kept))
     for name in ("target_BCTHW", "codes_BCTHW", "reference_BCHW"):
         # float16: ten bits behind the point of latents of about 1
         torch.testing.assert_close(getattr(got, name), getattr(wanted, name), rtol=1e-3, atol=1e-3)
     seen = len(looks)
-    collate([kept.cut(1, (1, 3), seed=[1])], codec, recipe.model, clip_side=64)
+    batch(kept, (1, 3))
     again = Samples(shards, recipe.data, recipe.model, **given, kept_latents=KeptLatents(shards, codec, 32))
-    collate([again.cut(1, (2, 3), seed=[2])], codec, recipe.model, clip_side=64)
+    batch(again, (2, 3))
     assert len(looks) == seen
 
 

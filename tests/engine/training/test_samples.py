@@ -55,11 +55,28 @@ def test_a_reference_frame_is_never_a_target(tiny_recipe):
 def test_the_body_map_lies_on_the_person(tiny_recipe):
     samples = samples_of(tiny_recipe())
     sample = samples.cut(1, (0, 3), seed=[0])
-    drawn = (sample.body.face_idx >= 0).reshape(2, 32, 2, 32, 2).mean((2, 4)) > 0.5
+    drawn = seen_of(sample.body, 2).reshape(2, 32, 2, 32, 2).mean((2, 4)) > 0.5
     seen = sample.human_mask > 127
     assert (drawn & seen).sum() / drawn.sum() > 0.97  # the bare body is inside the dressed one ...
     assert (drawn & seen).sum() / seen.sum() > 0.5  # ... whose clothes stand off it by a pixel of 32 on either side
-    np.testing.assert_allclose(sample.body.bary[sample.body.face_idx >= 0].sum(-1), 1, atol=2e-3)  # float16
+    np.testing.assert_allclose(sample.body.bary_P3.sum(-1, dtype=np.float32), 1, atol=2e-3)  # float16
+
+
+def seen_of(body, num_frames):
+    """(T, H, W) bool: where a body is seen."""
+    seen = np.zeros((num_frames, *body.size), bool)
+    seen.reshape(-1)[body.pixel_P] = True
+    return seen
+
+
+def test_frames_of_a_body_map_are_cut_as_pictures_are(tiny_recipe):
+    samples = samples_of(tiny_recipe())
+    whole = samples.cut(1, (0, 1, 2, 3), seed=[0]).body
+    cut = whole.cut((3, 1, 3))
+    np.testing.assert_array_equal(seen_of(cut, 3), seen_of(whole, 4)[[3, 1, 3]])
+    faces = np.full(4 * 64 * 64, -1)
+    faces[whole.pixel_P] = whole.face_P
+    np.testing.assert_array_equal(cut.face_P, faces.reshape(4, -1)[[3, 1, 3]][faces.reshape(4, -1)[[3, 1, 3]] >= 0])
 
 
 def test_the_camera_is_cut_with_the_picture(tiny_recipe):

@@ -57,6 +57,14 @@ def test_equal_sets_make_equal_bytes_and_whole_shards_are_kept(folder, tmp_path)
     assert (tmp_path / "shard-000001.tar").read_bytes() == (folder / "shard-000001.tar").read_bytes()
 
 
+def test_workers_make_the_same_bytes(tmp_path):
+    eight = SynthSet(count=8, size=(32, 32), num_frames=1, fps=6)
+    for workers in (1, 2):
+        build_synth(eight, tmp_path / str(workers), workers=workers, per_shard=5)
+    for name in ("shard-000000.tar", "shard-000001.tar"):
+        assert (tmp_path / "1" / name).read_bytes() == (tmp_path / "2" / name).read_bytes()
+
+
 def test_damaged_shards_are_refused(folder, tmp_path):
     with pytest.raises(InputError, match="no shards"):
         Shards(tmp_path)
