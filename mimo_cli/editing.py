@@ -12,6 +12,7 @@ from mimo_cli.project import Project
 FOLDER = "edit"
 """Of a project: what is written to be looked at, or painted on and put back."""
 MASKS = {"human": slots.HUMAN_MASK, "occlusion": slots.OCCLUSION, "props": slots.PROPS}
+_WHITE = {"human": "the person", "occlusion": "what passes in front", "props": "what the person holds or rides"}
 FORMS = ("png", "mov")
 """A folder of PNG for painters, ProRes for editors."""
 _NUM_SHOWN = 12
@@ -33,7 +34,7 @@ def edit_joints(project: Project, identity: str) -> None:
         f"change the xy of a joint (pixels of {_name(project, made[slots.CUTOUT])})",
     )
     _next(
-        f"{_go_on(project)} --character {identity}",
+        _go_on(project, identity),
         f"mimo edit {_quoted(_root(project))} joints --character {identity}",
     )
 
@@ -68,8 +69,7 @@ def edit_mask(project: Project, layer: str, form: str) -> None:
     write_png(sheet, draw_mask_sheet(shown))
     with disk.plain_errors(project.root):
         _write_mask(project, mask, target, made[slots.FRAMES], made[slots.CLIP])
-    white = "what is the person" if layer == "human" else "what passes in front"
-    _say(project, sheet, target, f"paint white on {white}, black on the rest, in the frames that need it")
+    _say(project, sheet, target, f"paint white on {_WHITE[layer]}, black on the rest, in the frames that need it")
     _next(f"{_put_back(project, target)} && {_go_on(project)}")
 
 
@@ -154,8 +154,13 @@ def _quoted(path: str) -> str:
     return shlex.quote(path)
 
 
-def _go_on(project: Project) -> str:
-    return f"mimo {'swap' if 'video' in project.sources else 'animate'} --project {_quoted(_root(project))}"
+def _go_on(project: Project, identity: str = "") -> str:
+    """The command that makes the result anew: of the only character, else of one that is named."""
+    names, filmed = project.identities(), "video" in project.sources
+    if len(names) > 1 or (filmed and not names):
+        identity = identity or (names[0] if names else "PICTURE")
+    who = f" --character {_quoted(identity)}" if identity else ""
+    return f"mimo {'swap' if filmed else 'animate'} --project {_quoted(_root(project))}{who}"
 
 
 def _root(project: Project) -> str:

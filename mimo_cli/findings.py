@@ -1,5 +1,6 @@
 """What a report has to say: plots of what was measured, and in plain words what is worth a look."""
 
+import shlex
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -26,6 +27,7 @@ SLIDE_MM = 15.0
 FLICKER_TIMES, FLICKER_LEVELS = 2.5, 4.0
 """A frame that jumps this much more than usual, and by at least so many levels."""
 DRIFT_LEVELS = 10.0
+"""A character of a network whose colour is this far off is seen to change."""
 JOINTS_SURE = 0.5
 MAX_OF_A_KIND = 3
 
@@ -49,8 +51,8 @@ class Seen:
     """Of `engine.report.measures`."""
 
 
-def plots(seen: Seen, *, drift: bool) -> list["Plot"]:
-    """Return the plots for what was measured; `drift` where a network made the pictures."""
+def plots(seen: Seen) -> list["Plot"]:
+    """Return the plots for what was measured."""
     from engine.report import Plot
 
     made = []
@@ -90,7 +92,7 @@ def plots(seen: Seen, *, drift: bool) -> list["Plot"]:
     if seen.slide_mm is not None:
         about = "How far a planted foot of the motion moves, millimetres in 1/30 s."
         made.append(Plot(title="Foot slide", about=about, unit=" mm", values=seen.slide_mm))
-    if drift and (away := drift_of(seen)) is not None:
+    if (away := drift_of(seen)) is not None:
         about = "How far the mean colour of the character is from that of its first second, levels of 255."
         made.append(Plot(title="Drift", about=about, unit="", values=away))
     return made
@@ -113,6 +115,8 @@ def warnings(
     name: Callable[[Slot], str],
     identity: str,
     project: str,
+    *,
+    network: bool = False,
 ) -> list["Warned"]:
     """Return what is worth a look, with the file to edit.
 
@@ -123,10 +127,16 @@ def warnings(
         name: gives the file of a slot as a person reads it.
         identity: of the character, or empty.
         project: name of the project's folder.
+        network: a network made the pictures of the character.
     """
-    go_on = f"mimo swap --project {project}" if name(slots.VIDEO) else f"mimo animate --project {project}"
-    found = [*_of_project(steps, records, name, identity, go_on)]
+    where = shlex.quote(project)
+    who = f" --character {shlex.quote(identity)}" if identity else ""
+    go_on = f"mimo {'swap' if name(slots.VIDEO) else 'animate'} --project {where}{who}"
+    joints = f"mimo edit {where} joints{who}"
+    found = [*_of_project(steps, records, name, identity, go_on, joints)]
     found += _of_frames(seen, name)
+    if network:
+        found += _of_network(seen, f"{go_on} --seed N")
     return found
 
 
@@ -179,12 +189,23 @@ def _of_result(seen: Seen, mask: str, scene: str) -> Iterable["Warned"]:
         )
 
 
+def _of_network(seen: Seen, command: str) -> Iterable["Warned"]:
+    from engine.report import Warned
+
+    away = drift_of(seen)
+    for start, stop in _runs(away > DRIFT_LEVELS) if away is not None else ():
+        worst = start + int(np.nanargmax(away[start:stop]))
+        text = f"The character's colour drifts {_frames(start, stop)} (by {away[worst]:.0f} levels); try another seed."
+        yield Warned(text=text, command=command, frame=worst)
+
+
 def _of_project(
     steps: Iterable[Step],
     records: Mapping[str, Mapping[str, Any]],
     name: Callable[[Slot], str],
     identity: str,
     go_on: str,
+    joints: str,
 ) -> Iterable["Warned"]:
     from engine.report import Warned
 
@@ -198,7 +219,7 @@ def _of_project(
     sure = _joints_confidence(records, identity)
     if sure is not None and sure < JOINTS_SURE:
         text = f"The joints of {identity} are a guess (confidence {sure:.2f})."
-        yield Warned(text=text, file=name(slots.JOINTS), command=go_on.replace("swap", "edit").split(" --")[0])
+        yield Warned(text=text, file=name(slots.JOINTS), command=joints)
     for step in steps:
         for part in parts_of(step.stage.name, records.get(step.stage.id, {}).get("weights", ())):
             if not part.commercial:

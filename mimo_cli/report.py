@@ -78,7 +78,9 @@ def _key(project: "Project", steps: list[Step]) -> str:
 
 
 def report_run(project: "Project", identity: str = "") -> None:
-    """Write the report after a run; that it cannot be written is worth a note, and no reason to fail."""
+    """Write the report after a run, once the clip was read; that it cannot be written is worth a note, no failure."""
+    if _Places(project, identity).find(slots.FRAMES) is None:
+        return
     try:
         write_report(project, identity, again=False)
     except (MimoError, OSError, ValueError) as error:
@@ -113,7 +115,7 @@ def gather(project: "Project", identity: str, steps: list[Step], key: str) -> "P
     seen.series = look.series
     name = (project.sources.get("video") or project.sources.get("motion") or project.root).name
     info, result = clip.info, places.result()
-    drift = identity and _uses_network(records, identity)
+    network = bool(identity) and _uses_network(records, identity)
     return Page(
         title=f"{name} with {identity}" if identity else name,
         key=key,
@@ -128,8 +130,8 @@ def gather(project: "Project", identity: str, steps: list[Step], key: str) -> "P
         joints_px=None if seen.joints_px is None else seen.joints_px[look.frames],
         planted=None if seen.planted is None else seen.planted[look.frames],
         stills=_stills(places),
-        plots=findings.plots(seen, drift=bool(drift)),
-        warnings=findings.warnings(seen, steps, records, places.name, identity, project.root.name),
+        plots=findings.plots(seen),
+        warnings=findings.warnings(seen, steps, records, places.name, identity, project.root.name, network=network),
         stages=_stages(steps, records),
         licences=_licences(steps, records),
     )

@@ -62,8 +62,7 @@ def test_joints(game):
     assert states(game) == before  # taken back: as if nothing had been
 
 
-@pytest.mark.parametrize("form", ["png", "mov"])
-@pytest.mark.parametrize("layer", ["human", "occlusion"])
+@pytest.mark.parametrize(("layer", "form"), [("human", "png"), ("occlusion", "mov")])
 def test_a_mask_comes_back_as_it_went(game, layer, form):
     files, (command,) = edit("mask", "--layer", layer, "--as", form, cwd=game)
     before = masks(game / f"game.mimo/layers/{layer}.mask.mkv", ours=True)
@@ -89,9 +88,11 @@ def test_a_mask_comes_back_as_it_went(game, layer, form):
 def test_person_and_motion(game):
     stdout, stderr = mimo("edit", "game.mimo", "person", cwd=game)
     assert stdout.strip().endswith("people.png") and "--person N" in stderr and "taken" in stderr
+    (game / "game.mimo/identity/dog").mkdir()  # a second character: the command says which
     files, commands = edit("motion", cwd=game)
     assert files["look"].name == "preview.mp4" and files["edit"].name == "body.bvh"
-    assert commands == ["mimo swap --project game.mimo"]
+    assert commands == ["mimo swap --project game.mimo --character cat"]
+    (game / "game.mimo/identity/dog").rmdir()
 
 
 def test_what_cannot_be_edited(game):

@@ -28,14 +28,14 @@ def good() -> Seen:
     return seen
 
 
-def said(seen, steps=(), records=None):
-    return warnings(seen, steps, records or {}, name, "cat", "game.mimo")
+def said(seen, steps=(), records=None, **more):
+    return warnings(seen, steps, records or {}, name, "cat", "my game.mimo", **more)
 
 
 def test_a_good_clip_is_left_in_peace():
     assert said(good()) == []
-    assert [plot.title for plot in plots(good(), drift=False)] == [
-        "Mask area", "Confidence", "Changed outside the edit", "Changed pixels", "Flicker", "Foot slide"
+    assert [plot.title for plot in plots(good())] == [
+        "Mask area", "Confidence", "Changed outside the edit", "Changed pixels", "Flicker", "Foot slide", "Drift"
     ]  # fmt: skip
 
 
@@ -74,8 +74,12 @@ def test_states_of_the_project_come_first():
     }
     texts = [(warning.text, warning.file, warning.command) for warning in said(good(), steps, records)]
     assert texts[0][1] == "layers/scene.mkv" and texts[0][0].startswith("Layers/scene.mkv is yours")
-    assert "older than what it is made from" in texts[1][0] and texts[1][2] == "mimo swap --project game.mimo"
+    assert (
+        "older than what it is made from" in texts[1][0]
+        and texts[1][2] == "mimo swap --project 'my game.mimo' --character cat"
+    )
     assert "a guess (confidence 0.31)" in texts[2][0] and texts[2][1] == slots.JOINTS.stem
+    assert texts[2][2] == "mimo edit 'my game.mimo' joints --character cat"
     assert "not for commercial use" in texts[3][0] and "animate@cat used it" in texts[3][0]
 
 
@@ -86,4 +90,6 @@ def test_drift_by_hand():
     away = drift_of(seen)
     np.testing.assert_allclose(away[[0, 29, 30, 59]], [0, 0, 12, 12])
     assert np.isnan(away[40])
-    assert plots(seen, drift=True)[-1].title == "Drift"
+    assert said(seen) == []  # a puppet takes on the light of the scene
+    (found,) = said(seen, network=True)
+    assert found.frame == 30 and "drifts in frames 30 to 59 (by 12 levels)" in found.text and "--seed" in found.command

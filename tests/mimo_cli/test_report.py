@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 import pytest
 from browser import browsing
-from filmed import SPEC, mimo
+from filmed import CAT, SPEC, mimo
 
 from engine.report import read_look
 from engine.video import open_clip, open_layer
@@ -88,7 +88,7 @@ def test_measures_are_those_of_the_lossless_result(swapped, reported, said):
     area = [100 * float(mask.mean()) / 255 for mask in masks]
     plots = {plot["title"]: plot["values"] for plot in said["plots"]}
     np.testing.assert_allclose(plots["Mask area"], area, atol=1e-3)  # written with three digits
-    assert {"Mask area", "Confidence", "Changed outside the edit", "Flicker", "Foot slide"} <= plots.keys()
+    assert {"Mask area", "Confidence", "Changed outside the edit", "Flicker", "Foot slide", "Drift"} <= plots.keys()
 
 
 def test_it_says_what_ran_and_with_what_licence(said, reported):
@@ -112,7 +112,10 @@ def test_a_project_that_is_only_taken_apart_is_shown_too(swapped, tmp_path):
     mimo("report", "game.mimo", cwd=tmp_path)
     said = data_of(project / "report.html")
     assert {"source", "human", "scene", "front"} <= set(said["lanes"]) and "result" not in said["lanes"]
-    assert said["frames"] == list(range(SPEC.num_frames))
+    assert said["frames"] == list(range(SPEC.num_frames)) and said["stills"] == []
+    mimo("encode-id", CAT, "--project", "game.mimo", cwd=tmp_path)  # writes the report, too
+    ((title, file, _),) = data_of(project / "report.html")["stills"]
+    assert (title, file) == ("Canonical identity", "identity/cat/canonical.png")
 
 
 def test_a_persons_report_stays(swapped, tmp_path):
@@ -162,18 +165,20 @@ def test_clicks(reported, said):
         urls = [e["params"]["request"]["url"] for e in requests if e["method"] == "Network.requestWillBeSent"]
         assert all(url.startswith(("file:", "data:")) for url in urls) and urls
 
-        # a click into a plot goes to that frame, everywhere
-        plot = driver.find_element(by.CSS_SELECTOR, ".plot svg")
-        driver.execute_script("arguments[0].scrollIntoView({block: 'center', behavior: 'instant'})", plot)
+        # a click into any plot goes to that frame, everywhere
         before = pixels(driver, "#lane-source canvas")
-        chains(driver).move_to_element(plot).click().perform()
-        middle = (SPEC.num_frames - 1) / 2
-        frame = int(driver.find_element(by.ID, "range").get_attribute("value"))
-        assert abs(frame - middle) <= 1  # half a frame of rounding, half of the odd pixel
+        plots, values = (driver.find_elements(by.CSS_SELECTOR, f".plot {part}") for part in ("svg", ".value"))
+        assert [plot.get_attribute("aria-label") for plot in plots] == [plot["title"] for plot in said["plots"]]
+        for number, (plot, value, data) in enumerate(zip(plots, values, said["plots"], strict=True)):
+            driver.execute_script("arguments[0].scrollIntoView({block: 'center', behavior: 'instant'})", plot)
+            aside = number - len(plots) // 2  # frames from the middle of the plot
+            step = plot.size["width"] / (SPEC.num_frames - 1)
+            chains(driver).move_to_element_with_offset(plot, round(aside * step), 0).click().perform()
+            frame = int(driver.find_element(by.ID, "range").get_attribute("value"))
+            assert abs(frame - (SPEC.num_frames - 1) / 2 - aside) <= 1  # half a frame of rounding, half of an odd pixel
+            assert value.text == f"{data['values'][frame]:.{data['digits']}f}{data['unit']}"
         wait_for(driver, frame)
         assert (pixels(driver, "#lane-source canvas") != before).any()
-        value = driver.find_element(by.CSS_SELECTOR, ".plot .value").text
-        assert value == f"{said['plots'][0]['values'][frame]:.1f} %"
 
         # the wipe: left of the line the source, right of it the result
         box = driver.find_element(by.ID, "wipe")
