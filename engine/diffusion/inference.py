@@ -12,6 +12,7 @@ from diffusers.models.resnet import ResnetBlock2D
 from torch import nn
 
 from engine.diffusion import heap
+from engine.diffusion.channels_last import LastMotionModule, LastTransformerLayers, keep_channels_last
 from engine.diffusion.motion_module import TemporalBlock
 from engine.diffusion.offload import Offload
 from engine.diffusion.packed import pack
@@ -20,7 +21,7 @@ from engine.diffusion.unet import DenoisingUNet
 from engine.errors import MissingError
 
 ENVIRONMENT = "MIMO_COMPILE"
-_COMPILED = (ResnetBlock2D, BasicTransformerBlock, TemporalBlock)
+_COMPILED = (ResnetBlock2D, BasicTransformerBlock, TemporalBlock, LastTransformerLayers, LastMotionModule)
 _MOST_SHAPES = 64
 """Of one kind of layer, that are compiled; PyTorch stops at eight."""
 
@@ -47,9 +48,9 @@ def make_ready(
         work_piecewise(unet, CPU_BYTES)
         heap.keep_freed(blocks_of(unet))
     else:
+        keep_channels_last(unet)
         if wants_compiled():
             compile_layers(unet, device)
-        nn.Module.to(unet, memory_format=torch.channels_last)  # type: ignore[call-overload]
         work_piecewise(unet, GPU_BYTES)
 
 
@@ -80,9 +81,11 @@ def compile_layers(unet: nn.Module, device: torch.device, *, backend: str = "ind
     _check_compiler(device)
     config: Any = torch._dynamo.config
     config.recompile_limit = max(config.recompile_limit, _MOST_SHAPES)
-    for module in unet.modules():
-        if isinstance(module, _COMPILED):
-            module.compile(backend=backend)
+    for child in unet.children():
+        if isinstance(child, _COMPILED):
+            child.compile(backend=backend, dynamic=False)  # kernels for these very shapes
+        else:
+            compile_layers(child, device, backend=backend)
 
 
 def _check_compiler(device: torch.device) -> None:

@@ -14,6 +14,7 @@ from diffusers.models.transformers.transformer_2d import Transformer2DModel
 from diffusers.models.upsampling import Upsample2D
 from torch import Tensor, nn
 
+from engine.diffusion import channels_last
 from engine.diffusion.motion_module import TemporalBlock
 
 CPU_BYTES = 4 << 20
@@ -21,7 +22,7 @@ CPU_BYTES = 4 << 20
 GPU_BYTES = 64 << 20
 """The same on a GPU, enough to keep it busy."""
 
-_ROWWISE = (ResnetBlock2D, Transformer2DModel, Upsample2D, TemporalBlock)
+_ROWWISE = (ResnetBlock2D, Transformer2DModel, Upsample2D, TemporalBlock, *channels_last.ROWWISE)
 
 
 class Piecewise(nn.Module):
@@ -61,7 +62,7 @@ def work_piecewise(network: nn.Module, num_bytes: int) -> None:
     for name, child in network.named_children():
         if isinstance(child, _ROWWISE):
             setattr(network, name, Piecewise(child, num_bytes))
-        else:
+        elif child._compiled_call_impl is None:  # what is compiled plans its own memory
             work_piecewise(child, num_bytes)
 
 
