@@ -2,6 +2,7 @@
 
 import importlib
 import os
+import re
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -40,9 +41,33 @@ Files: VIDEO.mimo/ the project; its report.html shows it all.
 Complete words with Tab: mimo --install-completion
 A killed run goes on where it was: type the same command again."""
 
+COMMAND_EPILOG = """\b
+Every command also takes -v (say more), -q (errors and results only) and --json (one object per line).
+Exit codes, environment and files: mimo --help"""
+
 _FLAGS = {"-v": "--verbose", "-q": "--quiet", "--verbose": "--verbose", "--quiet": "--quiet", "--json": "--json"}
 _INTERRUPTED, _BUG = 130, 1
 _USAGE_ERROR = typer.BadParameter.__mro__[1]  # of the click that this Typer carries, or stands on
+
+
+class MimoCommand(TyperCommand):
+    """A command whose help names what is typed, not the type it becomes."""
+
+    def collect_usage_pieces(self, ctx: typer.Context) -> list[str]:
+        """Return what stands in the first line: braces around what must be given say nothing."""
+        return [piece.strip("{}") for piece in super().collect_usage_pieces(ctx)]
+
+    def format_options(self, ctx: typer.Context, formatter: Any) -> None:
+        """Write arguments, then options."""
+        rows: dict[str, list[tuple[str, str]]] = {"argument": [], "option": []}
+        for param in self.get_params(ctx):
+            record = param.get_help_record(ctx)
+            if record is not None:
+                rows[param.param_type_name].append((re.sub(r" <[^>]*>$", "", record[0]), record[1]))
+        for kind, records in rows.items():
+            if records:
+                with formatter.section(f"{kind.capitalize()}s"):
+                    formatter.write_dl(records)
 
 
 class MimoGroup(TyperGroup):
@@ -98,7 +123,7 @@ def load(name: str) -> Any:
     word = name.replace("-", "_")
     function = getattr(importlib.import_module(f"mimo_cli.commands.{word}"), word)
     shell = typer.Typer(add_completion=False, rich_markup_mode=None)
-    shell.command(name, help=None)(function)
+    shell.command(name, cls=MimoCommand, help=None, epilog=COMMAND_EPILOG)(function)
     return typer.main.get_command(shell)
 
 
@@ -118,7 +143,10 @@ def start(
 ) -> None:
     """Put any character into any video.
 
-    Result paths go to stdout, everything else to stderr. Start with: mimo swap --character cat.png --video game.mp4
+    \b
+    mimo swap --character cat.png --video game.mp4
+
+    Result paths go to stdout, everything else to stderr. mimo COMMAND --help shows examples of each command.
     """
     console.use(console.Console(verbose=verbose, quiet=quiet, as_json=as_json))
 

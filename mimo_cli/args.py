@@ -8,7 +8,18 @@ import typer
 
 ProjectOption = Annotated[
     Path | None,
-    typer.Option("--project", "-p", metavar="FOLDER", help="Project folder [default: VIDEO's name with .mimo, here]."),
+    typer.Option(
+        "--project", "-p", metavar="FOLDER", help="Project folder [default: named after the video or motion, here]."
+    ),
+]
+HereOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--project",
+        "-p",
+        metavar="FOLDER",
+        help="Project folder [default: the working directory, or its only .mimo folder].",
+    ),
 ]
 ProjectArgument = Annotated[
     Path | None,

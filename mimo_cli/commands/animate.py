@@ -61,7 +61,9 @@ def animate(
     size: Annotated[
         str | None, typer.Option("--size", metavar="WxH", help="Size of the picture, e.g. 1280x720.")
     ] = None,
-    fps: Annotated[float | None, typer.Option("--fps", min=1, max=240, help="Frames per second.")] = None,
+    fps: Annotated[
+        float | None, typer.Option("--fps", metavar="RATE", min=1, max=240, help="Frames per second.")
+    ] = None,
     out: OutOption = None,
     project: ProjectOption = None,
     scale: ScaleOption = None,

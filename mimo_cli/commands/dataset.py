@@ -19,20 +19,25 @@ def dataset(
     action: Annotated[str, typer.Argument(metavar="ACTION", help="build or synth.")],
     out: Annotated[Path, typer.Option("--out", "-o", metavar="FOLDER", help="Where the shards go.")],
     videos: Annotated[
-        list[Path] | None, typer.Argument(metavar="[VIDEO]...", help="build: videos, or folders of them.")
+        list[Path] | None, typer.Argument(metavar="VIDEO", help="build: videos, or folders of them.")
     ] = None,
-    size: Annotated[int, typer.Option("--size", min=32, help="Pixels, square.")] = 256,
-    frames: Annotated[int, typer.Option("--frames", min=1, help="Frames of a clip.")] = 24,
+    size: Annotated[int, typer.Option("--size", metavar="PX", min=32, help="Pixels, square.")] = 256,
+    frames: Annotated[int, typer.Option("--frames", metavar="N", min=1, help="Frames of a clip.")] = 24,
     workers: Annotated[
-        int, typer.Option("--workers", min=1, help="Processes; each takes a video (build) or draws a clip (synth).")
+        int,
+        typer.Option(
+            "--workers", metavar="N", min=1, help="Processes; each takes a video (build) or draws a clip (synth)."
+        ),
     ] = 1,
     ray: Annotated[
         str | None, typer.Option("--ray", metavar="ADDRESS", help='build: a Ray cluster, or "local".')
     ] = None,
-    count: Annotated[int, typer.Option("--count", min=1, help="synth: clips.")] = 64,
-    seed: Annotated[int, typer.Option("--seed", min=0, help="synth: another seed, other clips.")] = 0,
-    identities: Annotated[int, typer.Option("--identities", min=1, help="synth: different actors.")] = 8,
-    fps: Annotated[float, typer.Option("--fps", min=1, max=120, help="synth: frames per second.")] = 24.0,
+    count: Annotated[int, typer.Option("--count", metavar="N", min=1, help="synth: clips.")] = 64,
+    seed: Annotated[int, typer.Option("--seed", metavar="N", min=0, help="synth: another seed, other clips.")] = 0,
+    identities: Annotated[int, typer.Option("--identities", metavar="N", min=1, help="synth: different actors.")] = 8,
+    fps: Annotated[
+        float, typer.Option("--fps", metavar="RATE", min=1, max=120, help="synth: frames per second.")
+    ] = 24.0,
     motion: Annotated[
         list[Path] | None,
         typer.Option("--motion", "-m", metavar="FILE", help="synth: motion files; else motions made by rule."),

@@ -22,7 +22,7 @@ from mimo_cli.args import (
 
 def decompose(
     video: Annotated[Path, typer.Argument(metavar="VIDEO", help="The video, or a project that has one.")],
-    folder: Annotated[Path | None, typer.Argument(metavar="[PROJECT]", help="Same as --project.")] = None,
+    folder: Annotated[Path | None, typer.Argument(metavar="PROJECT", help="Same as --project.")] = None,
     project: ProjectOption = None,
     person: PersonOption = None,
     point: PointOption = None,
@@ -47,6 +47,9 @@ def decompose(
 
     \b
     mimo decompose game.mp4
+    mimo decompose game.mp4 --list-people            who is in it: layers/people.png, by number
+    mimo decompose game.mp4 --person 2 --keep-props
+    mimo decompose game.mp4 --backend mask=sam2      a network of your own: mimo weights list
 
     Writes layers/ of the project: human.mask, scene, occlusion.mask, props.mask, depth. Paint over any of them.
     """

@@ -13,9 +13,7 @@ WHATS = ("joints", "mask", "person", "motion")
 def edit(
     project: Annotated[
         Path | None,
-        typer.Argument(
-            metavar="[PROJECT]", help="Project folder [default: the working directory, or its .mimo folder]."
-        ),
+        typer.Argument(metavar="PROJECT", help="Project folder [default: the working directory, or its .mimo folder]."),
     ] = None,
     what: Annotated[str | None, typer.Argument(metavar="WHAT", help="joints, mask, person or motion.")] = None,
     character: Annotated[

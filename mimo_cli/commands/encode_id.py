@@ -7,11 +7,11 @@ import typer
 from mimo_cli.args import (
     BackOption,
     DryRunOption,
+    HereOption,
     JointsOption,
     MaskOption,
     NameOption,
     ProfileOption,
-    ProjectOption,
     RedoOption,
     ReportOption,
     VerifyOption,
@@ -20,7 +20,7 @@ from mimo_cli.args import (
 
 def encode_id(
     character: Annotated[str, typer.Argument(metavar="PICTURE", help="Picture or folder of the character.")],
-    project: ProjectOption = None,
+    project: HereOption = None,
     name: NameOption = None,
     joints: JointsOption = None,
     cutout: MaskOption = None,

@@ -31,7 +31,9 @@ def train(
     plan: Annotated[
         bool, typer.Option("--plan", help="Print parameters, memory, time and disk; train nothing.")
     ] = False,
-    processes: Annotated[int, typer.Option("--processes", min=1, help="With --plan: GPUs that share the batch.")] = 1,
+    processes: Annotated[
+        int, typer.Option("--processes", metavar="N", min=1, help="With --plan: GPUs that share the batch.")
+    ] = 1,
 ) -> None:
     """Train the network from a recipe.
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from mimo_cli import console, disk
-from mimo_cli.args import ProjectOption
+from mimo_cli.args import HereOption
 
 if TYPE_CHECKING:
     from engine.weights import Found, Weights
@@ -16,11 +16,11 @@ if TYPE_CHECKING:
 
 def weights(
     action: Annotated[str, typer.Argument(metavar="ACTION", help="list, pull, verify, path or recover-sdc.")],
-    names: Annotated[list[str] | None, typer.Argument(metavar="[NAME]...", help="Names, or a group of them.")] = None,
+    names: Annotated[list[str] | None, typer.Argument(metavar="NAME", help="Names, or a group of them.")] = None,
     out: Annotated[
         Path | None, typer.Option("--out", "-o", metavar="FILE", help="Where recover-sdc writes the table.")
     ] = None,
-    project: ProjectOption = None,
+    project: HereOption = None,
     commercial: Annotated[
         bool, typer.Option("--commercial", help="Refuse what may not be used to earn money, and name what may.")
     ] = False,

@@ -5,7 +5,6 @@ import os
 import re
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -55,12 +54,14 @@ def test_help_imports_nothing_heavy():
 
 
 def test_help_is_fast():
+    """Time of the processor, which other work on the machine hardly makes longer."""
     took_s = []
-    for _ in range(5):
-        begun_s = time.perf_counter()
+    for _ in range(3):
+        begun = os.times()
         subprocess.run([sys.executable, "-m", "mimo_cli", "--help"], capture_output=True, env=ENVIRONMENT, check=True)
-        took_s.append(time.perf_counter() - begun_s)
-    assert min(took_s) < 0.3  # the best of five: other work on the machine only makes it longer
+        ended = os.times()
+        took_s.append(ended.children_user + ended.children_system - begun.children_user - begun.children_system)
+    assert min(took_s) < 0.3
 
 
 def test_version(mimo):
