@@ -43,9 +43,17 @@ class Grain:
         """
         if self.sigma <= 0 or rgba.size == 0:
             return rgba
-        alpha = cv2.extractChannel(rgba, 3)
+        x, y, width, height = cv2.boundingRect(cv2.extractChannel(rgba, 3))
+        if not width:
+            return rgba
+        result, window = rgba.copy(), np.s_[y : y + height, x : x + width]
         top, left = np.random.default_rng(frame_idx).integers(0, _TILE_PX, 2).tolist()
-        result = np.empty_like(rgba)
+        self._lay_on(rgba[window], ((top + y) % _TILE_PX, (left + x) % _TILE_PX), result[window])
+        return result
+
+    def _lay_on(self, rgba: NDArray, corner: tuple[int, int], result: NDArray) -> None:
+        """Write a picture with noise into `result`; its corner is there in the tile."""
+        (top, left), alpha = corner, cv2.extractChannel(rgba, 3)
         for rows, tile_rows in _wrap(rgba.shape[0], top):
             for columns, tile_columns in _wrap(rgba.shape[1], left):
                 tile, out = (tile_rows, tile_columns), result[rows, columns]
@@ -55,7 +63,6 @@ class Grain:
         edge = rgba[row, column].astype(np.int32)
         noise = self._tile[(row + top) % _TILE_PX, (column + left) % _TILE_PX] * edge[:, 3] // 255
         result[row, column, :3] = np.clip(edge[:, :3] + noise[:, None], 0, edge[:, 3:])
-        return result
 
 
 def _wrap(length: int, offset: int) -> list[tuple[slice, slice]]:
