@@ -59,7 +59,7 @@ class Grain:
                 tile, out = (tile_rows, tile_columns), result[rows, columns]
                 cv2.subtract(cv2.add(rgba[rows, columns], self._more[tile]), self._less[tile], dst=out)
         cv2.min(result, cv2.merge([alpha] * 4), dst=result)
-        row, column = np.nonzero(cv2.inRange(alpha, 1, 254))
+        row, column = np.divmod(np.flatnonzero(cv2.inRange(alpha, 1, 254)), alpha.shape[1])
         edge = rgba[row, column].astype(np.int32)
         noise = self._tile[(row + top) % _TILE_PX, (column + left) % _TILE_PX] * edge[:, 3] // 255
         result[row, column, :3] = np.clip(edge[:, :3] + noise[:, None], 0, edge[:, 3:])

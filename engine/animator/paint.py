@@ -71,23 +71,30 @@ def paint(surface: Surface, size: Size, stroke: Stroke | None) -> NDArray:
     count = first + seen[::2, 1::2] + seen[1::2, ::2] + seen[1::2, 1::2]
     tables = _attribute_planes(triangles, surface)
     # First every pixel is read at its middle, on the face its first sample sees; then edges are read again, finer.
-    row, column = np.nonzero(first)
-    colour, depth = np.zeros((height, width), np.uint32), np.full(size, _FAR_M, np.float32)
-    colour[row, column], depth[row, column] = _read(
-        tables[0], winner[2 * row, 2 * column], 2 * column, 2 * row, surface
-    )
+    pixel = np.flatnonzero(first)
+    row, column = (np.broadcast_to(line, size)[first.view(bool)] for line in _lines(size))
+    colour, depth = np.zeros(size, np.uint32), np.full(size, _FAR_M, np.float32)
+    faces = np.ascontiguousarray(winner[::2, ::2]).reshape(-1).take(pixel)
+    colour.reshape(-1)[pixel], depth.reshape(-1)[pixel] = _read(tables[0], faces, column, row, surface)
     depth[count < 2] = _FAR_M
     near, far = _edges(depth, stroke.step_m if stroke else 0.04 * float(np.ptp(surface.z_m) + 0.1))
-    row, column = np.nonzero((count > 0) & ((count < 4) | near | far))
-    colour[row, column] = _mean_of_samples(winner, row, column, tables[1], surface)
+    pixel = np.flatnonzero((count > 0) & ((count < 4) | near | far))
+    colour.reshape(-1)[pixel] = _mean_of_samples(winner, *np.divmod(pixel, width), tables[1], surface)
     rgba = colour.view(np.uint8).reshape(height, width, 4)
     if stroke is not None and near.any():
         _outline(rgba, depth, near, count > 0, stroke)
     rgba[..., 3] = cv2.LUT(count, _ALPHA)
-    row, column = np.nonzero((count > 0) & (count < 4))
-    partial = rgba[row, column].astype(np.uint16)
-    rgba[row, column, :3] = (partial[:, :3] * partial[:, 3:] + 127) // 255
+    pixel, flat = np.flatnonzero((count > 0) & (count < 4)), rgba.reshape(-1, 4)
+    partial = flat[pixel].astype(np.uint16)
+    flat[pixel, :3] = (partial[:, :3] * partial[:, 3:] + 127) // 255
     return rgba
+
+
+def _lines(size: Size) -> tuple[NDArray, NDArray]:
+    """Row (h, 1) and column (w,) of the first sample of each pixel, float32: chosen from these by a mask, the places of
+    pixels take a tenth of the time of `nonzero`."""
+    rows, columns = (np.arange(0, 2 * length, 2, dtype=np.float32) for length in size)
+    return rows[:, None], columns
 
 
 def _edges(depth: NDArray, step_m: float) -> tuple[NDArray, NDArray]:

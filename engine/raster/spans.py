@@ -14,7 +14,7 @@ from engine.raster.triangles import SUBPIXEL, Triangles
 from engine.types import Size
 
 _HALF = SUBPIXEL // 2
-_BLOCK = 4096
+_BLOCK = 2048
 
 
 def cover(triangles: Triangles, size: Size) -> NDArray:
