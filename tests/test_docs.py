@@ -1,5 +1,6 @@
 """What the documentation says is there: every link of README and docs/ resolves, every command line parses."""
 
+import ast
 import re
 import shlex
 import tomllib
@@ -74,6 +75,29 @@ def test_commands_parse(page):
 def test_the_site_is_built_with_what_the_extra_installs():
     extras = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["optional-dependencies"]
     assert any(name.startswith("mkdocs>=") for name in extras["docs"])
+
+
+def messages() -> list[str]:
+    """Every text in the code, with … where something is filled in."""
+    found = []
+    for file in [*ROOT.glob("engine/**/*.py"), *ROOT.glob("mimo_cli/**/*.py")]:
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.JoinedStr):
+                parts = [part.value if isinstance(part, ast.Constant) else "…" for part in node.values]
+                found.append("".join(map(str, parts)))
+            elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+                found.append(node.value)
+    return found
+
+
+def test_messages_of_the_page_are_those_of_the_code():
+    page = (ROOT / "docs/troubleshooting.md").read_text(encoding="utf-8")
+    told = re.findall(r"\*\*(.+?)\*\*", page)
+    assert len(told) > 50
+    texts = messages()
+    for message in told:
+        words = ".*".join(re.escape(part) for part in re.split("…", message))
+        assert any(re.search(words, text, re.DOTALL) for text in texts), message
 
 
 def test_exit_codes_of_the_page_are_those_of_the_errors():

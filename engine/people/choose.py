@@ -42,7 +42,9 @@ def choose_person(
 def _nearest(people: list[Person], size: Size, point_px: tuple[float, float]) -> int:
     x, y = point_px
     if not (0 <= x < size[1] and 0 <= y < size[0]):
-        raise InputError(f"--point {x:g},{y:g} is outside of the {size[1]}x{size[0]} picture.", "Give pixels: x,y.")
+        raise InputError(
+            f"--point {x:g},{y:g} is outside of the {size[1]}x{size[0]} picture.", "give a pixel in it: --point X,Y"
+        )
     distances = []
     for entry in people:
         x0, y0, x1, y1 = entry.tracks.box_px[entry.first_idx]
@@ -57,5 +59,7 @@ def _nearest(people: list[Person], size: Size, point_px: tuple[float, float]) ->
             for k, p in enumerate(people, 1)
             for b in [p.tracks.box_px[p.first_idx]]
         )
-        raise InputError(f"--point {x:g},{y:g}: nobody there.", f"People: {places}.")
+        raise InputError(
+            f"--point {x:g},{y:g}: nobody there.", f"point at somebody, or name a number with --person: {places}."
+        )
     return best
