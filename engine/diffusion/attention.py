@@ -26,8 +26,12 @@ class AttentionLayer(Protocol):
     to_out: nn.ModuleList
 
 
-Bank = dict[str, Tensor]
-"""Transformer block ("mid_block.attentions.0.transformer_blocks.0") to the (V, L, C) input of its self-attention."""
+class Bank(dict[str, Tensor]):
+    """Transformer block ("mid_block.attentions.0.transformer_blocks.0") to the (V, L, C) input of its self-attention.
+
+    A class of its own: a plain dictionary among its arguments is copied by a sharded network, and what is written into
+    it lost.
+    """
 
 
 @dataclass(frozen=True)

@@ -47,7 +47,7 @@ class ReferenceNet(UNet2DConditionModel):
 
     def forward(
         self, latents_VCHW: Tensor, image_tokens_VSC: Tensor, timestep: Tensor | int = 0
-    ) -> tuple[Tensor, Bank]:
+    ) -> tuple[Tensor, dict[str, Tensor]]:
         """Look at the reference pictures.
 
         Args:
@@ -60,7 +60,7 @@ class ReferenceNet(UNet2DConditionModel):
         """
         timesteps_V = as_tensor(timestep, device=latents_VCHW.device).expand(len(latents_VCHW))
         time_VE = self.time_embedding(self.time_proj(timesteps_V).to(latents_VCHW.dtype))
-        bank: Bank = {}
+        bank = Bank()
         attend = {"encoder_hidden_states": image_tokens_VSC, "cross_attention_kwargs": {"bank": bank}}
 
         x_VCHW = self.conv_in(latents_VCHW)
@@ -82,7 +82,7 @@ class ReferenceNet(UNet2DConditionModel):
                 upsample_size=size,
                 **(attend if attends(block) else {}),
             )
-        return x_VCHW, bank
+        return x_VCHW, dict(bank)
 
 
 def _processor(name: str) -> WriterAttention | ImageTokenAttention:

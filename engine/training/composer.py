@@ -69,14 +69,19 @@ class Composer(nn.Module):
         return self.denoising_unet(sample_BCTHW, timesteps_B, tokens_BSC, pose_BCTHW, reference, batch.num_dropped)
 
     def identity(self, batch: Batch) -> tuple[Tensor, ReferenceFeatures | None]:
-        """The global and the local identity code; those of dropped samples are zeros and nothing."""
+        """The global and the local identity code; those of dropped samples are zeros and nothing.
+
+        Every weight gets a gradient in every step: processes that share weights out wait for each other's.
+        """
         m = batch.num_dropped
         tokens_BSC = self.image_encoder(batch.picture_BCHW).image_embeds[:, None]
         tokens_BSC = torch.cat([torch.zeros_like(tokens_BSC[:m]), tokens_BSC[m:]])
-        if m == len(tokens_BSC):
-            return tokens_BSC, None
-        _, bank = self.reference_net(batch.reference_BCHW[m:], tokens_BSC[m:])
-        return tokens_BSC, ReferenceFeatures(bank)
+        if m < len(tokens_BSC):
+            _, bank = self.reference_net(batch.reference_BCHW[m:], tokens_BSC[m:])
+            return tokens_BSC, ReferenceFeatures(bank)
+        _, bank = self.reference_net(batch.reference_BCHW[:1], tokens_BSC[:1])  # for nothing but a gradient of zero
+        nothing = torch.stack([0 * x_VLC.sum() for x_VLC in bank.values()]).sum()
+        return tokens_BSC + nothing, None
 
     def motion(self, batch: Batch) -> Tensor:
         """The motion code: (B, channels of the first block, T, H, W)."""

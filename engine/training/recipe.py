@@ -143,6 +143,8 @@ class OptimRecipe:
     """Decay of the averaged weights that are validated and delivered."""
     precision: Literal["fp32", "bf16"] = "fp32"
     gradient_checkpointing: bool = False
+    shard: bool = False
+    """Share the weights out among the processes (FSDP), as `accelerate launch --use_fsdp` does too."""
     eight_bit: bool = False
     """AdamW with 8-bit states, when bitsandbytes is installed."""
     train: tuple[str, ...] = PARTS

@@ -4,6 +4,7 @@ import json
 import math
 import time
 from collections.abc import Callable, Iterator
+from copy import deepcopy
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -25,6 +26,7 @@ from engine.training.metrics import Log
 from engine.training.objective import loss_of, mix, training_schedule, weights_of
 from engine.training.recipe import Recipe
 from engine.training.samples import Samples
+from engine.training.sharding import gathered, gathered_state, parted, parted_state, shard, wants_shards, whole
 from engine.training.shards import Shards
 
 Validate = Callable[[Composer, int], float | None]
@@ -74,14 +76,19 @@ class Trainer:
         self.parts = self._parts()
         self.step, self.best, self.validated = 0, None, 0
         self._freeze(composer)
-        optimizer = self._optimizer(composer)
-        ema = {name: value.detach().clone() for name, value in _learning(composer).items()}
-        self._resume(composer, optimizer, ema)
-        self.ema = {name: value.to(self.accelerator.device) for name, value in ema.items()}
+        self._layout = layout_of(composer)
         if recipe.optim.gradient_checkpointing:
             composer.denoising_unet.enable_gradient_checkpointing()
             composer.reference_net.enable_gradient_checkpointing()
-        self.model, self.optimizer = self.accelerator.prepare(composer, optimizer)
+        last = checkpoint.newest(run / "checkpoints")
+        state = None if last is None else checkpoint.load(last)
+        if state is not None:
+            composer.load_state_dict(state.model)
+        self.model = self._prepared(composer)
+        self.optimizer = self._optimizer()
+        self.ema = {name: value.detach().clone() for name, value in _learning(self.composer).items()}
+        if state is not None:
+            self._resume(state)
         self._alphas = training_schedule(recipe.objective).alphas_cumprod.to(self.accelerator.device)
         self._feed = self._start_feed()
 
@@ -121,17 +128,15 @@ class Trainer:
             if log is not None:
                 log.close()
 
-    def averaged(self) -> Composer:
-        """A copy of the network with the averaged weights, on the same device, for looking at pictures."""
-        from copy import deepcopy
-
-        copy = deepcopy(self.composer)
-        copy.load_state_dict(self._all_averaged())
-        return copy.eval()
+    def network(self, weights: dict[str, Tensor]) -> Composer:
+        """A network of its own with whole weights, to look at pictures with, on the same device."""
+        copy = deepcopy(self._layout)
+        copy.load_state_dict(weights, assign=True)
+        return copy.to(self.accelerator.device).eval()
 
     def _all_averaged(self) -> dict[str, Tensor]:
-        """The averaged weights, and the frozen ones as they are."""
-        return {**self.composer.state_dict(), **self.ema}
+        """The averaged weights, and the frozen ones as they are: whole, on the main process; nothing on the others."""
+        return gathered({**self.composer.state_dict(), **self.ema})
 
     def _one_step(self) -> StepReport:
         started_s, waited_s = time.monotonic(), 0.0
@@ -150,7 +155,7 @@ class Trainer:
             self.accelerator.backward(loss / self.parts)
         own_L = torch.stack(losses)
         loss = cast(Tensor, self.accelerator.reduce(own_L.mean(), reduction="mean"))
-        norm = cast(Tensor, self.accelerator.clip_grad_norm_(self._trained(), self.recipe.optim.clip_norm))
+        norm = whole(cast(Tensor, self.accelerator.clip_grad_norm_(self._trained(), self.recipe.optim.clip_norm)))
         self.optimizer.step()
         said = torch.stack([loss, norm.to(loss), *own_L]).tolist()  # the one time in a step that a GPU is waited for
         if not (math.isfinite(said[0]) and math.isfinite(said[1])):
@@ -231,9 +236,14 @@ class Trainer:
     def _trained(self) -> list[nn.Parameter]:
         return [parameter for parameter in self.model.parameters() if parameter.requires_grad]
 
-    def _optimizer(self, composer: Composer) -> torch.optim.Optimizer:
-        optim = self.recipe.optim
-        trained = [parameter for parameter in composer.parameters() if parameter.requires_grad]
+    def _prepared(self, composer: Composer) -> nn.Module:
+        """The network on its device, ready to learn together with those of the other processes."""
+        if wants_shards(self.recipe.optim.shard):
+            return shard(composer, self.accelerator.device)
+        return self.accelerator.prepare(composer)
+
+    def _optimizer(self) -> torch.optim.Optimizer:
+        optim, trained = self.recipe.optim, self._trained()
         kind: Any = partial(torch.optim.AdamW, fused=True)  # one pass over the weights instead of a dozen
         if optim.eight_bit:
             try:
@@ -254,34 +264,29 @@ class Trainer:
 
     def _validate(self, validate: Validate, log: Log | None) -> None:
         self.validated = self.step
+        weights = self._all_averaged()
         if not self.accelerator.is_main_process:
             return
-        psnr = validate(self.averaged(), self.step)
+        psnr = validate(self.network(weights), self.step)
         if psnr is None:
             return
         if log is not None:
             log.validation(self.step, psnr)
         if self.best is None or psnr > self.best:
             self.best = psnr
-            checkpoint.save_best(self._all_averaged(), self.run / "checkpoints", {"step": self.step, "psnr_db": psnr})
+            checkpoint.save_best(weights, self.run / "checkpoints", {"step": self.step, "psnr_db": psnr})
 
     def _save(self) -> None:
         self.accelerator.wait_for_everyone()
-        if not self.accelerator.is_main_process:
-            return
-        state = checkpoint.State(
-            self.step, self.composer.state_dict(), self._all_averaged(), self.optimizer.state_dict(), self.best
-        )
-        checkpoint.save(state, self.run / "checkpoints", keep=self.recipe.checkpoint.keep)
+        model, averaged = gathered(self.composer.state_dict()), self._all_averaged()
+        optimizer = gathered_state(self.optimizer.state_dict())
+        if self.accelerator.is_main_process:
+            state = checkpoint.State(self.step, model, averaged, optimizer, self.best)
+            checkpoint.save(state, self.run / "checkpoints", keep=self.recipe.checkpoint.keep)
 
-    def _resume(self, composer: Composer, optimizer: torch.optim.Optimizer, ema: dict[str, Tensor]) -> None:
-        last = checkpoint.newest(self.run / "checkpoints")
-        if last is None:
-            return
-        state = checkpoint.load(last)
-        composer.load_state_dict(state.model)
-        optimizer.load_state_dict(state.optimizer)
-        ema.update({name: state.ema[name] for name in ema})
+    def _resume(self, state: checkpoint.State) -> None:
+        self.optimizer.load_state_dict(parted_state(state.optimizer, self._trained()))
+        self.ema = {name: parted(state.ema[name], value) for name, value in self.ema.items()}
         self.step, self.best = state.step, state.best
 
     def _not_a_number(self, said: list[float], own: list[float], portions: list[Portion]) -> MimoError:
@@ -302,6 +307,12 @@ class Trainer:
             f"the {what}; the batch that made it is in {path}.",
             fix="lower optim.lr, or take those clips out; the same command goes on from the last checkpoint.",
         )
+
+
+def layout_of(composer: Composer) -> Composer:
+    """A network without weights: all else of it is there."""
+    empty = {id(one): nn.Parameter(torch.empty_like(one, device="meta"), False) for one in composer.parameters()}
+    return deepcopy(composer, empty)
 
 
 def _learning(composer: Composer) -> dict[str, nn.Parameter]:

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from engine.training.recipe import Recipe
     from engine.training.trainer import StepReport
 
-FREE = ("optim.steps", "optim.minutes", "validate.", "checkpoint.")
+FREE = ("optim.steps", "optim.minutes", "optim.shard", "validate.", "checkpoint.")
 """What a run may go on with another value of."""
 
 
@@ -101,9 +101,7 @@ def _train(recipe: "Recipe", run: Path, init: Literal["recipe", "random"]) -> No
         return
     if reports:
         _say_speed(recipe, codec, reports, run)
-    best = trainer.averaged()
-    best.load_state_dict(load_ema(run))
-    if export_network(best, recipe, run / "network"):
+    if export_network(trainer.network(load_ema(run)), recipe, run / "network"):
         voice.say(f"to use it: mimo swap --animator diffusion --network {run / 'network'} ...")
     voice.result(run)
 
