@@ -101,6 +101,8 @@ COMPLETE_SCENE = Stage(
     about="fill in the scene behind the person",
     reads=(VIDEO, CLIP, HUMAN_MASK, PROPS, BACKGROUND, PLATE),
     writes=(SCENE,),
+    params=layers.SceneParams,
+    weights=layers.scene_weights,
     run=layers.scene,
 )
 ESTIMATE_DEPTH = Stage(

@@ -12,6 +12,7 @@ from engine.diffusion.pose_encoder import PoseEncoder, VertexCodes
 from engine.diffusion.pose_guider import PoseGuider
 from engine.diffusion.reference_net import ReferenceNet
 from engine.diffusion.unet import DenoisingUNet
+from engine.layers.propainter import FILES
 from engine.motion.hmr2.network import Hmr2
 
 TINY = {"block_out_channels": (32, 32, 64, 64), "cross_attention_dim": 32}
@@ -172,4 +173,18 @@ def write_tiny_mask2former(folder: Path, *, seed: int = 0) -> Path:
     network = Mask2FormerForUniversalSegmentation(config)
     network.class_predictor.bias.data.copy_(torch.tensor([5.0, 0.0, 0.0]))
     network.save_pretrained(folder)
+    return folder
+
+
+def write_propainter(folder: Path, *, seed: int = 0) -> Path:
+    """Write ProPainter's three files as they are before training; of one size only, 200 MB."""
+    from pytorchcv.models.propainter import propainter  # pyright: ignore[reportMissingImports]
+    from pytorchcv.models.propainter_rfc import propainter_rfc  # pyright: ignore[reportMissingImports]
+    from pytorchcv.models.raft import raft_things  # pyright: ignore[reportMissingImports]
+
+    torch.manual_seed(seed)
+    folder.mkdir(parents=True, exist_ok=True)
+    made = {"raft": raft_things(in_normalize=False, iters=20), "flow": propainter_rfc(), "painter": propainter()}
+    for name, network in made.items():
+        torch.save(network.state_dict(), folder / FILES[name])
     return folder

@@ -32,7 +32,8 @@ def decompose(
         typer.Option(
             "--backend",
             metavar="LAYER=NAME",
-            help="A network for a layer: mask=sam2, mask=mask2former, depth=depth-anything; embedded takes it back.",
+            help="A network for a layer: mask=sam2, mask=mask2former, scene=propainter, depth=depth-anything; "
+            "embedded takes it back.",
         ),
     ] = None,
     list_people: Annotated[

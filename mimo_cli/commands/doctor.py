@@ -40,7 +40,7 @@ _NVDIFFRAST = "pip install --no-build-isolation git+https://github.com/NVlabs/nv
 _OPTIONAL = (
     ("smplx", "SMPL-X body classes", "non-commercial", "pip install smplx==0.1.28"),
     ("nvdiffrast", "fast raster on CUDA", "research and evaluation only; needs CUDA and nvcc", _NVDIFFRAST),
-    ("propainter", "neural inpainting", "non-commercial; needs a CUDA torch", "pip install propainter==0.0.4"),
+    ("propainter", "neural scenes", "non-commercial; torchvision must fit torch", "pip install propainter==0.0.4"),
     ("ufbx", "FBX motion files", "MIT", "pip install ufbx==0.0.5"),
 )  # fmt: skip
 _MIN_MEMORY, _MIN_DISK = (

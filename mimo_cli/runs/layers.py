@@ -19,11 +19,15 @@ if TYPE_CHECKING:
     from engine.layers.plate import Plate
 
 
-STAGE_OF_LAYER = {"mask": "segment", "depth": "depth"}
+STAGE_OF_LAYER = {"mask": "segment", "scene": "scene", "depth": "depth"}
 """Layer, as `--backend` names it, to the stage that makes it."""
 PROPS = ("drop", "keep")
 """What can become of a bicycle when its rider is taken away."""
-BACKENDS = {"segment": ("embedded", "sam2", "mask2former"), "depth": ("embedded", "depth-anything")}
+BACKENDS = {
+    "segment": ("embedded", "sam2", "mask2former"),
+    "scene": ("embedded", "propainter"),
+    "depth": ("embedded", "depth-anything"),
+}
 """Stage to what can do its work."""
 
 
@@ -57,6 +61,17 @@ class OcclusionParams:
     def __post_init__(self) -> None:
         if self.props not in PROPS:
             raise RecipeError(f"occlusion.props is {self.props}.", fix=nearest(self.props, PROPS, "choices"))
+
+
+@dataclass(frozen=True, kw_only=True)
+class SceneParams:
+    """What fills in what the person hides."""
+
+    backend: str = "embedded"
+    """"embedded" (borrowed from other frames) or "propainter" (not for commercial use; see `mimo weights`)."""
+
+    def __post_init__(self) -> None:
+        _check_backend("scene", self.backend)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -121,15 +136,26 @@ def background(job: Job) -> None:
     save_plate(plate, job.output(slots.PLATE, "/"))
 
 
+def scene_weights(params: SceneParams) -> tuple[str, ...]:
+    """Return the weights that a scene of these settings uses."""
+    return () if params.backend == "embedded" else (params.backend,)
+
+
 def scene(job: Job) -> None:
     """Fill in what the person hides."""
+    from engine.layers.propainter import network_scene
     from engine.layers.props import Together
     from engine.layers.scene import complete_scene
     from engine.video import overlay_kind, to_overlay
 
     clip, (motion, plate) = open_source(job), _background(job)
     gone = Together(_mask(job), _layer(job, slots.PROPS, "gray8", clip.num_frames))
-    frames = complete_scene(clip, gone, motion, chunks=job.chunks, progress=job.progress, plate=plate)
+    if job.params.backend == "propainter":
+        job.note("ProPainter is for non-commercial use only (--backend scene=embedded is free)")
+        folder = job.weights("propainter").folder
+        frames = network_scene(clip, gone, motion, folder, chunks=job.chunks, progress=job.progress)
+    else:
+        frames = complete_scene(clip, gone, motion, chunks=job.chunks, progress=job.progress, plate=plate)
     kind = overlay_kind(clip.info)
     if kind == "rgba":
         _write(job, slots.SCENE, kind, clip, frames)

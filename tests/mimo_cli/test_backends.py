@@ -1,13 +1,15 @@
 """`mimo decompose --backend`, from the film to the layers, with small networks in the published layouts."""
 
+import importlib.util
 import json
 
 import numpy as np
 import pytest
 from filmed import SPEC, film
-from tiny_networks import write_tiny_depth_anything, write_tiny_mask2former, write_tiny_sam2
+from tiny_networks import write_propainter, write_tiny_depth_anything, write_tiny_mask2former, write_tiny_sam2
 from typer.testing import CliRunner
 
+from engine.layers.propainter import FILES
 from engine.video import open_layer
 from mimo_cli import app
 from mimo_cli.opening import open_video_project
@@ -77,6 +79,23 @@ def test_mask_of_an_instance_network(folder, decompose):
     assert masks.shape == (SPEC.num_frames, *SPEC.size) and masks.any(axis=(1, 2)).all()
     record = json.loads((folder / "game.mimo/stages/segment.json").read_text())
     assert set(record["weights"]) == {"mask2former"}
+
+
+def test_scene_of_a_network(folder, decompose):
+    missing = decompose("--backend", "scene=propainter", code=4).stderr
+    assert "fix: get the three .zip files" in missing and "github.com/osmr/imgclsmob" in missing
+    if importlib.util.find_spec("pytorchcv") is None:
+        weights = folder / "weights/propainter"
+        weights.mkdir(parents=True)
+        for name in FILES.values():
+            (weights / name).touch()
+        assert "whose package does not start" in decompose(code=4).stderr
+        return
+    write_propainter(folder / "weights/propainter")
+    assert "non-commercial use only" in decompose().stderr
+    record = json.loads((folder / "game.mimo/stages/scene.json").read_text())
+    assert set(record["weights"]) == {"propainter"}
+    decompose("--backend", "scene=embedded", "--dry-run")
 
 
 def test_what_is_no_backend(folder, decompose):
