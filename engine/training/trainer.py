@@ -15,7 +15,7 @@ from accelerate import Accelerator
 from accelerate.utils import DistributedDataParallelKwargs, broadcast
 from torch import Tensor, nn
 
-from engine.errors import InputError, MimoError
+from engine.errors import InputError, MimoError, MissingError
 from engine.training import checkpoint
 from engine.training.batch import MAP_PER_LATENT, encode
 from engine.training.codec import Codec, VaeCodec
@@ -246,10 +246,15 @@ class Trainer:
         optim, trained = self.recipe.optim, self._trained()
         kind: Any = partial(torch.optim.AdamW, fused=True)  # one pass over the weights instead of a dozen
         if optim.eight_bit:
+            if wants_shards(optim.shard):
+                raise InputError(
+                    "optim.eight_bit does not go with weights that are shared out among processes.",
+                    fix="set optim.eight_bit = false, or optim.shard = false and start without --use_fsdp.",
+                )
             try:
                 from bitsandbytes.optim import AdamW8bit as kind  # type: ignore[import-not-found]
             except ImportError as error:
-                raise InputError(
+                raise MissingError(
                     "optim.eight_bit needs bitsandbytes.",
                     fix="pip install bitsandbytes, or --set optim.eight_bit=false",
                 ) from error
