@@ -3,10 +3,11 @@
     mimo train recipes/nano.toml
     python benchmarks/training.py runs/nano runs/nano-skeleton ...
 
-Rows: the runs, then what needs no training: the training frame of the same actor whose pose is nearest, as it is; the
-mean of all training frames; and the given scene and occlusion with nobody in between. Columns: PSNR of whole frames and
-where the person is seen (dB), and the share of edges that are wrong, in whole frames and around the person (a distance
-like LPIPS that needs no network: mean difference of oriented gradients at three scales, 0 is equal).
+Rows: the runs (where there are rendered pairs also the swap of the same clips), then what needs no training: the
+training frame of the same actor whose pose is nearest, as it is; the mean of all training frames; and the given scene
+and occlusion with nobody in between. Columns: PSNR of whole frames and where the person is seen (dB), and the share of
+edges that are wrong, in whole frames and around the person (a distance like LPIPS that needs no network: mean
+difference of oriented gradients at three scales, 0 is equal).
 """
 
 import argparse
@@ -47,6 +48,9 @@ def main() -> None:
         composer.to("cuda" if torch.cuda.is_available() else "cpu").eval()
         made = [look.sample(composer, sample, number) for number, sample in enumerate(look.samples)]
         row(run.name, look.samples, made)
+        if look.swaps:
+            swapped = [look.sample(composer, sample, number) for number, sample in enumerate(look.swaps, len(made))]
+            row("  swapped", look.swaps, swapped)
         looks[run.name] = (recipe, look, made)
     recipe, look, _ = next(iter(looks.values()))
     shards = Shards(Path(recipe.data.shards))

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from engine.training.trainer import StepReport
 
-COLUMNS = ("step", "loss", "lr", "grad_norm", "step_s", "wait_s", "samples_per_s", "gpu_gib", "psnr_db")
+STEP = ("step", "loss", "lr", "grad_norm", "step_s", "wait_s", "samples_per_s", "gpu_gib")
+COLUMNS = (*STEP, "psnr_db", "psnr_human_db", "swap_db", "swap_human_db")
 
 
 class Log:
@@ -33,11 +34,11 @@ class Log:
         self._stream.flush()
         self._tell(report.step, {name: value for name, value in values.items() if name != "step"})
 
-    def validation(self, step: int, psnr_db: float) -> None:
+    def validation(self, step: int, measured: dict[str, float]) -> None:
         """Write down a look at held-out clips."""
-        self._table.writerow({"step": step, "psnr_db": f"{psnr_db:.3f}"})
+        self._table.writerow({"step": step, **{name: f"{value:.3f}" for name, value in measured.items()}})
         self._stream.flush()
-        self._tell(step, {"psnr_db": psnr_db})
+        self._tell(step, measured)
 
     def _tell(self, step: int, values: dict[str, float]) -> None:
         if self._board is not None:

@@ -28,6 +28,8 @@ class SynthRecipe:
     """Motions that occur, of `engine.synth.motions.MOTIONS`; empty: all."""
     cast_seed: int | None = None
     """Seed of the actors, where it is to be another than that of motions and places."""
+    pairs: bool = False
+    """Every clip a second time with another actor: twice the clips, and held-out ones are the true answer to a swap."""
 
     def __post_init__(self) -> None:
         from engine.config import nearest

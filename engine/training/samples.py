@@ -60,14 +60,25 @@ class Samples:
         self._kept: OrderedDict[int, tuple[TrainingClip, BodyMap]] = OrderedDict()
         self._kept_bytes, self._lock = 0, Lock()
         self._making: dict[int, Lock] = {}
+        self._paired = [idx for idx in range(len(shards)) if shards.has_pair(idx)]
         self._of_identity: dict[str, list[int]] = {}
-        for idx, about in enumerate(shards.about):
-            self._of_identity.setdefault(str(about.get("identity", "")), []).append(idx)
+        names = [str(about.get("identity", "")) for about in shards.about]
+        names += [str(shards.about[idx]["pair_identity"]) for idx in self._paired]
+        for idx, name in enumerate(names):
+            self._of_identity.setdefault(name, []).append(idx)
+
+    def __len__(self) -> int:
+        """Clips; the other half of a rendered pair is one of its own, after all those of the shards."""
+        return len(self._shards) + len(self._paired)
+
+    def pair_of(self, clip_idx: int) -> int | None:
+        """The clip that shows the same moment with another identity."""
+        return len(self._shards) + self._paired.index(clip_idx) if clip_idx in self._paired else None
 
     def clip_of(self, position: int) -> int:
         """Which clip stands at a place in the endless order: every clip once an epoch, shuffled anew each time."""
-        epoch, place = divmod(position, len(self._shards))
-        return int(np.random.default_rng([self._seed, _ORDER, epoch]).permutation(len(self._shards))[place])
+        epoch, place = divmod(position, len(self))
+        return int(np.random.default_rng([self._seed, _ORDER, epoch]).permutation(len(self))[place])
 
     def draw(self, step: int, place: int, batch: int) -> Sample:
         """Cut the sample at `place` of the batch of `step`."""
@@ -127,12 +138,20 @@ class Samples:
             with self._lock:
                 found = self._kept.get(clip_idx)
             if found is None:
-                clip = fit_square(self._shards.read(clip_idx), self._data.size)
+                clip = fit_square(self._read(clip_idx), self._data.size)
                 clip = replace(clip, occlusion=on_black(clip.occlusion))
                 found = clip, draw_body(clip, self._map_side, self._model.motion)
             with self._lock:
                 self._keep(clip_idx, found)
         return found
+
+    def _read(self, clip_idx: int) -> TrainingClip:
+        past = clip_idx - len(self._shards)
+        if past < 0:
+            return replace(self._shards.read(clip_idx), pair=None)
+        pair = self._shards.read(self._paired[past]).pair
+        assert pair is not None
+        return pair
 
     def _keep(self, clip_idx: int, found: tuple[TrainingClip, BodyMap]) -> None:
         """Hold on to a clip, and let go of those that were not asked for longest, beyond the limit."""

@@ -7,7 +7,13 @@ clip-000007.human.mask.mkv  FFV1 gray: where the person is seen
 clip-000007.motion.npz      rotvec (T, 52, 3), root_m (T, 3), shape (10,), K (T, 3, 3), world_to_cam (T, 4, 4)
 clip-000007.reference.png   the identity in the canonical A-pose on white
 clip-000007.json            identity, where it comes from, the size and rate
-clip-000007.pair.mkv        only in rendered pairs: the same moment with another identity (json: pair_identity)
+
+Only in rendered pairs, where the same moment is there with another identity (json: pair_identity; motion.npz: its
+pair_rotvec, pair_root_m, pair_shape):
+
+clip-000007.pair.mkv
+clip-000007.pair.occlusion.mkv
+clip-000007.pair.mask.mkv
 clip-000007.pair_reference.png
 """
 
@@ -17,7 +23,7 @@ import os
 import tarfile
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -31,9 +37,10 @@ from engine.types import Camera
 from engine.video.layer import LayerWriter
 from engine.video.layer_source import read_layer_frame
 
-VIDEOS = {"rgb": "rgb", "scene": "rgb", "occlusion": "rgba", "human.mask": "gray8", "pair": "rgb"}
+VIDEOS = {"rgb": "rgb", "scene": "rgb", "occlusion": "rgba", "human.mask": "gray8"}
 """Member to the kind of its frames."""
-PICTURES = ("reference", "pair_reference")
+PAIR_VIDEOS = {"pair": "rgb", "pair.occlusion": "rgba", "pair.mask": "gray8"}
+MOTION = ("rotvec", "root_m", "shape")
 NEEDED = ("rgb.mkv", "scene.mkv", "occlusion.mkv", "human.mask.mkv", "motion.npz", "reference.png", "json")
 CLIPS_PER_SHARD = 32
 
@@ -61,9 +68,8 @@ class TrainingClip:
     """(S, S, 3) uint8: A-pose on white."""
     about: dict[str, Any] = field(default_factory=dict)
     """JSON values; "identity" names who it is."""
-    pair: NDArray | None = None
-    """(T, H, W, 3) uint8: the same moment with another identity."""
-    pair_reference: NDArray | None = None
+    pair: "TrainingClip | None" = None
+    """The same moment with another identity: the true answer to a swap. Scene and camera are the clip's."""
 
     @property
     def num_frames(self) -> int:
@@ -122,16 +128,18 @@ def _finish(part: Path, final: Path) -> None:
 
 def _add_clip(tar: tarfile.TarFile, clip: TrainingClip, key: str) -> None:
     arrays = {"rgb": clip.rgb, "scene": clip.scene, "occlusion": clip.occlusion, "human.mask": clip.human_mask}
-    pictures = {"reference": clip.reference}
-    if clip.pair is not None and clip.pair_reference is not None:
-        arrays["pair"], pictures["pair_reference"] = clip.pair, clip.pair_reference
+    pictures, motion = {"reference": clip.reference}, {name: getattr(clip, name) for name in MOTION}
+    if clip.pair is not None:
+        arrays |= zip(PAIR_VIDEOS, (clip.pair.rgb, clip.pair.occlusion, clip.pair.human_mask))
+        pictures["pair_reference"] = clip.pair.reference
+        motion |= {f"pair_{name}": getattr(clip.pair, name) for name in MOTION}
     for name, frames in arrays.items():
-        _add(tar, f"{key}.{name}.mkv", _video(frames, VIDEOS[name]))
+        _add(tar, f"{key}.{name}.mkv", _video(frames, (VIDEOS | PAIR_VIDEOS)[name]))
     for name, picture in pictures.items():
         _add(tar, f"{key}.{name}.png", cv2.imencode(".png", picture[..., ::-1])[1].tobytes())
-    values: dict[str, Any] = {"rotvec": clip.rotvec, "root_m": clip.root_m, "shape": clip.shape}
     buffer = io.BytesIO()
-    np.savez(buffer, **values, K=clip.camera.K, world_to_cam=clip.camera.world_to_cam)
+    values: dict[str, Any] = {**motion, "K": clip.camera.K, "world_to_cam": clip.camera.world_to_cam}
+    np.savez(buffer, **values)
     _add(tar, f"{key}.motion.npz", buffer.getvalue())
     _add(tar, f"{key}.json", json.dumps(clip.about, sort_keys=True).encode())
 
@@ -178,21 +186,47 @@ class Shards:
         paths = sorted({place[0] for members in self._members for place in members.values()})
         return " ".join(f"{path.name}:{path.stat().st_size}" for path in paths)
 
+    def has_pair(self, index: int) -> bool:
+        """Whether the same moment is there with another identity."""
+        return "pair.mask.mkv" in self._members[index]
+
     def read(self, index: int) -> TrainingClip:
-        """Decode one clip."""
-        found = self._members[index]
-        frames = {name: self._frames(index, name) for name in VIDEOS if f"{name}.mkv" in found}
-        pictures = {name: self._picture(index, name) for name in PICTURES if f"{name}.png" in found}
+        """Decode one clip, with its pair if it has one."""
+        paired = self.has_pair(index)
+        videos = VIDEOS | PAIR_VIDEOS if paired else VIDEOS
+        frames = {name: self._frames(index, name, kind) for name, kind in videos.items()}
         with np.load(io.BytesIO(self._bytes(index, "motion.npz")), allow_pickle=False) as values:
-            motion = {name: values[name] for name in ("rotvec", "root_m", "shape")}
-            camera = Camera(values["K"], values["world_to_cam"])
+            motion = {name: values[name] for name in values}
+        camera = Camera(motion.pop("K"), motion.pop("world_to_cam"))
         lengths = {len(array) for array in (*frames.values(), motion["rotvec"], camera.K)}
         if len(lengths) != 1:
             raise InputError(
                 f"clip {index} of {self.folder} has layers of {sorted(lengths)} frames.", fix="make that shard again."
             )
-        frames["human_mask"] = frames.pop("human.mask")
-        return TrainingClip(**frames, **pictures, **motion, camera=camera, about=self.about[index])  # type: ignore[arg-type]
+        about = self.about[index]
+        clip = TrainingClip(
+            rgb=frames["rgb"],
+            scene=frames["scene"],
+            occlusion=frames["occlusion"],
+            human_mask=frames["human.mask"],
+            **{name: motion[name] for name in MOTION},
+            camera=camera,
+            reference=self._picture(index, "reference"),
+            about=about,
+        )
+        if not paired:
+            return clip
+        names = {**about, "identity": about["pair_identity"], "pair_identity": about["identity"]}
+        pair = replace(
+            clip,
+            rgb=frames["pair"],
+            occlusion=frames["pair.occlusion"],
+            human_mask=frames["pair.mask"],
+            **{name: motion[f"pair_{name}"] for name in MOTION},
+            reference=self._picture(index, "pair_reference"),
+            about=names,
+        )
+        return replace(clip, pair=pair)
 
     def _bytes(self, index: int, member: str) -> bytes:
         path, offset, size = self._members[index][member]
@@ -200,9 +234,9 @@ class Shards:
             stream.seek(offset)
             return stream.read(size)
 
-    def _frames(self, index: int, name: str) -> NDArray:
+    def _frames(self, index: int, name: str, kind: str) -> NDArray:
         with av.open(io.BytesIO(self._bytes(index, f"{name}.mkv")), "r") as container:
-            frames = [read_layer_frame(frame, VIDEOS[name], True) for frame in container.decode(video=0)]
+            frames = [read_layer_frame(frame, kind, True) for frame in container.decode(video=0)]
         return np.stack(frames)  # type: ignore[arg-type]
 
     def _picture(self, index: int, name: str) -> NDArray:

@@ -3,9 +3,11 @@
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import nullcontext
+from dataclasses import replace
 from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -30,20 +32,28 @@ def training_clip(dataset: SynthSet, index: int, *, pair: bool = False) -> Train
         IndexError: there is no such clip.
     """
     clip = draw_clip(dataset, index)
-    frames = [clip.frame(idx) for idx in range(clip.spec.num_frames)]
-    side = dataset.size[0]
     about = {
-        "identity": f"actor-{clip.spec.actor_seed}",
+        "identity": _name(clip),
         "source": f"synth seed {dataset.seed} index {index}",
         "motion": clip.spec.motion if isinstance(clip.spec.motion, str) else "file",
         "camera": clip.spec.camera,
         "occluder": clip.spec.occluder,
         "fps": clip.spec.fps,
     }
-    other: SynthClip | None = None
-    if pair:
-        other = make_clip(other_actor(clip.spec, dataset.identities))
-        about["pair_identity"] = f"actor-{other.spec.actor_seed}"
+    if not pair:
+        return _drawn(clip, about)
+    other = make_clip(other_actor(clip.spec, dataset.identities))
+    about["pair_identity"] = _name(other)
+    half = _drawn(other, {**about, "identity": _name(other), "pair_identity": _name(clip)})
+    return replace(_drawn(clip, about), pair=half)
+
+
+def _name(clip: SynthClip) -> str:
+    return f"actor-{clip.spec.actor_seed}"
+
+
+def _drawn(clip: SynthClip, about: dict[str, Any]) -> TrainingClip:
+    frames = [clip.frame(idx) for idx in range(clip.spec.num_frames)]
     return TrainingClip(
         rgb=np.stack([frame.rgb for frame in frames]),
         scene=np.stack([frame.scene for frame in frames]),
@@ -53,10 +63,8 @@ def training_clip(dataset: SynthSet, index: int, *, pair: bool = False) -> Train
         root_m=clip.motion.root_m,
         shape=clip.motion.shape,
         camera=clip.camera,
-        reference=draw_reference(clip.spec.actor_seed, side),
+        reference=draw_reference(clip.spec.actor_seed, clip.spec.size[0]),
         about=about,
-        pair=None if other is None else np.stack([other.frame(idx).rgb for idx in range(len(frames))]),
-        pair_reference=None if other is None else draw_reference(other.spec.actor_seed, side),
     )
 
 

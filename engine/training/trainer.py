@@ -29,8 +29,8 @@ from engine.training.samples import Samples
 from engine.training.sharding import gathered, gathered_state, parted, parted_state, shard, wants_shards, whole
 from engine.training.shards import Shards
 
-Validate = Callable[[Composer, int], float | None]
-"""Given the averaged network and the step: looks at held-out clips, gives their PSNR in dB."""
+Validate = Callable[[Composer, int], dict[str, float]]
+"""Given the averaged network and the step: looks at held-out clips; of what it measures "psnr_db" chooses the best."""
 
 
 @dataclass(frozen=True)
@@ -272,11 +272,10 @@ class Trainer:
         weights = self._all_averaged()
         if not self.accelerator.is_main_process:
             return
-        psnr = validate(self.network(weights), self.step)
-        if psnr is None:
-            return
+        measured = validate(self.network(weights), self.step)
+        psnr = measured["psnr_db"]
         if log is not None:
-            log.validation(self.step, psnr)
+            log.validation(self.step, measured)
         if self.best is None or psnr > self.best:
             self.best = psnr
             checkpoint.save_best(weights, self.run / "checkpoints", {"step": self.step, "psnr_db": psnr})

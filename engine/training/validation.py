@@ -59,21 +59,33 @@ class Validation:
         side = data.size // codec.factor * MAP_PER_LATENT
         samples = Samples(shards, data, recipe.model, map_side=side, seed=recipe.seed)
         span = (data.frames - 1) * data.stride + 1
-        self.samples = []
+        self.samples: list[Sample] = []
+        self.swaps: list[Sample] = []
+        """The same moments with another identity, where the shards have rendered pairs."""
         for idx in range(min(recipe.validate.clips, len(shards))):
             last = int(shards.read(idx).num_frames) - 1
             start = max(last + 1 - span, 0) // 2
             frames = tuple(min(start + number * data.stride, last) for number in range(data.frames))
             self.samples.append(samples.cut(idx, frames, seed=[0, idx]))
+            if (pair := samples.pair_of(idx)) is not None:
+                self.swaps.append(samples.cut(pair, frames, seed=[0, pair]))
 
-    def __call__(self, composer: Composer, step: int) -> float:
-        """Sample all clips, write `samples/step-000500.png` and `.mp4`, and return the PSNR of whole frames, dB."""
-        made = [self.sample(composer, sample, number) for number, sample in enumerate(self.samples)]
+    def __call__(self, composer: Composer, step: int) -> dict[str, float]:
+        """Sample all clips, write `samples/step-000500.png` and `.mp4`, and return the means of `Scores` by name.
+
+        Those of swaps are called swap_db and swap_human_db; only where there are rendered pairs.
+        """
+        shown = [*self.samples, *self.swaps]
+        made = [self.sample(composer, sample, number) for number, sample in enumerate(shown)]
         folder = self._run / "samples"
         folder.mkdir(parents=True, exist_ok=True)
-        cv2.imwrite(str(folder / f"step-{step:06d}.png"), sheet(self.samples, made)[..., ::-1])
-        write_film(film(self.samples, made), folder / f"step-{step:06d}.mp4")
-        return score(self.samples, made).mean()["psnr_db"]
+        cv2.imwrite(str(folder / f"step-{step:06d}.png"), sheet(shown, made)[..., ::-1])
+        write_film(film(shown, made), folder / f"step-{step:06d}.mp4")
+        means, count = score(self.samples, made).mean(), len(self.samples)
+        if self.swaps:
+            swapped = score(self.swaps, made[count:]).mean()
+            means |= {"swap_db": swapped["psnr_db"], "swap_human_db": swapped["psnr_human_db"]}
+        return means
 
     @torch.no_grad()
     def sample(self, composer: Composer, sample: Sample, number: int) -> NDArray:

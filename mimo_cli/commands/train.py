@@ -148,7 +148,7 @@ def _build(recipe: "Recipe") -> None:
         def progress(done: int, total: int) -> None:
             voice.progressed("synth", done, total)
 
-        build_synth(dataset, Path(folder), workers=os.cpu_count() or 1, progress=progress)
+        build_synth(dataset, Path(folder), pairs=wanted.pairs, workers=os.cpu_count() or 1, progress=progress)
         voice.finished("synth", time.monotonic() - begun_s)
 
 

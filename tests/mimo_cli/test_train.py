@@ -1,5 +1,6 @@
 """`mimo dataset` and `mimo train` as a person types them."""
 
+import csv
 import json
 import os
 import signal
@@ -25,6 +26,7 @@ count = 2
 identities = 2
 num_frames = 3
 fps = 6
+pairs = true
 [model]
 codec = "pixels"
 block_out_channels = [32, 32, 64, 64]
@@ -61,7 +63,10 @@ def test_train_and_go_on(tmp_path):
     assert "held-out PSNR" in stderr
     assert (run / "samples" / "step-000002.png").is_file()
     film = open_clip(run / "samples" / "step-000002.mp4")
-    assert (film.size, film.num_frames) == ((32, 3 * 32), 2)  # identity, true, made
+    assert (film.size, film.num_frames) == ((2 * 32, 3 * 32), 2)  # identity, true, made; a clip, and its swap
+    last = list(csv.DictReader((run / "metrics.csv").open()))[-1]
+    assert all(float(last[name]) > 0 for name in ("psnr_db", "psnr_human_db", "swap_db", "swap_human_db"))
+    assert json.loads((run / "speed.json").read_text())["steps"] == 2
     assert (run / "checkpoints" / "best" / "ema.safetensors").is_file()
     first = (run / "metrics.csv").read_text()
     mimo("train", "tiny.toml", "--set", "optim.steps=3", cwd=tmp_path)

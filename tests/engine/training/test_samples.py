@@ -7,8 +7,10 @@ import numpy as np
 
 from engine.body.model import load_body
 from engine.geometry import project, transform
+from engine.synth.dataset import SynthSet
 from engine.training.samples import Samples, dropped, fit_square
 from engine.training.shards import Shards
+from engine.training.synthetic import build_synth
 
 
 def samples_of(recipe, **model):
@@ -100,3 +102,18 @@ def test_the_camera_is_cut_with_the_picture(tiny_recipe):
 def test_dropping_follows_its_share():
     share = np.mean([dropped(5, step, place, 0.3) for step in range(200) for place in range(4)])
     assert abs(share - 0.3) < 0.06  # three and a half deviations of 800 tosses
+
+
+def test_the_other_half_of_a_pair_is_a_clip_of_its_own(tiny_recipe, tmp_path):
+    build_synth(SynthSet(count=2, identities=2, size=(32, 32), num_frames=3, fps=6), tmp_path, pairs=True)
+    shards, recipe = Shards(tmp_path), tiny_recipe()
+    model = replace(recipe.model, reference="frame")
+    samples = Samples(shards, recipe.data, model, map_side=64, seed=3)
+    assert [samples.pair_of(idx) for idx in range(4)] == [2, 3, None, None]
+    assert sorted(samples.clip_of(place) for place in range(4)) == [0, 1, 2, 3]
+    one, other = samples.cut(0, (0, 2), seed=[0]), samples.cut(2, (0, 2), seed=[0])
+    np.testing.assert_array_equal(other.rgb, shards.read(0).pair.rgb[[0, 2]])
+    np.testing.assert_array_equal(other.scene, one.scene)
+    assert (one.body.face_P[:9] != other.body.face_P[:9]).any() or len(one.body.face_P) != len(other.body.face_P)
+    # whose identity is shown with a frame of the other clip of the same actor: that of clip 1
+    assert any((other.reference == frame).all() for frame in shards.read(1).rgb)

@@ -183,7 +183,7 @@ def test_the_best_by_validation_is_kept(tiny_recipe, tiny_trainer, tmp_path):
 
     def validate(composer, step):
         seen[step] = {name: value.clone() for name, value in composer.state_dict().items()}
-        return looks[step]
+        return {"psnr_db": looks[step]}
 
     list(trainer.train(validate=validate))
     kept = checkpoint.load_ema(tmp_path)
@@ -193,7 +193,7 @@ def test_the_best_by_validation_is_kept(tiny_recipe, tiny_trainer, tmp_path):
 
 def test_the_clock_ends_a_run_as_its_last_step_would(tiny_recipe, tiny_trainer, tmp_path):
     trainer = tiny_trainer(tiny_recipe(steps=4, every=4, minutes=1e-6), tmp_path)
-    reports = list(trainer.train(validate=lambda composer, step: 8.5))
+    reports = list(trainer.train(validate=lambda composer, step: {"psnr_db": 8.5}))
     assert [report.step for report in reports] == [1] and trainer.validated == 1
     assert checkpoint.newest(tmp_path / "checkpoints").name == "step-000001"
     speed = speed_of(trainer.recipe, trainer.codec, reports)
@@ -222,7 +222,7 @@ def test_events_are_written_for_tensorboard(tiny_recipe, tiny_trainer, tmp_path)
     accumulator = pytest.importorskip(
         "tensorboard.backend.event_processing.event_accumulator", reason="TensorBoard: pip install '.[train]'"
     )
-    reports = list(tiny_trainer(tiny_recipe(steps=2), tmp_path).train(validate=lambda composer, step: 8.5))
+    reports = list(tiny_trainer(tiny_recipe(steps=2), tmp_path).train(validate=lambda composer, step: {"psnr_db": 8.5}))
     events = accumulator.EventAccumulator(str(tmp_path / "events")).Reload()
     assert {"loss", "lr", "grad_norm", "step_s", "psnr_db"} <= set(events.Tags()["scalars"])
     losses = events.Scalars("loss")
