@@ -11,7 +11,7 @@ from engine.training.batch import Stack, stack
 from engine.training.codec import Codec
 from engine.training.objective import draw_noise
 from engine.training.recipe import Recipe
-from engine.training.samples import Samples, dropped, noise_seed
+from engine.training.samples import Sample, Samples, dropped, noise_seed
 
 MOST_THREADS = 12
 
@@ -55,6 +55,7 @@ class Feed:
         self._ahead = 1 + -(-threads // len(places))
         """Steps that are being made."""
         self._waiting: dict[tuple[int, int], Future[Portion]] = {}
+        """Portions; the samples of each are cut by all threads, so that the first step does not wait for the rest."""
 
     def take(self, step: int, part: int) -> Portion:
         """The portion of a part of a step; those of the steps after it are begun."""
@@ -64,19 +65,33 @@ class Feed:
         for soon in range(step, last + 1):
             for of_it in range(len(self._places)):
                 if (soon, of_it) not in self._waiting and (soon, of_it) >= (step, part):
-                    self._waiting[soon, of_it] = self._pool.submit(self._make_pinned, soon, of_it)
+                    self._waiting[soon, of_it] = self._begin(self._pool, soon, of_it)
         return self._waiting.pop((step, part)).result()
 
     def make(self, step: int, part: int) -> Portion:
         """Cut and stack the samples of a part of a step, and draw their noise."""
+        places = self._ordered(step, part)
+        return self._stack(step, places, [self._cut(step, place) for place in places])
+
+    def _ordered(self, step: int, part: int) -> list[int]:
+        """Places of a part, those without identity first."""
+        return sorted(self._places[part], key=lambda place: not self._is_dropped(step, place))
+
+    def _is_dropped(self, step: int, place: int) -> bool:
+        return dropped(self._recipe.seed, step, place, self._recipe.objective.drop_reference)
+
+    def _cut(self, step: int, place: int) -> Sample:
+        return self._samples.draw(step, place, self._recipe.optim.batch)
+
+    def _begin(self, pool: ThreadPoolExecutor, step: int, part: int) -> "Future[Portion]":
+        """Have a portion made; its samples are begun before what waits for them, hence nothing waits for ever."""
+        places = self._ordered(step, part)
+        cut = [pool.submit(self._cut, step, place) for place in places]
+        return pool.submit(lambda: self._pinned(self._stack(step, places, [one.result() for one in cut])))
+
+    def _stack(self, step: int, places: list[int], samples: list[Sample]) -> Portion:
         recipe = self._recipe
-
-        def is_dropped(place: int) -> bool:
-            return dropped(recipe.seed, step, place, recipe.objective.drop_reference)
-
-        places = sorted(self._places[part], key=lambda place: not is_dropped(place))  # those without identity first
-        samples = [self._samples.draw(step, place, recipe.optim.batch) for place in places]
-        num_dropped = sum(map(is_dropped, places))
+        num_dropped = sum(self._is_dropped(step, place) for place in places)
         drawn = [
             draw_noise(self._shape, noise_seed(recipe.seed, step, place), recipe.objective.noise_offset)
             for place in places
@@ -97,8 +112,7 @@ class Feed:
             self._pool.shutdown(cancel_futures=True)
             self._waiting.clear()
 
-    def _make_pinned(self, step: int, part: int) -> Portion:
-        portion = self.make(step, part)
+    def _pinned(self, portion: Portion) -> Portion:
         return portion.pinned() if torch.cuda.is_available() else portion
 
 

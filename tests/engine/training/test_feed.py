@@ -31,3 +31,20 @@ def test_threads_make_what_a_step_would_make(reference, tiny_recipe):
                 a, b = (getattr(one.pictures, group) for one in (got, want))
                 assert a.keys() == b.keys() and all(torch.equal(a[name], b[name]) for name in a)
     ahead.close()
+
+
+def test_the_first_step_waits_for_its_own_samples_alone(tiny_recipe):
+    """With as many threads as portions ahead each could fill its own, and the first would be ready with the last."""
+    recipe = tiny_recipe(steps=50, batch=4)
+    samples = Samples(Shards(Path(recipe.data.shards)), recipe.data, recipe.model, map_side=64, seed=3)
+    begun, draw = [], samples.draw
+
+    def watched(step, place, batch):
+        begun.append(step)
+        return draw(step, place, batch)
+
+    samples.draw = watched
+    feed = Feed(samples, recipe, PixelCodec(4), [[0, 1, 2, 3]], clip_side=64, threads=4)
+    feed.take(0, 0)
+    assert begun[:4] == [0, 0, 0, 0]
+    feed.close()
