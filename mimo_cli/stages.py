@@ -80,7 +80,7 @@ SEGMENT = Stage(
 )
 TRACK_BACKGROUND = Stage(
     name="background",
-    version=2,
+    version=3,
     about="follow the camera and gather the background",
     reads=(VIDEO, CLIP, HUMAN_MASK),
     writes=(BACKGROUND, PLATE),

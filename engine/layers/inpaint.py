@@ -11,7 +11,7 @@ _COARSE_PX = 9_000
 """Hole pixels of the finest level that is searched; finer levels keep the coarse answer and copy finer pixels."""
 _MARGIN = 1.0
 """Source pixels are taken from within this many hole sizes around the hole."""
-_ROW_COST = 150.0
+_ROW_COST = 2400.0
 """Squared levels that a source one tenth of the box higher or lower costs: places look alike along the horizon."""
 
 
