@@ -15,6 +15,18 @@ GLUED_RATIO = 1.9
 GLUED_SHARE = 0.35
 """Share of an arm below its shoulder that has to be glued before it is cut free."""
 
+SURE_SHARE, OFF_SHARE = 0.5, 1.1
+"""Share of an arm's half width about its bone that is arm for sure; and how many half widths its rim may be off."""
+
+UPPER_SHARE = 0.3
+"""Share of an arm, from its shoulder, whose rim stays: sleeves have no edge there."""
+
+STEP = 5
+"""Levels: where the picture has no step of this height near an arm's rim, the rim stays where it is."""
+
+MOST_GROWN = 1.25
+"""An arm that would grow by more than this has no edge to end at: it takes a piece of a jacket along."""
+
 
 @dataclass(frozen=True)
 class Cuts:
@@ -35,16 +47,19 @@ class Cuts:
         return edge
 
 
-def find_cuts(mask: NDArray, dist: NDArray, points: dict[str, NDArray]) -> Cuts:
+def find_cuts(mask: NDArray, rgb: NDArray, points: dict[str, NDArray]) -> Cuts:
     """Find arms that touch the body along their length.
 
     Args:
         mask: (H, W) uint8, 128 and more is inside.
-        dist: (H, W) float32, distance to the silhouette, pixels.
+        rgb: (H, W, 3) uint8, the picture.
         points: (2,) pixels by joint name.
 
     Returns:
-        A cut for each such arm: discs about its bones, as wide as it is far to the outer silhouette.
+        A cut for each such arm: discs about its bones, as wide as it is far to the outer silhouette, moved to where the
+        picture has an edge.
+
+    Source: Meyer 1992, watersheds of the picture's gradient, from the middle of the arm and from the body.
     """
     labels = np.zeros(mask.shape, np.uint8)
     roots: dict[int, tuple[NDArray, float]] = {}
@@ -70,7 +85,7 @@ def find_cuts(mask: NDArray, dist: NDArray, points: dict[str, NDArray]) -> Cuts:
             if radius > 0:
                 size = min(1.06 * radius, 1.6 * usual, 0.28 * length)
                 cv2.circle(area, (int(point[0]), int(point[1])), max(round(size), 1), 1, -1)
-        area = _with_rind(area, inside, reach=0.5 * usual)
+        area = _with_rind(_to_edges(area, rgb, inside, line, np.minimum(outer, inner)), inside, reach=0.5 * usual)
         labels[(area > 0) & inside & (labels == 0)] = number
         roots[number] = shoulder, float(max(1.25 * float(min(outer[0], inner[0], 1.6 * usual)), 0.16 * length))
     return Cuts(labels, roots)
@@ -96,6 +111,29 @@ def _reaches(inside: NDArray, line: NDArray) -> tuple[NDArray, NDArray]:
         hit[ok] = inside[y[ok], x[ok]]
         found.append(np.where(hit.all(1), len(steps), np.argmin(hit, axis=1)).astype(float))
     return found[0], found[1]
+
+
+def _to_edges(area: NDArray, rgb: NDArray, inside: NDArray, line: NDArray, radius: NDArray) -> NDArray:
+    """Move the rim of an arm (H, W) uint8 0 or 1 to edges of the picture near it."""
+    usual = max(float(np.median(radius[radius > 0])), 1.0)
+    reach = 2 * round(OFF_SHARE * usual) + 1
+    disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (reach, reach))
+    seeds = np.where(inside, 0, 3).astype(np.int32)
+    seeds[inside & (cv2.dilate(area, disc) == 0)] = 2
+    middle = np.zeros_like(area)
+    for point, size in zip(line, radius):
+        if size > 0:
+            cv2.circle(middle, (int(point[0]), int(point[1])), max(round(SURE_SHARE * min(size, usual)), 1), 1, -1)
+    seeds[inside & (middle > 0)] = 1
+    plain = cv2.convertScaleAbs(cv2.medianBlur(rgb, 5), alpha=1 - STEP / 255)
+    found = cv2.watershed(plain + (STEP * area)[..., None], seeds) == 1
+    start = round(UPPER_SHARE * len(line))
+    (x, y), (dx, dy) = line[start], line[start + 1] - line[start]
+    rows, columns = np.mgrid[: inside.shape[0], : inside.shape[1]]
+    upper = (columns - x) * dx + (rows - y) * dy < 0
+    found = np.where(upper, area, cv2.dilate(found.astype(np.uint8), np.ones((3, 3), np.uint8)))
+    found = cv2.morphologyEx(found, cv2.MORPH_OPEN, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (5, 5)))
+    return found if found.sum() <= MOST_GROWN * (area * inside).sum() else area
 
 
 def _with_rind(area: NDArray, inside: NDArray, reach: float) -> NDArray:

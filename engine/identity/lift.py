@@ -57,7 +57,7 @@ def lift(
     xy = joints.xy_px.astype(np.float64) - [x0, y0]
     with ThreadPoolExecutor(2, thread_name_prefix="texture") as beside:  # what it looks like, while its shape is found
         front, strokes = beside.submit(bleed, picture), beside.submit(find_strokes, picture)
-        sheet, dist = _flat(mask, joints, xy, num_vertices // 2)
+        sheet, dist = _flat(mask, picture, joints, xy, num_vertices // 2)
         sheet, weights = _weigh(sheet, joints, dist, xy)
         on_head = _carried_by(sheet, weights, joints, "head", dist.shape)
         sides, behind = _fills(
@@ -115,10 +115,13 @@ def solid_mask(cutout: NDArray) -> NDArray:
     return mask
 
 
-def _flat(mask: NDArray, joints: PictureJoints, xy: NDArray, num_vertices: int) -> tuple[Sheet, NDArray]:
+def _flat(
+    mask: NDArray, picture: NDArray, joints: PictureJoints, xy: NDArray, num_vertices: int
+) -> tuple[Sheet, NDArray]:
     """The figure as a sheet, and how far (H, W) each pixel is from its edge; `mask` has two pixels of margin."""
     solid = (mask >= 128).astype(np.uint8)
-    cuts = find_cuts(mask, _distance(solid), _shown(joints, xy + 2.0))
+    rgb = cv2.copyMakeBorder(picture[..., :3], 2, 2, 2, 2, cv2.BORDER_REPLICATE)
+    cuts = find_cuts(mask, rgb, _shown(joints, xy + 2.0))
     sheet = triangulate(mask, cuts, num_vertices=num_vertices)
     dist = _distance(np.where(cuts.blocked(), 0, solid).astype(np.uint8))[2:-2, 2:-2]
     return replace(sheet, xy_px=sheet.xy_px - 2.0), dist

@@ -10,6 +10,7 @@ from engine.errors import InputError
 from engine.geometry import rotvec_to_matrix
 from engine.identity.cutout import cut_out
 from engine.identity.joints import find_joints
+from engine.identity.layers import find_cuts
 from engine.identity.lift import lift
 from engine.types import Puppet
 
@@ -148,6 +149,19 @@ def test_arm_beside_the_body_is_cut_free():
     moved = np.linalg.norm(pose(puppet, {"left_shoulder": (0.0, 0.0, 1.6)}) - puppet.vertices, axis=1)
     belly = (np.abs(puppet.vertices[:, 0]) < 0.04) & (np.abs(puppet.vertices[:, 1] - 0.5) < 0.1)
     assert moved[belly].max() < 0.01
+
+
+@pytest.mark.parametrize("seen", [True, False])
+def test_an_arm_ends_where_the_picture_has_an_edge(seen: bool):
+    mask, rgb = np.zeros((300, 200), np.uint8), np.full((300, 200, 3), 90, np.uint8)
+    mask[20:280, 40:160] = 255
+    if seen:
+        rgb[60:240, 40:80] = 130  # an arm of 40 pixels, whose bone lies too far out: 15 from its rim
+    bone = {"right_shoulder": (55.0, 60.0), "right_elbow": (55.0, 130.0), "right_wrist": (55.0, 190.0)}
+    cuts = find_cuts(mask, rgb, {name: np.array(place) for name, place in bone.items()})
+    across = np.flatnonzero(cuts.labels[150] == 2)
+    # discs about the bone reach to 71; edges are found to the pixel or two that the median and the opening take
+    assert across.min() <= 41 and abs(across.max() - (79 if seen else 71)) <= 3
 
 
 def test_hidden_limbs_carry_nothing():
