@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from fractions import Fraction
+from itertools import islice
 from pathlib import Path
 from typing import Protocol
 
@@ -141,6 +142,29 @@ class ArraySource:
     def read(self, start: int = 0, stop: int | None = None) -> Iterator[NDArray]:
         """See `FrameSource.read`."""
         yield from self._frames[start:stop]
+
+
+class Reel:
+    """A `FrameSource` that is read in pieces, one after the other: each goes on where the one before it ended.
+
+    A video that is opened anew for every piece is decoded from the key frame before it each time. Not for two readers
+    at once.
+    """
+
+    def __init__(self, source: FrameSource) -> None:
+        self._source, self._next = source, 0
+        self._frames: Iterator[NDArray] | None = None
+        self.num_frames, self.size = source.num_frames, source.size
+
+    def read(self, start: int = 0, stop: int | None = None) -> Iterator[NDArray]:
+        """See `FrameSource.read`."""
+        if self._frames is None or start != self._next:
+            self._frames, self._next = self._source.read(start), start
+        for frame in islice(self._frames, None if stop is None else max(0, stop - start)):
+            self._next += 1
+            yield frame
+        if self._next == self.num_frames:
+            self._frames = None
 
 
 @dataclass(frozen=True, kw_only=True)

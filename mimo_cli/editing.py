@@ -81,9 +81,7 @@ def edit_person(project: Project) -> None:
         raise UsageError(f"{project.root} has no video, and so nobody to choose.", fix="edit joints or motion.")
     list_people(project)
     voice = console.current()
-    voice.say(
-        f"to edit: {_name(project, project.root / 'project.toml')}: person = N under [segment]; or say it at once"
-    )
+    voice.say(f"to edit: {_name(project, project.root / 'project.toml')}: person = N under [people]; or say it at once")
     _next(f"{_go_on(project)} --person N")
 
 

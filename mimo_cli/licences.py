@@ -20,7 +20,7 @@ FFMPEG = Part("FFmpeg with x264 (in PyAV)", "LGPL / GPL: of the program, not of 
 
 _PARTS: dict[str, tuple[Part, ...]] = {
     "ingest": (FFMPEG,),
-    "segment": (LANDMARKS,),
+    "people": (LANDMARKS,),
     "fit": (BODY,),
     "fit-people": (BODY,),
     "import": (BODY,),

@@ -12,8 +12,8 @@ from mimo_cli.project import Project, default_folder, find_folder
 from mimo_cli.settings import FILE
 
 _TABLES_OF = {
-    "person": ("segment",),
-    "point": ("segment",),
+    "person": ("people",),
+    "point": ("people",),
     "props": ("occlusion",),
     "backend": ("fit", "fit-people"),
     "scale": ("animate",),
@@ -98,6 +98,26 @@ def open_motion_project(
     if scene is not None:
         remember(opened, color="" if "scene" in sources else _color(scene))
     return opened
+
+
+def open_moving_project(
+    source: Path | None, folder: Path | None, *, mapping: Path | None = None, verify: bool = False
+) -> Project:
+    """Open or make the project of a motion file or, by any other suffix, of a video; or open the project itself.
+
+    Raises:
+        InputError: it is none of them, or broken.
+    """
+    from engine.motion.files import SUFFIXES, is_motion_file
+
+    if source is None or not source.is_file():
+        return open_project(source or folder, verify=verify)
+    if is_motion_file(source):
+        return open_motion_project(source, None, folder, mapping=mapping, verify=verify)
+    try:
+        return open_video_project(source, folder, verify=verify)
+    except InputError as error:
+        raise InputError(error.what, fix=f"{error.fix} Motion files are {', '.join(SUFFIXES)}.") from error
 
 
 def remember(project: Project, *, keep: bool = True, **values: Any) -> None:
@@ -199,4 +219,4 @@ def _check_video(path: Path) -> None:
     """Refuse what is no video before a project folder is made for it."""
     from engine.video import open_clip
 
-    open_clip(path)
+    open_clip(path.resolve())  # as the stages will ask for it: it is decoded once

@@ -80,7 +80,7 @@ def first_text(root: Path, sources: Mapping[str, Path], params: Mapping[str, Map
     text = f"""\
 # This file is yours: mimo reads it, and writes only what you say on the command line.
 # To change how a stage works, add its table and the setting, e.g.
-#     [segment]
+#     [people]
 #     person = 2
 # `mimo status` shows what that would run again. Stages with settings: {names or "none"}.
 schema = {SCHEMA}

@@ -50,6 +50,8 @@ OTHERS = data_slot("layers/others", ".csv", check=check_columns("person", "frame
 """Tracks and landmarks of everybody whom the layers are not about."""
 ROSTER = picture_slot("layers/people")
 """Small pictures of everybody with their numbers, for `--person N`."""
+ROUGH = Slot("layers/rough", (FOLDER,))
+"""The network's small masks of the person whom the layers are about, before they are refined."""
 HUMAN_MASK = _layer("layers/human.mask")
 BACKGROUND = data_slot("layers/background", ".csv", check=check_columns("frame_idx", "h00", "inliers"))
 PLATE = Slot("layers/plate", (FOLDER,))

@@ -1,8 +1,8 @@
 """THE MAP: every stage, what it reads and what it writes, in the order of the walk.
 
-    video ──ingest──> clip ──segment──> human mask, landmarks ──background──> occlusion, scene, depth, light
-                                             └──fit──> motion, camera            │
-                                                        └──preview, surface, sdc──> the body, drawn
+    video ──ingest──> clip ──people──> landmarks ──segment──> human mask ──plate──> occlusion, scene, depth, light
+                                           └──background, fit──> motion, camera
+                                                                    └──preview, surface, sdc──> the body, drawn
     picture ──cutout──> joints ──lift──> puppet ──animate──> human, shadow ──compose──> out
 
 A project of a video walks `VIDEO_STAGES`; a project of a motion file, with nothing filmed, walks `MOTION_STAGES`.
@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from mimo_cli.runs import animation, clip, conditions, diffuse, identity, layers, light, motion, preview, render
+from mimo_cli.runs import animation, clip, conditions, diffuse, identity, layers, light, motion, people, preview, render
 from mimo_cli.slots import (
     BACK,
     BACKDROP,
@@ -47,6 +47,7 @@ from mimo_cli.slots import (
     PUPPET,
     REFERENCE,
     ROSTER,
+    ROUGH,
     SCENE,
     SCENE_LIGHT,
     SDC,
@@ -68,23 +69,40 @@ INGEST = Stage(
     writes=(CLIP, FRAMES),
     run=clip.ingest,
 )
+FIND_PEOPLE = Stage(
+    name="people",
+    version=1,
+    about="find the person and follow them",
+    reads=(VIDEO, CLIP),
+    writes=(TRACKS, LANDMARKS, OTHERS, ROSTER, ROUGH),
+    params=people.PeopleParams,
+    run=people.people,
+)
 SEGMENT = Stage(
     name="segment",
-    version=4,
-    about="find the person and cut them out",
-    reads=(VIDEO, CLIP),
-    writes=(TRACKS, LANDMARKS, OTHERS, ROSTER, HUMAN_MASK),
+    version=5,
+    about="cut the person out",
+    reads=(VIDEO, CLIP, TRACKS, LANDMARKS, ROUGH),
+    writes=(HUMAN_MASK,),
     params=layers.SegmentParams,
     weights=layers.segment_weights,
     run=layers.segment,
 )
 TRACK_BACKGROUND = Stage(
     name="background",
-    version=3,
-    about="follow the camera and gather the background",
-    reads=(VIDEO, CLIP, HUMAN_MASK),
-    writes=(BACKGROUND, PLATE),
+    version=4,
+    about="follow the camera",
+    reads=(VIDEO, CLIP, TRACKS, LANDMARKS, ROUGH),
+    writes=(BACKGROUND,),
     run=layers.background,
+)
+GATHER_PLATE = Stage(
+    name="plate",
+    version=1,
+    about="gather the background",
+    reads=(VIDEO, CLIP, HUMAN_MASK, BACKGROUND),
+    writes=(PLATE,),
+    run=layers.plate,
 )
 FIND_OCCLUSION = Stage(
     name="occlusion",
@@ -133,9 +151,9 @@ MEASURE_SHUTTER = Stage(
 )
 FIT = Stage(
     name="fit",
-    version=5,
+    version=6,
     about="fit a body to the person",
-    reads=(VIDEO, CLIP, FRAMES, TRACKS, LANDMARKS, BACKGROUND, HUMAN_MASK),
+    reads=(VIDEO, CLIP, FRAMES, TRACKS, LANDMARKS, ROUGH, BACKGROUND),
     writes=(BODY, SHAPE, CAMERA),
     params=motion.FitParams,
     weights=motion.fit_weights,
@@ -143,9 +161,9 @@ FIT = Stage(
 )
 FIT_PEOPLE = Stage(
     name="fit-people",
-    version=3,
+    version=4,
     about="fit a body to everybody",
-    reads=(VIDEO, CLIP, FRAMES, TRACKS, LANDMARKS, OTHERS, BACKGROUND, HUMAN_MASK),
+    reads=(VIDEO, CLIP, FRAMES, TRACKS, LANDMARKS, ROUGH, OTHERS, BACKGROUND),
     writes=(PEOPLE,),
     params=motion.FitParams,
     weights=motion.fit_weights,
@@ -337,8 +355,8 @@ EXPORT_ALPHA = Stage(
 
 _IDENTITY = (CUT_OUT, FIND_JOINTS, LIFT)
 VIDEO_STAGES = (
-    *(INGEST, *_IDENTITY, SEGMENT, TRACK_BACKGROUND, FIT, FIND_OCCLUSION, COMPLETE_SCENE, MEASURE_LIGHT),
-    MEASURE_SHUTTER,
+    *(INGEST, *_IDENTITY, FIND_PEOPLE, SEGMENT, TRACK_BACKGROUND, FIT, GATHER_PLATE),
+    *(FIND_OCCLUSION, COMPLETE_SCENE, MEASURE_LIGHT, MEASURE_SHUTTER),
     *(ESTIMATE_DEPTH, FIT_PEOPLE, PREVIEW_MOTION, DRAW_SURFACE, DRAW_SDC),
     *(ANIMATE, COMPOSE, COMPOSE_LOSSLESS, EXPORT_ALPHA),
 )

@@ -16,7 +16,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.types import BackgroundMotion, Chunks, FrameSource, Progress, quiet
+from engine.types import BackgroundMotion, Chunks, FrameSource, Progress, Reel, quiet
 
 CHUNK = 64
 """Frames per finished piece of work."""
@@ -86,12 +86,13 @@ def track_background(
     scale = min(1.0, _LONG_SIDE / max(height, width, 1))
     links: list[_Link] = []
     state = _State()
+    reel = Reel(clip)
     for start in range(0, clip.num_frames, CHUNK):
         stop = min(start + CHUNK, clip.num_frames)
         name = f"motion-{start:06d}-{stop - 1:06d}"
         folder = chunks.get(name)
         if folder is None:
-            state, new = _track_chunk(clip, human_mask, start, stop, scale, state)
+            state, new = _track_chunk(reel, human_mask, start, stop, scale, state)
             with chunks.make(name) as part:
                 _save(part, state, new)
         else:

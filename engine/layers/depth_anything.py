@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine.layers.depth import BACKDROP_M, NEAREST_M, person_distance, smooth_over_time
-from engine.types import Chunks, FrameSource, Landmarks, Progress, Size, Tracks, quiet
+from engine.types import Chunks, FrameSource, Landmarks, Progress, Reel, Size, Tracks, quiet
 from engine.video import LayerWriter, open_layer
 
 CHUNK = 32
@@ -72,13 +72,14 @@ def network_depth(
     """
     network: Network | None = None
     folders = []
+    reel = Reel(clip)
     for start in range(0, clip.num_frames, CHUNK):
         stop = min(start + CHUNK, clip.num_frames)
         name = f"depth-anything-{start:06d}-{stop - 1:06d}"
         if chunks.get(name) is None:
             network = network or load_network(checkpoint)
             with chunks.make(name) as folder:
-                pictures = zip(clip.read(start, stop), human_mask.read(start, stop))
+                pictures = zip(reel.read(start, stop), human_mask.read(start, stop))
                 _measure(network, pictures, folder, lambda done: progress(start + done, clip.num_frames))  # noqa: B023
         folder = chunks.get(name)
         assert folder is not None, name

@@ -17,9 +17,9 @@ from numpy.typing import NDArray
 
 from engine.errors import InputError
 from engine.layers.matte import human_mask
-from engine.people import Person
 from engine.people.roi import Roi
-from engine.types import Chunks, FrameSource, Progress, quiet
+from engine.people.rough import Seen
+from engine.types import Chunks, FrameSource, Progress, Reel, quiet
 
 if TYPE_CHECKING:
     from transformers import Mask2FormerForUniversalSegmentation
@@ -35,13 +35,13 @@ _STD = np.array([0.229, 0.224, 0.225], np.float32)
 
 
 def detected_mask(
-    clip: FrameSource, person: Person, checkpoint: Path, *, chunks: Chunks, progress: Progress = quiet
+    clip: FrameSource, person: Seen, checkpoint: Path, *, chunks: Chunks, progress: Progress = quiet
 ) -> Iterator[NDArray]:
     """Yield the mask of one person for every frame, as `human_mask` does.
 
     Args:
         clip: (H, W, 3) RGB frames.
-        person: from `engine.people.find_people` on the same clip.
+        person: whom to cut out, of the same clip.
         checkpoint: folder of Mask2Former in transformers' layout; loaded only if a piece of work is not done yet.
         chunks: keeps finished pieces of work.
         progress: told after every frame.
@@ -58,13 +58,13 @@ def detected_mask(
 class Detected:
     """A person whose rough masks are the network's."""
 
-    def __init__(self, clip: FrameSource, person: Person, checkpoint: Path) -> None:
-        self.landmarks = person.landmarks
-        self._clip, self._person, self._checkpoint = clip, person, checkpoint
+    def __init__(self, clip: FrameSource, person: Seen, checkpoint: Path) -> None:
+        self.tracks, self.landmarks = person.tracks, person.landmarks
+        self._clip, self._person, self._checkpoint = Reel(clip), person, checkpoint
         self._network: Mask2FormerForUniversalSegmentation | None = None
 
     def rough_masks(self, start: int = 0, stop: int | None = None) -> Iterator[tuple[Roi, NDArray] | None]:
-        """See `Person.rough_masks`."""
+        """See `Seen.rough_masks`."""
         self._network = self._network or load_network(self._checkpoint)
         for rgb, found in zip(self._clip.read(start, stop), self._person.rough_masks(start, stop)):
             yield None if found is None else (found[0], refine(self._network, rgb, *found))

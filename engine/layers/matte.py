@@ -9,7 +9,6 @@ from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
 
 import cv2
 import numpy as np
@@ -18,7 +17,8 @@ from scipy.ndimage import gaussian_filter
 
 from engine.layers.guided import GuidedFilter, apply
 from engine.people.roi import Roi, at_indices
-from engine.types import Chunks, FrameSource, Landmarks, Progress, Size, quiet
+from engine.people.rough import Seen
+from engine.types import Chunks, FrameSource, Progress, Reel, Size, quiet
 
 CHUNK = 32
 """Frames of one finished piece of work."""
@@ -40,19 +40,6 @@ BONES = (
 """Landmarks at both ends and thickness in lengths of the torso: what is surely body if the landmarks are right."""
 
 
-class Seen(Protocol):
-    """Somebody of whom every frame has a rough mask: a `Person`, or a network's view of one."""
-
-    @property
-    def landmarks(self) -> Landmarks:
-        """Where their joints are."""
-        ...
-
-    def rough_masks(self, start: int = 0, stop: int | None = None) -> Iterator[tuple[Roi, NDArray] | None]:
-        """See `Person.rough_masks`."""
-        ...
-
-
 @dataclass
 class Memory:
     """What one frame leaves for the next, in the small copy's pixels."""
@@ -72,7 +59,7 @@ def human_mask(clip: FrameSource, person: Seen, *, chunks: Chunks, progress: Pro
 
     Args:
         clip: (H, W, 3) RGB frames.
-        person: from `engine.people.find_people` on the same clip.
+        person: whom to cut out, of the same clip.
         chunks: keeps finished pieces of `CHUNK` frames.
         progress: told after every frame.
 
@@ -82,6 +69,7 @@ def human_mask(clip: FrameSource, person: Seen, *, chunks: Chunks, progress: Pro
     """
     memory: Memory | None = None
     last: Path | None = None
+    reel = Reel(clip)
     for start in range(0, clip.num_frames, CHUNK):
         stop = min(start + CHUNK, clip.num_frames)
         name = f"matte-{start:06d}-{stop - 1:06d}"
@@ -89,7 +77,7 @@ def human_mask(clip: FrameSource, person: Seen, *, chunks: Chunks, progress: Pro
         if folder is None:
             memory = _remember(last)
             with chunks.make(name) as part:
-                _mask_chunk(clip, person, (start, stop), memory, part, progress)
+                _mask_chunk(reel, person, (start, stop), memory, part, progress)
             folder = chunks.get(name)
             assert folder is not None, name
         last = folder

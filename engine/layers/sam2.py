@@ -17,8 +17,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.people import Person
-from engine.types import LANDMARKS, Chunks, FrameSource, Progress, Size, quiet
+from engine.people.rough import Seen
+from engine.types import LANDMARKS, Chunks, FrameSource, Progress, Reel, Size, quiet
 from engine.video import LayerWriter, open_layer
 
 if TYPE_CHECKING:
@@ -56,13 +56,13 @@ class Sighting:
 
 
 def network_mask(
-    clip: FrameSource, person: Person, checkpoint: Path, *, chunks: Chunks, progress: Progress = quiet
+    clip: FrameSource, person: Seen, checkpoint: Path, *, chunks: Chunks, progress: Progress = quiet
 ) -> Iterator[NDArray]:
     """Yield the mask of one person for every frame, as `human_mask` does.
 
     Args:
         clip: (H, W, 3) RGB frames.
-        person: from `engine.people.find_people` on the same clip.
+        person: whom to follow, of the same clip.
         checkpoint: folder of SAM 2 in transformers' layout; loaded only if a piece of work is not done yet.
         chunks: keeps finished pieces of `CHUNK` frames.
         progress: told after every frame.
@@ -76,6 +76,7 @@ def network_mask(
     """
     network: Sam2VideoModel | None = None
     last: Path | None = None
+    reel = Reel(clip)
     for start in range(0, clip.num_frames, CHUNK):
         stop = min(start + CHUNK, clip.num_frames)
         name = f"sam2-{start:06d}-{stop - 1:06d}"
@@ -86,7 +87,7 @@ def network_mask(
                 follower.remember(last / "memory.pt")
             sightings = [sighting_of(person, idx) for idx in range(start, stop)]
             with chunks.make(name) as part:
-                frames = zip(range(start, stop), clip.read(start, stop), sightings)
+                frames = zip(range(start, stop), reel.read(start, stop), sightings)
                 _write_masks(follower, frames, part, lambda done: progress(done, clip.num_frames))
         last = chunks.get(name)
         assert last is not None, name
@@ -105,7 +106,7 @@ def load_network(folder: Path) -> "Sam2VideoModel":
     return network.to("cuda" if torch.cuda.is_available() else "cpu")
 
 
-def sighting_of(person: Person, idx: int) -> Sighting | None:
+def sighting_of(person: Seen, idx: int) -> Sighting | None:
     """Where a person is seen in a frame; None where they are not."""
     if person.tracks.score[idx] <= 0:
         return None

@@ -12,7 +12,7 @@ from engine.layers.membrane import above, apply_exposure, fit_exposure, shrink
 from engine.layers.mosaic import grow_mask
 from engine.layers.moving_object import View
 from engine.layers.plate import Plate, surroundings
-from engine.types import Chunks, FrameSource, Progress, Tracks
+from engine.types import Chunks, FrameSource, Progress, Reel, Tracks
 
 CHUNK = 64
 """Frames of one finished piece of work."""
@@ -57,12 +57,13 @@ def save_views(
     """
     step, folders = view_step(tracks), []
     hidden = is_short_gap(tracks.score > 0)
+    reel = Reel(clip)
     for start in range(0, clip.num_frames, CHUNK):
         stop = min(start + CHUNK, clip.num_frames)
         name = f"views-{start:06d}-{stop - 1:06d}"
         if chunks.get(name) is None:
             views, pictures = [], []
-            for idx, (rgb, human) in enumerate(zip(clip.read(start, stop), mask.read(start, stop)), start):
+            for idx, (rgb, human) in enumerate(zip(reel.read(start, stop), mask.read(start, stop)), start):
                 box = tracks.box_px[idx] if hidden[idx] else None
                 views.append(_make_view(plate, idx, rgb, human, step, box))
                 if idx % EVERY == 0:

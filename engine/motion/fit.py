@@ -8,6 +8,7 @@ directions, smoothness and what joints usually do; soles that stand still are fo
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,6 +24,7 @@ from engine.motion.posing import NUM_JOINTS, NUM_UNKNOWNS, Pose, pose_points
 from engine.motion.prior import PosePrior
 from engine.motion.standing import Ground, find_ground
 from engine.motion.view import View, make_view
+from engine.threads import map_in_order
 from engine.types import (
     BODY_JOINTS,
     JOINTS,
@@ -38,7 +40,7 @@ from engine.types import (
 )
 
 WINDOW = 192
-"""Frames solved at once; memory and time are theirs, however long the clip is."""
+"""Frames solved at once, at most; memory is theirs, however long the clip is."""
 MARGIN = 24
 """Frames of its neighbours that a window sees; smoothness reaches a few frames."""
 SHAPE_FRAMES = 48
@@ -133,7 +135,9 @@ class _Steps:
 
 
 def _windows(num_frames: int) -> list[tuple[int, int]]:
-    return [(start, min(start + WINDOW, num_frames)) for start in range(0, num_frames, WINDOW)]
+    """As few as may be, all of about one length: they are solved side by side."""
+    edges = np.linspace(0, num_frames, -(-num_frames // WINDOW) + 1).round().astype(int).tolist()
+    return list(pairwise(edges))
 
 
 def _first_pose(person: Person, view: View) -> Pose:
@@ -182,16 +186,20 @@ def _fit_pose(
     pose: Pose, person: Person, view: View, ground: Ground | None, iterations: int, steps: Callable[[], None]
 ) -> Pose:
     """Optimise every frame, window by window."""
-    rotvec, root = np.empty_like(pose.rotvec), np.empty_like(pose.root_m)
-    for start, stop in _windows(len(pose)):
+
+    def fit_window(window: tuple[int, int]) -> Pose:
+        start, stop = window
         first, last = max(0, start - MARGIN), min(len(pose), stop + MARGIN)
         here = slice(first, last)
         evidence = _evidence(_part(view, here), person, ground and _part_of_ground(ground, here))
         found = _descend(pose.part(here), person, evidence, iterations)
-        rotvec[start:stop] = found.rotvec[start - first : stop - first]
-        root[start:stop] = found.root_m[start - first : stop - first]
+        return found.part(slice(start - first, stop - first))
+
+    parts = []
+    for part in map_in_order(fit_window, _windows(len(pose))):
+        parts.append(part)
         steps()
-    return Pose(rotvec, root)
+    return Pose(*(np.concatenate([getattr(part, name) for part in parts]) for name in ("rotvec", "root_m")))
 
 
 def _descend(pose: Pose, person: Person, evidence: Evidence, iterations: int) -> Pose:

@@ -105,16 +105,16 @@ def find_rim(posed: Posed, surface: Surface, outline: Outline, world_to_cam: NDA
     """
     riding = surface.points.joint
     turned = posed.rotations[:, riding]
-    places = posed.joints_m[:, riding] + (turned @ surface.points.offset_m[..., None])[..., 0]
+    places = posed.joints_m[:, riding] + np.einsum("tpij,pj->tpi", turned, surface.points.offset_m)
     to_camera = np.swapaxes(world_to_cam, -1, -2)
-    cam = (places - camera_m) @ to_camera
-    normals = (turned @ surface.normals[..., None])[..., 0] @ to_camera
+    cam = ((places - camera_m) @ to_camera).astype(np.float32)
+    normals = (np.einsum("tpij,pj->tpi", turned, surface.normals) @ to_camera).astype(np.float32)
     depth = np.maximum(cam[..., 2:], 0.1)
     flat, distance = cam[..., :2] / depth, depth.mean(1)[:, 0]
     facing = (normals * cam).sum(-1) / np.linalg.norm(cam, axis=-1)
     across = normals[..., :2] - normals[..., 2:] * flat  # of the line in the plane z = 1 that the rim draws
     across /= np.maximum(np.linalg.norm(across, axis=-1, keepdims=True), 1e-9)
-    point, away = _nearest(outline, flat.astype(np.float32), across.astype(np.float32), np.abs(facing) <= _RIM)
+    point, away = _nearest(outline, flat, across, np.abs(facing) <= _RIM)
     near = away * np.square(distance)[:, None] < _REACH_M**2
     each = np.arange(len(point))[:, None]
     flat, depth = flat[each, point], depth[each, point, 0]
@@ -138,7 +138,8 @@ def _nearest(outline: Outline, flat: NDArray, across: NDArray, at_rim: NDArray) 
     for frame in range(len(point)):  # one table at a time stays in cache
         rays, normals = outline.rays[frame], outline.normals[frame]
         rim = np.flatnonzero(at_rim[frame])
-        square = np.square(rays[:, None] - flat[frame, rim]).sum(-1)
+        away_x, away_y = (rays[:, None, axis] - flat[frame, rim, axis] for axis in (0, 1))
+        square = away_x * away_x + away_y * away_y
         square[normals @ across[frame, rim].T < _ALIKE] = np.inf
         square = np.concatenate([square, np.full((len(rays), 1), np.inf, np.float32)], 1)  # when there is no rim at all
         best = square.argmin(1)

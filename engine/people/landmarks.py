@@ -90,17 +90,12 @@ def _refine(xy: NDArray, heatmap: NDArray) -> NDArray:
         heatmap: (64, 64, 39) float32 logits, trained so that column i stands for i / 64, not the middle of its cell.
     """
     num = heatmap.shape[0]
-    out = xy.copy()
-    half = KERNEL // 2
-    for k, (col, row) in enumerate((xy * num).astype(int)):
-        if not (0 <= col < num and 0 <= row < num):
-            continue
-        left, top = max(0, col - half), max(0, row - half)
-        heat = _sigmoid(heatmap[top : row + half + 1, left : col + half + 1, k].astype(np.float64))
-        if heat.max() < MIN_HEAT:
-            continue
-        rows, cols = heat.sum(1), heat.sum(0)
-        total = heat.sum() * num
-        out[k, 0] = cols @ np.arange(left, left + len(cols)) / total
-        out[k, 1] = rows @ np.arange(top, top + len(rows)) / total
-    return out
+    cell = (xy * num).astype(int)
+    near = cell[..., None] + np.arange(KERNEL) - KERNEL // 2  # (39, 2, 7)
+    there = (near >= 0) & (near < num)
+    cols, rows = np.clip(near, 0, num - 1).swapaxes(0, 1)
+    heat = _sigmoid(heatmap[rows[:, :, None], cols[:, None], np.arange(len(xy))[:, None, None]].astype(np.float64))
+    heat *= there[:, 1, :, None] & there[:, 0, None]
+    sure = ((cell >= 0) & (cell < num)).all(1) & (heat.max((1, 2)) >= MIN_HEAT)
+    center = np.stack([(heat.sum(1) * cols).sum(1), (heat.sum(2) * rows).sum(1)], 1)
+    return np.where(sure[:, None], center / (np.maximum(heat.sum((1, 2)), 1e-9) * num)[:, None], xy)

@@ -13,7 +13,7 @@ from engine.people.second import walk_back
 from engine.people.settle import join, settle
 from engine.people.table import CHUNK, SECOND, columns_of, concatenate, read_table
 from engine.people.track import Sighting, Tracker
-from engine.types import Chunks, FrameSource, Landmarks, Progress, Tracks, quiet
+from engine.types import Chunks, FrameSource, Landmarks, Progress, Reel, Tracks, quiet
 
 THUMB_PX = 96
 """Height of the small picture of a person."""
@@ -69,6 +69,7 @@ def find_people(clip: FrameSource, *, chunks: Chunks, progress: Progress = quiet
     """
     tracker: Tracker | None = None
     folders: list[Path] = []
+    reel = Reel(clip)
     for start in range(0, clip.num_frames, CHUNK):
         stop = min(start + CHUNK, clip.num_frames)
         name = f"people-{start:06d}-{stop - 1:06d}"
@@ -76,7 +77,7 @@ def find_people(clip: FrameSource, *, chunks: Chunks, progress: Progress = quiet
         if folder is None:
             tracker = tracker or _resume(folders)
             with chunks.make(name) as part:
-                _track_chunk(clip, start, stop, tracker, part, progress)
+                _track_chunk(reel, start, stop, tracker, part, progress)
             folder = chunks.get(name)
             assert folder is not None, name
         folders.append(folder)

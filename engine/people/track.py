@@ -87,7 +87,8 @@ class Tracker:
         return seen
 
     def _is_cut(self, rgb: NDArray) -> bool:
-        thumb = cv2.resize(rgb, (64, 36), interpolation=cv2.INTER_AREA).mean(2, dtype=np.float32)
+        few = max(1, min(rgb.shape[:2]) // 180)  # lines and columns of 180 are plenty for 36
+        thumb = cv2.resize(rgb[::few, ::few], (64, 36), interpolation=cv2.INTER_AREA).mean(2, dtype=np.float32)
         thumb -= thumb.mean()
         spread = float(np.sqrt((thumb**2).sum() * (self._thumb**2).sum()))
         alike = float((thumb * self._thumb).sum()) / spread if spread > 1 else 1.0

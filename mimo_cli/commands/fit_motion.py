@@ -5,17 +5,26 @@ from typing import Annotated
 
 import typer
 
-from mimo_cli.args import BodyOption, DryRunOption, MappingOption, RedoOption, ReportOption, VerifyOption
+from mimo_cli.args import (
+    BodyOption,
+    DryRunOption,
+    MappingOption,
+    ProjectOption,
+    RedoOption,
+    ReportOption,
+    VerifyOption,
+)
 
 
 def fit_motion(
-    project: Annotated[
+    source: Annotated[
         Path | None,
         typer.Argument(
-            metavar="PROJECT | FILE",
-            help="Project folder, or a motion file [default: the working directory, or its only .mimo folder].",
+            metavar="[VIDEO | PROJECT | FILE]",
+            help="A video, a project, or a motion file [default: the project here, or the only .mimo folder].",
         ),
     ] = None,
+    project: ProjectOption = None,
     motion: Annotated[
         Path | None,
         typer.Option(
@@ -63,10 +72,10 @@ def fit_motion(
     report: ReportOption = True,
     verify: VerifyOption = False,
 ) -> None:
-    """Find how the person of a project moves, in metres, and the camera that sees it.
+    """Find how the person of a video moves, in metres, and the camera that sees it.
 
     \b
-    mimo fit-motion game.mimo
+    mimo fit-motion game.mp4
     mimo fit-motion game.mimo --preview
     mimo fit-motion game.mimo --motion dance.bvh --export dance.glb
     mimo fit-motion dance.fbx --export dance.npz
@@ -78,21 +87,20 @@ def fit_motion(
     """
     from engine.config import nearest
     from engine.errors import UsageError
+    from engine.motion.files import is_motion_file
     from mimo_cli import console, slots
+    from mimo_cli.delivery import WORKERS
     from mimo_cli.motions import check_exports, convert, export_project, put_motion
-    from mimo_cli.opening import open_motion_project, open_project, remember
+    from mimo_cli.opening import open_moving_project, remember
     from mimo_cli.report import report_run
     from mimo_cli.runs.motion import BACKENDS
 
     exports = export or []
     check_exports(exports)
-    if project is not None and project.is_file():
-        if exports:
-            convert(project, exports, mapping=mapping, body=body)
-            return
-        opened = open_motion_project(project, None, None, mapping=mapping, verify=verify)
-    else:
-        opened = open_project(project, verify=verify)
+    if exports and source is not None and source.is_file() and is_motion_file(source):
+        convert(source, exports, mapping=mapping, body=body)
+        return
+    opened = open_moving_project(source, project, mapping=mapping, verify=verify)
     everybody = person == "all"
     if backend is not None and backend not in BACKENDS:
         raise UsageError(f"--backend {backend}: there is no such one.", fix=nearest(backend, BACKENDS, "backends"))
@@ -111,7 +119,7 @@ def fit_motion(
     )  # fmt: skip
     goals = (slots.BODY, *(slot for slot, wanted in more if wanted))
     tables = (slots.FRAMES, slots.SHAPE) if exports else ()
-    made = opened.run((*goals, *tables), redo=redo or (), dry_run=dry_run)
+    made = opened.run((*goals, *tables), redo=redo or (), dry_run=dry_run, workers=WORKERS)
     if dry_run:
         return
     for slot in goals:

@@ -12,7 +12,8 @@ from engine.errors import RecipeError
 from engine.types import BackgroundMotion, ClipInfo, FrameSource
 from mimo_cli import slots, tables
 from mimo_cli.artifacts import Slot
-from mimo_cli.runs.source import open_source, part_of
+from mimo_cli.runs.people import read_person
+from mimo_cli.runs.source import open_source
 from mimo_cli.stage import Job
 
 if TYPE_CHECKING:
@@ -38,12 +39,8 @@ def _check_backend(stage: str, backend: str) -> None:
 
 @dataclass(frozen=True, kw_only=True)
 class SegmentParams:
-    """Who is meant."""
+    """What cuts the person out."""
 
-    person: int | None = None
-    """Number of the person in `mimo decompose --list-people`; None is the one who matters most by size and motion."""
-    point: tuple[float, float] | None = None
-    """x, y of a pixel on the person in the first frame they are in; None lets `person` decide."""
     backend: str = "embedded"
     """"embedded", "sam2" (SAM 2 video) or "mask2former" (instances; see `mimo weights`): what cuts the person out."""
 
@@ -91,49 +88,40 @@ def segment_weights(params: SegmentParams) -> tuple[str, ...]:
 
 
 def segment(job: Job) -> None:
-    """Find the people, choose one, and cut them out of every frame."""
+    """Cut the person out of every frame."""
     from engine.layers.mask2former import detected_mask
     from engine.layers.matte import human_mask
     from engine.layers.sam2 import network_mask
-    from engine.people import choose_person, draw_roster, find_people
-    from engine.video import write_png
 
-    clip, num_frames = open_source(job), open_source(job).num_frames
-    people = find_people(clip, chunks=job.chunks, progress=part_of(job, 0, 0.45, num_frames))
-    chosen = choose_person(people, clip.size, person=job.params.person, point_px=job.params.point)
-    person = people[chosen]
-    tables.write_tracks(person.tracks, job.outputs[slots.TRACKS])
-    tables.write_landmarks(person.landmarks, job.outputs[slots.LANDMARKS])
-    others = {idx: (other.tracks, other.landmarks) for idx, other in enumerate(people, 1) if other is not person}
-    tables.write_others(others, job.outputs[slots.OTHERS])
-    write_png(job.outputs[slots.ROSTER], draw_roster(people))
-    rest = part_of(job, 0.45, 1, num_frames)
+    clip, person = open_source(job), read_person(job)
     networks = {"sam2": network_mask, "mask2former": detected_mask}
     if job.params.backend in networks:
         folder = job.weights(job.params.backend).folder
-        masks = networks[job.params.backend](clip, person, folder, chunks=job.chunks, progress=rest)
+        masks = networks[job.params.backend](clip, person, folder, chunks=job.chunks, progress=job.progress)
     else:
-        masks = human_mask(clip, person, chunks=job.chunks, progress=rest)
+        masks = human_mask(clip, person, chunks=job.chunks, progress=job.progress)
     _write(job, slots.HUMAN_MASK, "gray8", clip, masks)
-    unseen = int((person.tracks.score <= 0).sum())
-    job.facts.update(people=len(people), person=chosen + 1, frames_without_the_person=unseen)
-    if len(people) > 1:
-        more = "--person N or --point X,Y takes another; layers/people.png shows them"
-        job.note(f"{len(people)} people; took number {chosen + 1} ({more})")
-    if unseen:
-        job.note(f"the person is not seen in {unseen} of {num_frames} frames; the character bridges only short gaps")
 
 
 def background(job: Job) -> None:
-    """Follow the still part of the picture, and gather it from the frames that show it."""
+    """Follow the still part of the picture."""
     from engine.layers.background_motion import track_background
+    from engine.people.rough import Silhouettes
+
+    clip = open_source(job)
+    masks = Silhouettes(read_person(job), clip.size)
+    motion = track_background(clip, masks, chunks=job.chunks, progress=job.progress)
+    tables.write_background(motion, job.outputs[slots.BACKGROUND])
+
+
+def plate(job: Job) -> None:
+    """Gather the place without the person from the frames that show it."""
     from engine.layers.plate import build_plate, save_plate
 
-    clip, mask = open_source(job), _mask(job)
-    motion = track_background(clip, mask, chunks=job.chunks, progress=part_of(job, 0, 0.5, clip.num_frames))
-    tables.write_background(motion, job.outputs[slots.BACKGROUND])
-    plate = build_plate(clip, mask, motion, chunks=job.chunks, progress=part_of(job, 0.5, 1, clip.num_frames))
-    save_plate(plate, job.output(slots.PLATE, "/"))
+    clip = open_source(job)
+    motion = tables.read_background(job.inputs[slots.BACKGROUND], clip.num_frames)
+    found = build_plate(clip, _mask(job), motion, chunks=job.chunks, progress=job.progress)
+    save_plate(found, job.output(slots.PLATE, "/"))
 
 
 def scene_weights(params: SceneParams) -> tuple[str, ...]:

@@ -12,6 +12,7 @@ from engine.config import nearest
 from engine.errors import RecipeError
 from engine.types import Camera, ClipInfo, FrameSource, FrameTimes, Landmarks, Motion, Progress, Tracks
 from mimo_cli import slots, tables
+from mimo_cli.runs.people import read_person
 from mimo_cli.runs.source import open_source, part_of
 from mimo_cli.stage import Job
 
@@ -112,11 +113,10 @@ def _say_licence(job: Job) -> None:
 
 
 def _masks(job: Job, info: ClipInfo) -> FrameSource:
-    """The mask of the person whom the layers are about."""
-    from engine.video import open_layer
+    """The rough mask of the person whom the layers are about; a body has no finer edge."""
+    from engine.people.rough import Silhouettes
 
-    ours = job.ours(slots.HUMAN_MASK)
-    return open_layer(job.inputs[slots.HUMAN_MASK], kind="gray8", ours=ours, num_frames=info.num_frames, size=info.size)
+    return Silhouettes(read_person(job), info.size)
 
 
 def _fit_person(

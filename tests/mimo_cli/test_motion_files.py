@@ -114,8 +114,8 @@ def test_an_smpl_body_gives_the_mesh(forms, tmp_path):
     [
         (("dance.bvh", "--export", "a.fbx"), 2, "a.fbx is no form"),
         (("dance.bvh", "--export", "nowhere/a.bvh"), 3, "nowhere"),
-        (("notes.txt", "--export", "a.bvh"), 3, "notes.txt is no motion file"),
-        (("notes.txt",), 3, "mimo decompose"),
+        (("notes.txt", "--export", "a.bvh"), 3, "notes.txt is not a video"),
+        (("notes.txt",), 3, "Motion files are .bvh"),
         (("cut.glb",), 3, "cut.glb"),
     ],
 )

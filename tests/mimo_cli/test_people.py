@@ -16,12 +16,11 @@ from engine.motion.rig import read_motion
 from engine.synth.clip import make_clip
 from engine.types import Landmarks, Tracks
 from mimo_cli import app, tables
-from mimo_cli.opening import open_video_project
 
 
 @pytest.fixture(scope="module")
 def project(tmp_path_factory):
-    """A project of a film of a footballer and, to the right, the same one mirrored."""
+    """Where the project of a film of a footballer and, to the right, the same one mirrored is going to be."""
     folder = tmp_path_factory.mktemp("people")
     with av.open(str(folder / "two.mp4"), "w") as out:
         video = out.add_stream("libx264", rate=Fraction(25), options={"crf": "12"})
@@ -30,7 +29,7 @@ def project(tmp_path_factory):
             both = np.concatenate([rgb, rgb[:, ::-1]], axis=1)
             out.mux(video.encode(av.VideoFrame.from_ndarray(both, format="rgb24")))
         out.mux(video.encode())
-    return open_video_project(folder / "two.mp4", folder / "two.mimo").root
+    return folder / "two.mimo"
 
 
 @pytest.fixture
@@ -39,7 +38,8 @@ def fit(project, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", str(project.parent / "cache"))
 
     def fit(*words: str, code: int = 0):
-        done = CliRunner().invoke(app.app, ["fit-motion", str(project), *words], prog_name="mimo")
+        video = str(project.with_suffix(".mp4"))
+        done = CliRunner().invoke(app.app, ["fit-motion", video, "-p", str(project), *words], prog_name="mimo")
         assert done.exit_code == code, done.stderr
         return done
 

@@ -1,0 +1,94 @@
+"""Which pixels are roughly a person's: the network's small masks, kept on disk and seen at full size."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from engine.people.roi import Roi
+from engine.people.table import CHUNK
+from engine.types import Landmarks, Size, Tracks
+
+
+class Seen(Protocol):
+    """Somebody of whom every frame has a rough mask: a `Person`, a `Followed`, or a network's view of one."""
+
+    @property
+    def tracks(self) -> Tracks:
+        """Where they are."""
+        ...
+
+    @property
+    def landmarks(self) -> Landmarks:
+        """Where their joints are."""
+        ...
+
+    def rough_masks(self, start: int = 0, stop: int | None = None) -> Iterator[tuple[Roi, NDArray] | None]:
+        """Yield, for each frame, the square and its (256, 256) uint8 mask, or None where they were not seen."""
+        ...
+
+
+@dataclass(frozen=True)
+class Followed:
+    """One person of a clip, read from where `save_rough` and the tables keep them."""
+
+    tracks: Tracks
+    landmarks: Landmarks
+    folder: Path
+    """Of `save_rough`."""
+
+    def rough_masks(self, start: int = 0, stop: int | None = None) -> Iterator[tuple[Roi, NDArray] | None]:
+        """See `Seen`."""
+        stop = len(self.tracks.score) if stop is None else stop
+        for first in range(start - start % CHUNK, stop, CHUNK):
+            with np.load(self.folder / _name(first)) as file:
+                found = dict(zip(file["frame"].tolist(), zip(file["roi"], file["mask"])))
+            for frame in range(max(start, first), min(stop, first + CHUNK)):
+                yield (Roi.from_array(found[frame][0]), found[frame][1]) if frame in found else None
+
+
+def save_rough(person: Seen, folder: Path) -> None:
+    """Write the rough masks of one person into an empty folder, for `Followed`: a file for every `CHUNK` frames."""
+    num_frames = len(person.tracks.score)
+    for start in range(0, num_frames, CHUNK):
+        seen = enumerate(person.rough_masks(start, min(start + CHUNK, num_frames)), start)
+        found = [(frame, roi.as_array(), mask) for frame, (roi, mask) in ((k, each) for k, each in seen if each)]
+        np.savez_compressed(
+            folder / _name(start),
+            frame=np.array([frame for frame, _, _ in found], np.int64),
+            roi=np.array([roi for _, roi, _ in found], np.float64).reshape(-1, 4),
+            mask=np.array([mask for _, _, mask in found], np.uint8).reshape(-1, 256, 256),
+        )
+
+
+def _name(start: int) -> str:
+    return f"{start:06d}.npz"
+
+
+class Silhouettes:
+    """A `FrameSource` of rough masks at the size of the clip: (H, W) uint8, 0 not the person ... 255 the person."""
+
+    def __init__(self, person: Seen, size: Size) -> None:
+        self._person, self.size = person, size
+
+    @property
+    def num_frames(self) -> int:
+        """Number of frames."""
+        return len(self._person.tracks.score)
+
+    def read(self, start: int = 0, stop: int | None = None) -> Iterator[NDArray]:
+        """Yield frames start ... stop-1; empty where the person was not seen. See `FrameSource.read`."""
+        corners = np.array([[0, 0, 1], [1, 0, 1], [0, 1, 1], [1, 1, 1]])
+        for seen in self._person.rough_masks(start, stop):
+            out = np.zeros(self.size, np.uint8)
+            if seen is not None:
+                roi, mask = seen
+                reach = corners @ roi.to_image(1).T
+                x0, y0 = np.clip(np.floor(reach.min(0)), 0, self.size[::-1]).astype(int).tolist()
+                x1, y1 = np.clip(np.ceil(reach.max(0)), 0, self.size[::-1]).astype(int).tolist()
+                if x1 > x0 and y1 > y0:
+                    out[y0:y1, x0:x1] = roi.paste(mask, (y1 - y0, x1 - x0), x0=x0, y0=y0)
+            yield out

@@ -1,0 +1,56 @@
+from dataclasses import dataclass
+
+import numpy as np
+import pytest
+
+from engine.people import rough
+from engine.people.roi import Roi
+from engine.people.rough import Followed, Silhouettes, save_rough
+from engine.types import Landmarks, Tracks
+
+SIZE = (60, 80)
+UNSEEN = (0, 4, 5, 9)
+
+
+@dataclass(frozen=True)
+class Someone:
+    """Turns about the lower edge of the picture; is away now and then."""
+
+    tracks: Tracks
+    landmarks: Landmarks
+
+    def rough_masks(self, start=0, stop=None):
+        for frame in range(start, len(self.tracks.score) if stop is None else stop):
+            mask = np.random.default_rng(frame).integers(0, 256, (256, 256), np.uint8)
+            yield None if frame in UNSEEN else (Roi(30.0 + frame, 55.5, 40.0, 0.1 * frame), mask)
+
+
+@pytest.fixture
+def someone():
+    score = np.array([frame not in UNSEEN for frame in range(10)], np.float32)
+    tracks = Tracks(np.zeros((10, 4), np.float32), score)
+    return Someone(tracks, Landmarks(np.zeros((10, 33, 2)), np.zeros((10, 33, 3)), np.zeros((10, 33)), score))
+
+
+def test_masks_come_back_from_disk(someone, tmp_path, monkeypatch):
+    monkeypatch.setattr(rough, "CHUNK", 4)
+    save_rough(someone, tmp_path)
+    followed = Followed(someone.tracks, someone.landmarks, tmp_path)
+    for start, stop in ((0, None), (3, 9), (5, 6), (2, 2)):
+        got, want = list(followed.rough_masks(start, stop)), list(someone.rough_masks(start, stop))
+        assert [each is None for each in got] == [each is None for each in want]
+        for one, other in zip(got, want):
+            if one is not None and other is not None:
+                assert one[0] == other[0]
+                np.testing.assert_array_equal(one[1], other[1])
+
+
+def test_silhouettes_are_the_masks_at_full_size(someone):
+    masks = Silhouettes(someone, SIZE)
+    assert (masks.num_frames, masks.size) == (10, SIZE)
+    frames = list(masks.read(3, 9))
+    for frame, seen in zip(frames, someone.rough_masks(3, 9), strict=True):
+        want = np.zeros(SIZE, np.uint8) if seen is None else seen[0].paste(seen[1], SIZE)
+        assert want.any() == (seen is not None)
+        # OpenCV's table of sub-pixels has steps of 1/32: at another corner a level of 255 may fall into the next one.
+        np.testing.assert_allclose(frame.astype(int), want.astype(int), atol=9)
