@@ -47,7 +47,7 @@ BODIES: dict[str, tuple[float, ...]] = {
 """Three people: components of the embedded body, standard deviations."""
 CameraKind = Literal["static", "follow"]
 CAMERAS: tuple[CameraKind, ...] = ("static", "follow")
-_VERSION = 2
+_VERSION = 3
 """Counts changes of what is kept."""
 
 
@@ -62,9 +62,15 @@ class Evidence:
     """The networks' own answer of every frame, before anything is repaired or smoothed over time."""
     background: BackgroundMotion
     masks: NDArray
-    """(N, H, W / 8) uint8, packed."""
+    """(N, H, W / 8) uint8, packed: the rough masks, where they count as the body."""
+    mattes: NDArray
+    """(N, H, W / 8) uint8, packed: the refined masks; N = 0 for filmed clips, which know the truth."""
     order: NDArray | None = None
     """(T,) int: which mask is of which frame, if not each of its own."""
+
+    @property
+    def matte(self) -> "PackedSource":
+        return PackedSource(self.mattes, self.info.size)
 
     @property
     def silhouette(self) -> "PackedSource":
@@ -164,14 +170,22 @@ def video_evidence(path: Path) -> Evidence:
 
     clip = open_clip(path)
     digest = hashlib.sha256(repr(_VERSION).encode() + path.read_bytes()).hexdigest()[:16]
-    return _kept(digest, lambda: clip, clip.info, clip.times)
+    return _kept(digest, lambda: clip, clip.info, clip.times, matted=True)
 
 
-def _kept(key: str, frames, info: ClipInfo, times: FrameTimes, background: BackgroundMotion | None = None) -> Evidence:
+def _kept(
+    key: str,
+    frames,
+    info: ClipInfo,
+    times: FrameTimes,
+    background: BackgroundMotion | None = None,
+    *,
+    matted: bool = False,
+) -> Evidence:
     path = CACHE / f"{key}.npz"
     if not path.is_file():
         CACHE.mkdir(parents=True, exist_ok=True)
-        arrays = _look(frames(), background)
+        arrays = _look(frames(), background, matted)
         part = path.with_suffix(f".part{os.getpid()}.npz")
         np.savez(part, **arrays)  # pyright: ignore[reportArgumentType]
         part.replace(path)
@@ -182,21 +196,26 @@ def _kept(key: str, frames, info: ClipInfo, times: FrameTimes, background: Backg
         for kind in ("settled", "raw")
     )
     background = BackgroundMotion(found["to_first"], found["inliers"])
-    return Evidence(info, times, landmarks, raw, background, found["masks"])
+    return Evidence(info, times, landmarks, raw, background, found["masks"], found["mattes"])
 
 
-def _look(clip: FrameSource, background: BackgroundMotion | None) -> dict[str, NDArray]:
+def _look(clip: FrameSource, background: BackgroundMotion | None, matted: bool) -> dict[str, NDArray]:
     from engine.layers.background_motion import track_background
     from engine.layers.matte import human_mask
+    from engine.motion.outline import INSIDE
+    from engine.people.rough import Silhouettes
 
     chunks = TempChunks()
     try:
         person = find_people(clip, chunks=chunks)[0]
-        masks = np.zeros((clip.num_frames, clip.size[0], 0), np.uint8)
+        masks, mattes = (np.zeros((0, clip.size[0], 0), np.uint8) for _ in range(2))
         if background is None:
-            masks = np.stack([np.packbits(mask > 127, axis=1) for mask in human_mask(clip, person, chunks=chunks)])
-            background = track_background(clip, PackedSource(masks, clip.size), chunks=chunks)
-        arrays = {"masks": masks, "to_first": background.to_first, "inliers": background.inliers}
+            rough = Silhouettes(person, clip.size)
+            masks = np.stack([np.packbits(mask > INSIDE, axis=1) for mask in rough.read()])
+            background = track_background(clip, rough, chunks=chunks)
+        if matted:
+            mattes = np.stack([np.packbits(mask > 127, axis=1) for mask in human_mask(clip, person, chunks=chunks)])
+        arrays = {"masks": masks, "mattes": mattes, "to_first": background.to_first, "inliers": background.inliers}
         for kind, landmarks in (("settled", person.landmarks), ("raw", _raw(person))):
             arrays |= {f"{kind}_{field}": values for field, values in vars(landmarks).items()}
         return arrays

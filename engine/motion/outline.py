@@ -12,7 +12,7 @@ NUM_POINTS = 64
 _LONGEST_PX = 192
 """Masks are looked at so small: 1 cm a pixel."""
 _SMOOTH_PX = 2.0
-_INSIDE = 150
+INSIDE = 150
 """Of 255: soft masks end a little further in for a body than for a picture, as clothes and hair reach over it."""
 _LEAST_SHARE = 0.05
 """Pieces smaller than this share of the largest one are specks."""
@@ -55,7 +55,7 @@ def _outline_of(mask: NDArray) -> tuple[NDArray, NDArray]:
     """(64, 2) pixels and (64, 2) normals, or twice nothing."""
     import cv2
 
-    inside = (mask > _INSIDE) * np.uint8(255)
+    inside = (mask > INSIDE) * np.uint8(255)
     x0, y0, width, height = cv2.boundingRect(inside)
     if min(width, height) < 8:
         return np.zeros((0, 2)), np.zeros((0, 2))
