@@ -127,7 +127,11 @@ class DiffusionAnimator:
         poses = [_crop(rgb, box) for rgb in self._shown.pose.read(task.start, task.stop)]
         scenes = [_crop(rgb, box) for rgb in self._shown.scene.read(task.start, task.stop)]
         noise_BCTHW = torch.stack(
-            [frame_noise(config.seed, f"{task.shot_idx}/{idx}", 4, network.latent_size) for idx in _range(task)], dim=1
+            [
+                frame_noise(config.seed, f"{task.shot_idx}/{idx}", network.num_channels, network.latent_size)
+                for idx in _range(task)
+            ],
+            dim=1,
         )[None].to(network.device, network.dtype)
         conditions = self._conditions(task, box, poses, scenes)
         known = state.known if task.num_known else None
@@ -192,7 +196,7 @@ class DiffusionAnimator:
             layers.append(network.encode(prepare.vae_pixels(rgb, size) for rgb in padded))
         if network.variant == "paper":
             assert self._shown.body is not None
-            faces, face_idx, bary = self._shown.body.draw(task.start, task.stop, box, size)
+            faces, face_idx, bary = self._shown.body.draw(task.start, task.stop, box, network.map_size)
             features = network.guide_codes(faces, face_idx, bary)
         else:
             padded = (prepare.pad_square(rgb, prepare.BLACK) for rgb in poses)

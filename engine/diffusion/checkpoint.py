@@ -4,6 +4,8 @@ The published code loads them leniently: what is missing or misnamed silently st
 accounted for, and a file that does not fit is refused with the list of what does not.
 """
 
+import itertools
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,7 +32,20 @@ PAPER_STEMS = ("denoising_unet", "motion_module", "reference_unet", "pose_encode
 OUTPUT_LAYERS = ("conv_norm_out.", "conv_out.")
 """Of SD 1.5's UNet, what the reference net does not have."""
 
+TRAITS = "network.json"
+"""Holds the `Traits` of a network that was trained here, if they are not the releases'."""
+
 Variant = Literal["release", "moore", "paper"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Traits:
+    """What leaves no trace in the tensors of a network; the defaults are the releases'."""
+
+    num_attention_heads: int = 8
+    norm_num_groups: int = 32
+    prediction_type: str = "v_prediction"
+    """What it says, in diffusers' words."""
 
 
 @dataclass(frozen=True)
@@ -125,13 +140,41 @@ def load_denoiser(folder: Path, *, dtype: torch.dtype = torch.float32) -> Denois
     tensors = {stem: read_tensors(path) for stem, path in paths.items()}
     denoising = _renamed(tensors.get("motion_module", {})) | _renamed(tensors["denoising_unet"])
     source = " + ".join(str(paths[stem]) for stem in ("motion_module", "denoising_unet") if stem in paths)
-    return build_network(DenoisingUNet, denoising_config, denoising, source=source, dtype=dtype)
+    sizes = _sizes(folder)
+    return build_network(
+        DenoisingUNet, lambda found: denoising_config(found) | sizes, denoising, source=source, dtype=dtype
+    )
 
 
 def load_reference_net(folder: Path, *, dtype: torch.dtype = torch.float32) -> ReferenceNet:
     """Load the reference net of a release; see `load_release`."""
     path = find_release(folder, ("reference_unet",))["reference_unet"]
-    return build_network(ReferenceNet, unet_config, read_tensors(path), source=str(path), dtype=dtype)
+    sizes = _sizes(folder)
+    return build_network(
+        ReferenceNet, lambda found: unet_config(found) | sizes, read_tensors(path), source=str(path), dtype=dtype
+    )
+
+
+def traits_of(folder: Path) -> Traits:
+    """Read what the tensors of a network do not tell.
+
+    Raises:
+        InputError: the file is damaged.
+    """
+    path = folder / TRAITS
+    if not path.is_file():
+        return Traits()
+    try:
+        return Traits(**json.loads(path.read_text(encoding="utf-8")))
+    except (ValueError, TypeError) as error:
+        raise InputError(
+            f"{path} is damaged: {error}.", fix="export the network again: the command that trained it."
+        ) from error
+
+
+def _sizes(folder: Path) -> dict[str, int]:
+    traits = traits_of(folder)
+    return {"num_attention_heads": traits.num_attention_heads, "norm_num_groups": traits.norm_num_groups}
 
 
 def load_motion(folder: Path, *, dtype: torch.dtype = torch.float32) -> PoseGuider | MotionCodes:
@@ -182,14 +225,17 @@ def load_stable_diffusion(
     )
 
 
-def save_release(networks: Networks, folder: Path) -> None:
+def save_release(networks: Networks, folder: Path, traits: Traits = Traits()) -> None:
     """Write the files of a network as `.safetensors` in the layout of the releases, which read them too.
 
     Args:
         networks: any precision, kept.
         folder: made if needed; files there are replaced one by one, each complete or not at all.
+        traits: are written down where they are not the releases'.
     """
     folder.mkdir(parents=True, exist_ok=True)
+    if traits != Traits():
+        (folder / TRAITS).write_text(json.dumps(vars(traits)), encoding="utf-8")
     denoising = {to_release(key): tensor for key, tensor in networks.denoising_unet.state_dict().items()}
     contents = {
         "motion_module": {key: tensor for key, tensor in denoising.items() if is_motion(key)},
@@ -215,13 +261,22 @@ def denoising_config(tensors: Mapping[str, Tensor]) -> dict[str, Any]:
 
 
 def unet_config(tensors: Mapping[str, Tensor]) -> dict[str, Any]:
-    """The configuration of the `ReferenceNet` that has these tensors; 8 heads and 32 groups leave no trace in them."""
+    """The configuration of the `ReferenceNet` that has these tensors; `Traits` leave no trace in them."""
+    levels = _count(tensors, "down_blocks.{}.resnets.0.conv1.weight")
     tokens_to_keys = tensors["down_blocks.0.attentions.0.transformer_blocks.0.attn2.to_k.weight"]
     return {
         "in_channels": tensors["conv_in.weight"].shape[1],
-        "block_out_channels": tuple(tensors[f"down_blocks.{i}.resnets.0.conv1.weight"].shape[0] for i in range(4)),
+        "block_out_channels": tuple(
+            tensors[f"down_blocks.{level}.resnets.0.conv1.weight"].shape[0] for level in range(levels)
+        ),
+        "layers_per_block": _count(tensors, "down_blocks.0.resnets.{}.conv1.weight"),
         "cross_attention_dim": tokens_to_keys.shape[1],
     }
+
+
+def _count(tensors: Mapping[str, Tensor], name: str) -> int:
+    """How many tensors of that name there are, counted from 0."""
+    return next(number for number in itertools.count() if name.format(number) not in tensors)
 
 
 def pose_config(tensors: Mapping[str, Tensor]) -> dict[str, Any]:

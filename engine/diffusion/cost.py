@@ -19,7 +19,6 @@ from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
 from engine.diffusion.attention import ReferenceFeatures
-from engine.diffusion.codec import PIXELS_PER_LATENT
 from engine.diffusion.loaded import LoadedNetwork
 from engine.diffusion.sampler import Conditions
 from engine.diffusion.unet import DenoisingUNet
@@ -56,7 +55,7 @@ def measure_cost(network: LoadedNetwork, *, window: int, guidance_scale: float) 
     before = _memory(network.device)
     step_s = _best_of(2, partial(_step, network, frames, (side, side), guidance_scale), network.device)
     grown = max(0.0, _memory(network.device) - before)
-    pixels = PIXELS_PER_LATENT * side
+    pixels = network.size[0] // network.latent_size[0] * side
     frame_s = _best_of(2, partial(_there_and_back, network, pixels), network.device)
     h, w = network.latent_size
     trial = count_flops(network.config, frames, (side, side))
@@ -110,10 +109,10 @@ def _step(network: LoadedNetwork, frames: int, size: Size, guidance_scale: float
         ReferenceFeatures({}, keys_values),  # type: ignore[arg-type]
         network.tokens_BSC,
         lambda chosen: zeros(network.config["block_out_channels"][0]),
-        zeros(4 * network.num_layers) if network.num_layers else None,
+        zeros(network.num_channels * network.num_layers) if network.num_layers else None,
     )
     with torch.no_grad():
-        network.predict(zeros(4), 499, conditions, list(range(frames)), guidance_scale)
+        network.predict(zeros(network.num_channels), 499, conditions, list(range(frames)), guidance_scale)
 
 
 def _there_and_back(network: LoadedNetwork, side: int) -> None:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
@@ -25,6 +26,7 @@ from engine.diffusion.checkpoint import (
     load_denoiser,
     load_motion,
     load_reference_net,
+    traits_of,
     variant_of,
 )
 from engine.diffusion.codec import PIXELS_PER_LATENT, decode_latents, encode_pictures, guide_poses
@@ -32,6 +34,7 @@ from engine.diffusion.fast import FastPredict, fast_scheduler
 from engine.diffusion.frozen import load_image_encoder, load_vae
 from engine.diffusion.inference import make_ready
 from engine.diffusion.offload import choose_offload
+from engine.diffusion.pixel_codec import pixels_per_latent
 from engine.diffusion.pose_guider import PoseGuider
 from engine.diffusion.prepare import clip_pixels, vae_pixels
 from engine.diffusion.reference_net import ReferenceNet
@@ -91,13 +94,15 @@ class LoadedNetwork:
         heap.return_freed()
         say("looking at the character")
         self._vae = load_vae(folders.vae, dtype=self.dtype)
-        work_banded(self._vae)
+        self._factor = pixels_per_latent(self._vae)
+        if isinstance(self._vae, AutoencoderKL):
+            work_banded(self._vae)
         tokens_BSC, features = self._look(folders, reference_rgb)
         say("loading the network")
         unet = load_denoiser(folders.network, dtype=self.dtype)
         self.config = unet.config
         """Of the denoiser."""
-        self.scheduler: Any = make_scheduler(beta_schedule_of(unet))
+        self.scheduler: Any = make_scheduler(beta_schedule_of(unet), traits_of(folders.network).prediction_type)
         self.fast = FastPredict(unet) if fast else None
         if fast:
             self.scheduler = fast_scheduler(self.scheduler)
@@ -108,12 +113,22 @@ class LoadedNetwork:
     @property
     def latent_size(self) -> Size:
         """(h, w) of the latents."""
-        return self.size[0] // PIXELS_PER_LATENT, self.size[1] // PIXELS_PER_LATENT
+        return self.size[0] // self._factor, self.size[1] // self._factor
+
+    @property
+    def map_size(self) -> Size:
+        """(height, width) of the drawn bodies that the codes' encoder reads."""
+        return self.latent_size[0] * PIXELS_PER_LATENT, self.latent_size[1] * PIXELS_PER_LATENT
+
+    @property
+    def num_channels(self) -> int:
+        """Of the latents: 4, or what a block of pixels has."""
+        return self.config["out_channels"]
 
     @property
     def num_layers(self) -> int:
         """How many layers' latents stand beside the noisy ones: 0 (Moore), 1 (scene) or 2 (scene and occlusion)."""
-        return self.config["in_channels"] // 4 - 1
+        return self.config["in_channels"] // self.num_channels - 1
 
     def predict(
         self,
@@ -175,7 +190,9 @@ class LoadedNetwork:
     def _look(self, folders: Folders, reference_rgb: NDArray) -> tuple[Tensor, ReferenceFeatures]:
         """Show the reference to CLIP and to the reference net, which are then dropped."""
         encoder = self._use(load_image_encoder(folders.image_encoder, dtype=self.dtype))
-        pixels = torch.from_numpy(clip_pixels(reference_rgb)[None]).to(self.device, self.dtype)
+        pixels = torch.from_numpy(clip_pixels(reference_rgb, encoder.config.image_size)[None]).to(
+            self.device, self.dtype
+        )
         tokens_BSC = encoder(pixels).image_embeds[:, None]
         self._at_work = encoder = None
         reference_VCHW = self.encode([vae_pixels(reference_rgb, self.size)])[:, :, 0]

@@ -7,12 +7,15 @@ from diffusers.schedulers.scheduling_ddim import DDIMScheduler
 BetaSchedule = Literal["scaled_linear", "linear"]
 
 
-def make_scheduler(beta_schedule: BetaSchedule = "scaled_linear") -> DDIMScheduler:
-    """DDIM with v-prediction, zero terminal signal-to-noise ratio and trailing timesteps.
+def make_scheduler(
+    beta_schedule: BetaSchedule = "scaled_linear", prediction_type: str = "v_prediction"
+) -> DDIMScheduler:
+    """DDIM with zero terminal signal-to-noise ratio and trailing timesteps.
 
     Args:
         beta_schedule: "scaled_linear" for MIMO (equal steps of the root of beta), "linear" for Moore-AnimateAnyone; the
             wrong one changes a video by a quarter of its norm.
+        prediction_type: what the network says; v in the releases.
 
     Returns:
         A scheduler over 1000 training steps, betas 0.00085 ... 0.012 rescaled, no clipping, final alpha 1.
@@ -24,7 +27,7 @@ def make_scheduler(beta_schedule: BetaSchedule = "scaled_linear") -> DDIMSchedul
         beta_start=0.00085,
         beta_end=0.012,
         beta_schedule=beta_schedule,
-        prediction_type="v_prediction",
+        prediction_type=prediction_type,
         rescale_betas_zero_snr=True,
         timestep_spacing="trailing",
         clip_sample=False,

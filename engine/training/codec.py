@@ -7,12 +7,9 @@ from typing import Protocol
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.nn.functional import pixel_shuffle, pixel_unshuffle
 
 from engine.diffusion.codec import LATENT_SCALE
-
-PIXEL_SCALE = 2.0
-"""Pixels of -1 ... 1 have half the spread of the noise they are mixed with."""
+from engine.diffusion.pixel_codec import from_blocks, to_blocks
 
 
 class Codec(Protocol):
@@ -39,11 +36,11 @@ class PixelCodec:
 
     def encode(self, pixels_NCHW: Tensor) -> Tensor:
         """See `Codec`."""
-        return pixel_unshuffle(pixels_NCHW, self.factor) * PIXEL_SCALE
+        return to_blocks(pixels_NCHW, self.factor)
 
     def decode(self, latents_NCHW: Tensor) -> Tensor:
         """See `Codec`."""
-        return pixel_shuffle(latents_NCHW / PIXEL_SCALE, self.factor).clamp(-1, 1)
+        return from_blocks(latents_NCHW, self.factor)
 
 
 class VaeCodec:

@@ -4,12 +4,14 @@ from pathlib import Path
 from typing import Literal
 
 import torch
+from safetensors.torch import save_file
 from torch import nn
 
 from engine.errors import InputError
 from engine.training.checkpoint import load_ema
 from engine.training.codec import Codec, PixelCodec, VaeCodec
 from engine.training.composer import Composer
+from engine.training.objective import PREDICTIONS
 from engine.training.recipe import Recipe
 from engine.weights import find
 
@@ -119,18 +121,29 @@ def export_network(composer: Composer, recipe: Recipe, folder: Path) -> bool:
         folder: made if needed.
 
     Returns:
-        False, and nothing is written, where the animator has no such network: blocks of pixels, an ablation, other
-        levels than SD 1.5's, or an objective that it does not sample with.
+        False, and nothing is written, where the animator has no such network: an ablation, or an objective that it does
+        not sample with.
     """
     model, objective = recipe.model, recipe.objective
     whole = model.scene and model.occlusion and model.motion == "codes" and model.reference == "canonical"
-    levels = len(model.block_out_channels) == 4 and model.layers_per_block == 2
-    sampled = objective.prediction == "v" and objective.zero_terminal_snr
-    if model.codec != "vae" or not (whole and levels and sampled):
+    if not (whole and objective.zero_terminal_snr):
         return False
-    from engine.diffusion.checkpoint import MotionCodes, Networks, save_release
+    from engine.diffusion.checkpoint import MotionCodes, Networks, Traits, save_release
 
     assert composer.codes is not None
     motion = MotionCodes(composer.codes, composer.pose_encoder)
-    save_release(Networks(composer.denoising_unet, composer.reference_net, motion), folder)
+    traits = Traits(
+        num_attention_heads=model.num_attention_heads,
+        norm_num_groups=model.norm_num_groups,
+        prediction_type=PREDICTIONS[objective.prediction],
+    )
+    save_release(Networks(composer.denoising_unet, composer.reference_net, motion), folder, traits)
+    if model.codec == "pixels":  # whose image encoder was trained with it
+        from engine.diffusion.pixel_codec import PixelAutoencoder
+
+        PixelAutoencoder(model.patch).save_pretrained(folder / "vae")
+        encoder = folder / "image_encoder"
+        composer.image_encoder.config.save_pretrained(encoder)  # type: ignore[union-attr, operator]
+        tensors = {name: tensor.contiguous() for name, tensor in composer.image_encoder.state_dict().items()}
+        save_file(tensors, encoder / "model.safetensors", metadata={"format": "pt"})  # its own way shows a bar
     return True

@@ -102,8 +102,16 @@ def _train(recipe: "Recipe", run: Path, init: Literal["recipe", "random"]) -> No
     if reports:
         _say_speed(recipe, codec, reports, run)
     if export_network(trainer.network(load_ema(run)), recipe, run / "network"):
-        voice.say(f"to use it: mimo swap --animator diffusion --network {run / 'network'} ...")
+        voice.say(f"to use it: mimo swap --animator diffusion --network {run / 'network'} {_as_trained(recipe)}...")
     voice.result(run)
+
+
+def _as_trained(recipe: "Recipe") -> str:
+    """The options with which a small network is used as it was validated; the paper's needs none."""
+    if recipe.model.codec == "vae":
+        return ""
+    validate = recipe.validate
+    return f"--side {max(64, recipe.data.size)} --steps {validate.num_steps} --guidance {validate.guidance_scale:g} "
 
 
 def _say_speed(recipe: "Recipe", codec: "Codec", reports: list["StepReport"], run: Path) -> None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
+from pathlib import Path
 from typing import Any, Literal
 
 from engine.errors import RecipeError
@@ -90,12 +91,19 @@ def resolve(params: AnimateParams) -> AnimateParams:
         others = [field.name for field in fields(params) if field.name not in ("animator", *_PUPPETS)]
         return replace(params, **{name: getattr(defaults, name) for name in others})
     params = replace(params, **{name: getattr(defaults, name) for name in _PUPPETS})
-    params = replace(params, pose=pose_of(vars(params)))
+    params = replace(params, pose=pose_of(vars(params)), **_own_parts(params.network))
     if params.precision == "auto":
         import torch
 
         params = replace(params, precision="float16" if torch.cuda.is_available() else "float32")
     return params
+
+
+def _own_parts(network: str) -> dict[str, str]:
+    """The VAE and the image encoder that lie beside a network in its folder: it was trained with them."""
+    folder = Path(network) / "network" if (Path(network) / "network").is_dir() else Path(network)
+    parts = {"vae": folder / "vae", "image_encoder": folder / "image_encoder"}
+    return {name: str(path) for name, path in parts.items() if (path / "config.json").is_file()}
 
 
 def pose_of(settings: Mapping[str, Any]) -> Any:

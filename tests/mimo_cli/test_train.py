@@ -29,11 +29,14 @@ fps = 6
 pairs = true
 [model]
 codec = "pixels"
-block_out_channels = [32, 32, 64, 64]
+block_out_channels = [32, 64]
+layers_per_block = 1
 cross_attention_dim = 16
 num_attention_heads = 2
 norm_num_groups = 8
 code_channels = 4
+[objective]
+prediction = "x0"
 [optim]
 steps = {steps}
 batch = 2
@@ -71,6 +74,10 @@ def test_train_and_go_on(tmp_path):
     first = (run / "metrics.csv").read_text()
     mimo("train", "tiny.toml", "--set", "optim.steps=3", cwd=tmp_path)
     assert (run / "metrics.csv").read_text().startswith(first)
+    words = ("animate", "--motion", ROOT / "examples" / "dance.bvh", "--size", "96x96", "--fps", "1", "-o", "made.mp4")
+    network = ("--animator", "diffusion", "--weights", "runs/tiny", "--side", "64", "--steps", "1", "--guidance", "1")
+    mimo(*words, *network, cwd=tmp_path)  # blocks of pixels and an image encoder of its own: nothing else is needed
+    assert open_clip(tmp_path / "made.mp4").size == (96, 96)
     done = finish("train", "tiny.toml", "--set", "optim.lr=1", cwd=tmp_path)
     assert_refused(done, 3, "optim.lr", "--out")
 
