@@ -11,6 +11,7 @@ Conventions of the whole project
 
 import shutil
 import tempfile
+import weakref
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
@@ -107,10 +108,11 @@ class Chunks(Protocol):
 
 
 class TempChunks:
-    """`Chunks` in a temporary folder, for use outside a project. `close()` deletes it."""
+    """`Chunks` in a temporary folder, for use outside a project; it is gone with them, or on `close()`."""
 
     def __init__(self) -> None:
         self._folder = Path(tempfile.mkdtemp(prefix="mimo-"))
+        self.close = weakref.finalize(self, shutil.rmtree, self._folder, ignore_errors=True)
 
     def get(self, name: str) -> Path | None:
         """See `Chunks.get`."""
@@ -125,10 +127,6 @@ class TempChunks:
         part.mkdir(parents=True)
         yield part
         part.rename(self._folder / name)
-
-    def close(self) -> None:
-        """Delete the folder."""
-        shutil.rmtree(self._folder, ignore_errors=True)
 
 
 class ArraySource:

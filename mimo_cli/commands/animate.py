@@ -122,7 +122,7 @@ def animate(
         "precision": precision, "fast": fast, "scale": scale, "offset": parse_offset(offset), "stiff": stiff,
         "note": note, "mark": mark,
     }  # fmt: skip
-    remember(opened, keep=not dry_run, width=width, height=height, fps=fps, **chosen)
+    remember(opened, keep=not (dry_run or plan), width=width, height=height, fps=fps, **chosen)
     opened = reopen(opened, verify=verify)
     if character is None and not opened.identities():
         identity = add_sample(opened)

@@ -117,7 +117,9 @@ def swap(
         "precision": precision, "fast": fast, "scale": scale, "offset": parse_offset(offset), "stiff": stiff,
         "note": note, "mark": mark,
     }  # fmt: skip
-    remember(opened, keep=not dry_run, person=person, point=parse_point(point), props=name_props(props), **chosen)
+    remember(
+        opened, keep=not (dry_run or plan), person=person, point=parse_point(point), props=name_props(props), **chosen
+    )
     opened = reopen(opened, verify=verify)
     pictures = {"cutout": cutout, "back": back, "profile": side_view}
     identity = add_character(opened, character, name=name, joints=joints, **pictures)

@@ -52,7 +52,7 @@ def test_depth_of_a_network(folder, decompose):
     measured = path.read_bytes()
     again = decompose("--backend", "depth=embedded", "--dry-run").stderr
     assert "depth" in again and "depth-anything → embedded" in again
-    decompose()
+    decompose("--backend", "depth=embedded")
     frame = next(iter(open_layer(path, kind="gray16").read()))
     assert path.read_bytes() != measured and len(np.unique(frame)) > 10
 

@@ -26,7 +26,7 @@ def folder(tmp_path_factory):
         patch.setenv("XDG_CACHE_HOME", str(folder / "cache"))
         finish(*swap("--dry-run"), cwd=folder)  # makes the project
         settings = folder / "game.mimo" / "project.toml"
-        text = settings.read_text(encoding="utf-8") + 'pose = "surface"\nwindow = 4\noverlap = 2\n'
+        text = settings.read_text(encoding="utf-8") + '\n[animate]\npose = "surface"\nwindow = 4\noverlap = 2\n'
         settings.write_text(text, encoding="utf-8")
         yield folder
 
