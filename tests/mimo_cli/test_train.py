@@ -161,10 +161,6 @@ def test_a_trained_network_animates(tmp_path, monkeypatch):
     network = ("--animator", "diffusion", "--network", "runs/paper/network", "--side", "64", "--steps", "1")
     stdout, _ = mimo(*words, *network, cwd=tmp_path)
     assert open_clip(tmp_path / stdout.strip()).size == (96, 96)
-    made = (tmp_path / stdout.strip()).read_bytes()
-    run = ("--animator", "diffusion", "--weights", "runs/paper", "--side", "64", "--steps", "1")
-    stdout, _ = mimo(*words, *run, "-o", "again.mp4", cwd=tmp_path)  # the run's folder does as well
-    assert (tmp_path / "again.mp4").read_bytes() == made
 
 
 @pytest.fixture(scope="module")
