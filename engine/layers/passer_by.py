@@ -70,7 +70,7 @@ class Clothes:
         far_mine, far_other = _bone_distance(mine - corner, size), _bone_distance(other - corner, size)
         stands_out = (view.away > threshold) & (view.away < 255)
         theirs = (
-            stands_out & (view.human < 24) & (far_other < _FLESH * np.ptp(other[:, 1])) & (far_mine > 2 * far_other)
+            stands_out & (view.human < 24) & (far_other < _FLESH * np.ptp(other[:, 1])) & (far_other < far_mine / 2)
         )
         own = stands_out & (view.human > 200) & (far_other > _REACH * np.ptp(other[:, 1]))
         self._counts += [colour_bins(view.rgb[where], count=True) for where in (own, theirs)]
@@ -111,7 +111,7 @@ def find_passer_by(
     theirs = far_other < np.where(view.human > 127, _MINE, 1.0) * far_mine
     theirs |= (far_other < _FLESH * height) & (view.human < 128)  # they are in front: my bones behind say nothing
     odds = np.zeros(size, np.float32) if clothes is None else clothes.odds(view.rgb)
-    theirs = (theirs & (odds > -_SURE)) | ((odds > _SURE) & (far_other < 2 * far_mine))
+    theirs = (theirs & (odds > -_SURE)) | ((odds > _SURE) & (far_other / 2 < far_mine))
     found = (
         theirs
         & (far_other < np.where(odds > _SURE, _WIDE, _REACH) * height)
