@@ -31,7 +31,6 @@ def main() -> None:
     options = _options()
     with tempfile.TemporaryDirectory(prefix="mimo-bench-") as folder:
         work = Path(folder)
-        os.environ["PYTHONPYCACHEPREFIX"] = str(work / "compiled")
         subprocess.run([sys.executable, "-m", "compileall", "-q", "engine", "mimo_cli"], cwd=ROOT, check=True)
         cold = _swap(work / "once.mimo", options.video, options.character)
         second = _swap(work / "once.mimo", options.video, options.second)
