@@ -1,12 +1,13 @@
 """There and back: a body that is known from all sides, against the puppet made of one picture of it.
 
-    python benchmarks/round_trip.py [--sun] [--sheet FILE]
+    python benchmarks/round_trip.py [--sun] [--bound] [--sheet FILE]
 
 The embedded body in clothes is drawn once from the front, standing; the puppet lifted from that picture goes through
 the body's own motions. Both are drawn by the same cameras, in front and up to 60 degrees to either side of where they
 face, and compared: overlap of the silhouettes, and PSNR of the colours where both are. The body stands under a clouded
 sky, which lights it alike wherever it turns, as the puppet keeps the light of its picture; with --sun in the sun. The
-puppet is as tall as the body with hair and soles. --sheet writes some pairs.
+puppet is as tall as the body with hair and soles. --sheet writes some pairs. --bound prints how far any puppet of one
+picture could come: the body itself, moved as it is, painted by that picture alone; and the true render, moved aside.
 """
 
 import argparse
@@ -21,11 +22,13 @@ from engine.animator.pose import PosedPuppet, pose_puppet, rest_motion
 from engine.animator.puppet import PuppetAnimator
 from engine.geometry import rotvec_to_matrix
 from engine.identity import cut_out, find_joints, lift
+from engine.raster import interpolate, rasterize
 from engine.synth.actor import Actor, make_costume
 from engine.synth.motions import make_act
 from engine.types import JOINTS, Camera, Motion, Puppet, Size
 
 SIZE: Size = (480, 480)
+PHOTO: Size = (1000, 800)
 FINER = 2
 YAWS_DEG = (-60, -30, 0, 30, 60)
 MOTIONS = ("wave", "walk", "jack", "dance")
@@ -37,8 +40,11 @@ ARM_DOWN_RAD = np.radians(50.0)
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--sun", action="store_true")
+    parser.add_argument("--bound", action="store_true")
     parser.add_argument("--sheet", type=Path)
     given = parser.parse_args()
+    if given.bound:
+        print_bounds(given.sun)
     rows, scores = [], {yaw: [] for yaw in YAWS_DEG}
     for seed in (0, 1):
         actor = Actor(make_costume(seed), np.zeros(10, np.float32), sunny=given.sun)
@@ -62,14 +68,72 @@ def main() -> None:
 
 
 def puppet_of(actor: Actor) -> Puppet:
-    """Lift the one picture of the actor: from the front, arms a little away from the body."""
+    """Lift the one picture of the actor."""
+    rgb, mask, _ = photograph(actor)
+    cutout = cut_out(np.dstack([rgb, mask]).astype(np.uint8))
+    return lift(cutout, find_joints(cutout))
+
+
+def photograph(actor: Actor) -> tuple[NDArray, NDArray, NDArray]:
+    """The one picture of the actor, from the front, arms a little away from the body.
+
+    Returns:
+        rgb (H, W, 3) and mask (H, W), float32 0 ... 255, and the body's vertices as the camera has them, (V, 3) metres.
+    """
     motion = rest_motion()
     for side, sign in (("left", -1), ("right", 1)):
         motion.rotvec[:, JOINTS.index(f"{side}_shoulder"), 2] = sign * ARM_DOWN_RAD
-    size = (1000, 800)
-    rgb, mask = draw(actor, motion, 0, camera_at(motion, 0, 0.0, size), size)
-    cutout = cut_out(np.dstack([rgb, mask]).astype(np.uint8))
-    return lift(cutout, find_joints(cutout))
+    camera = camera_at(motion, 0, 0.0, PHOTO)
+    return *draw(actor, motion, 0, camera, PHOTO), in_camera(actor.pose(motion, 0), camera)
+
+
+def print_bounds(is_sunny: bool) -> None:
+    """Say what the body itself reaches where the picture is all that its colours are known from."""
+    painted, aside = [], {1: [], 2: [], 3: []}
+    for seed in (0, 1):
+        actor = Actor(make_costume(seed), np.zeros(10, np.float32), sunny=is_sunny)
+        rgb, _, standing = photograph(actor)
+        K = camera_at(rest_motion(), 0, 0.0, PHOTO).K[0]
+        nearest = rasterize(standing[None], actor.faces, K, PHOTO, cull_back=True).depth[0]
+        for name in MOTIONS:
+            motion = make_act(name, rest_motion().rest_m, np.linspace(0, SECONDS, NUM_FRAMES * 8)).motion
+            for frame in range(4, len(motion), len(motion) // NUM_FRAMES):
+                for yaw in YAWS_DEG:
+                    camera = camera_at(motion, frame, yaw, SIZE)
+                    want, mask = draw(actor, motion, frame, camera, SIZE)
+                    there = mask > 127
+                    posed = in_camera(actor.pose(motion, frame), camera)
+                    fragments = rasterize(posed[None], actor.faces, camera.K[0], SIZE, cull_back=True)
+                    both = there & (fragments.face_idx[0] >= 0)
+                    places = interpolate(standing, fragments, actor.faces)[0][both]
+                    painted.append(psnr_of(colours_at(places, rgb, nearest, K), want[both]))
+                    for pixels, scores in aside.items():
+                        still = there & np.roll(there, pixels, 1)
+                        scores.append(psnr_of(np.roll(want, pixels, 1)[still], want[still]))
+    print(f"the body itself, painted by the picture: {np.mean(painted):.1f} dB")
+    for pixels, scores in aside.items():
+        print(f"the true render, {pixels} of {SIZE[0]} pixels aside: {np.mean(scores):.1f} dB")
+
+
+def colours_at(places_m: NDArray, rgb: NDArray, nearest_m: NDArray, K: NDArray) -> NDArray:
+    """What the picture shows at points of the standing body (N, 3); where they are hidden, in front of them."""
+    x, y = (places_m[:, :2] * K[[0, 1], [0, 1]] / places_m[:, 2:] + K[:2, 2]).T.astype(np.float32)
+    inside = np.isfinite(nearest_m).astype(np.uint8)
+    rim = cv2.erode(inside, np.ones((5, 5), np.uint8))  # half-covered pixels are no colours
+    _, labels = cv2.distanceTransformWithLabels(1 - rim, cv2.DIST_L2, 5, labelType=cv2.DIST_LABEL_PIXEL)
+    filled = rgb[rim > 0][labels - 1]
+    return cv2.remap(filled.astype(np.float32), x[:, None] - 0.5, y[:, None] - 0.5, cv2.INTER_LINEAR)[:, 0]
+
+
+def in_camera(vertices_m: NDArray, camera: Camera) -> NDArray:
+    """(V, 3) float32, metres."""
+    world_to_cam = camera.world_to_cam[0]
+    return (vertices_m @ world_to_cam[:3, :3].T + world_to_cam[:3, 3]).astype(np.float32)
+
+
+def psnr_of(got: NDArray, want: NDArray) -> float:
+    """Of colours 0 ... 255, dB."""
+    return 10 * np.log10(255**2 / max(float(((got - want) ** 2).mean()), 1e-6))
 
 
 def camera_at(motion: Motion, frame: int, yaw_deg: float, size: Size) -> Camera:
@@ -111,8 +175,7 @@ def compare(
     got = rgba[..., :3] / np.maximum(rgba[..., 3:] / 255, 1e-3)
     there, drawn = mask > 127, rgba[..., 3] > 127
     both = there & drawn
-    error = (got[both] - want[both]) ** 2
-    psnr = 10 * np.log10(255**2 / max(float(error.mean()), 1e-6)) if both.any() else 0.0
+    psnr = psnr_of(got[both], want[both]) if both.any() else 0.0
     shown = [np.where(seen[..., None], picture, 200) for seen, picture in ((there, want), (drawn, got))]
     crop = np.s_[:, SIZE[1] // 5 : -SIZE[1] // 5]
     return (
