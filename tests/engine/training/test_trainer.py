@@ -86,7 +86,8 @@ size = 32
 frames = 2
 [model]
 codec = "pixels"
-block_out_channels = [32, 32, 64, 64]
+block_out_channels = [32, 64]
+layers_per_block = 1
 cross_attention_dim = 16
 num_attention_heads = 2
 norm_num_groups = 8
@@ -118,9 +119,11 @@ def losses_of(run: Path) -> list[float]:
 @pytest.mark.parametrize("shard", ["false", "true"])
 def test_two_processes_see_what_one_sees(shard, tiny_recipe, tiny_trainer, tmp_path):
     """Weights held twice, or shared out: the same losses, and checkpoints that they and one alone go on from."""
-    one = [report.loss for report in tiny_trainer(tiny_recipe(steps=4), tmp_path / "one").train()]
-    (tmp_path / "two.toml").write_text(TWO.format(shards=tiny_recipe().data.shards))
-    command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node=2", "--master-port=29517"]
+    model = replace(tiny_recipe().model, block_out_channels=(32, 64), layers_per_block=1)
+    recipe = tiny_recipe(steps=4, model=model)
+    one = [report.loss for report in tiny_trainer(recipe, tmp_path / "one").train()]
+    (tmp_path / "two.toml").write_text(TWO.format(shards=recipe.data.shards))
+    command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node=2", "--standalone"]
     command += ["-m", "mimo_cli", "train", str(tmp_path / "two.toml"), "--out", str(tmp_path / "two"), "-q"]
     command += ["--set", f"optim.shard={shard}", "--set"]
     for steps in (2, 3):
@@ -128,7 +131,7 @@ def test_two_processes_see_what_one_sees(shard, tiny_recipe, tiny_trainer, tmp_p
             [*command, f"optim.steps={steps}"], cwd=ROOT, capture_output=True, text=True, check=False, timeout=500
         )
         assert done.returncode == 0, done.stderr
-    alone = [report.loss for report in tiny_trainer(tiny_recipe(steps=4), tmp_path / "two").train()]
+    alone = [report.loss for report in tiny_trainer(recipe, tmp_path / "two").train()]
     assert len(alone) == 1
     # six printed digits, and gradients summed in another order
     assert losses_of(tmp_path / "two") == pytest.approx(one, rel=1e-3)
