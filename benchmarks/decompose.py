@@ -25,6 +25,7 @@ from engine.layers.plate import build_plate  # noqa: E402
 from engine.layers.props import find_props  # noqa: E402
 from engine.metrics.mask import boundary_accuracy, region_similarity  # noqa: E402
 from engine.people import choose_person, find_people  # noqa: E402
+from engine.people.rough import Silhouettes  # noqa: E402
 from engine.types import ArraySource, TempChunks  # noqa: E402
 
 
@@ -53,7 +54,7 @@ def measure(sequence):
     layer = ArraySource(np.stack(list(human_mask(clip, person, chunks=chunks))))
     done = time.perf_counter()
     masks = [mask > 127 for mask in layer.read()]
-    motion = track_background(clip, layer, chunks=chunks)
+    motion = track_background(clip, Silhouettes(person, clip.size), chunks=chunks)
     plate = build_plate(clip, layer, motion, chunks=chunks)
     others = {k: (other.tracks, other.landmarks) for k, other in enumerate(people, 1) if other is not person}
     given = clip, layer, motion, person.landmarks, person.tracks

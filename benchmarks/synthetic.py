@@ -92,6 +92,7 @@ def measure(clip: SynthClip) -> Measures:
     from engine.layers.occlusion import find_occlusion
     from engine.layers.scene import complete_scene
     from engine.people import find_people
+    from engine.people.rough import Silhouettes
 
     chunks, truth = TempChunks(), _Truth(clip)
     found: Measures = dict.fromkeys((*TARGETS, *EXTRAS))
@@ -105,7 +106,7 @@ def measure(clip: SynthClip) -> Measures:
         others = {k: (one.tracks, one.landmarks) for k, one in enumerate(people, 1) if one is not person}
         mask = ArraySource(np.stack(list(human_mask(truth.rgb, person, chunks=chunks))))
         found["matte_iou"] = float(np.mean([iou(a, b) for a, b in zip(mask.read(), truth.carried)]))
-        background = track_background(truth.rgb, mask, chunks=chunks)
+        background = track_background(truth.rgb, Silhouettes(person, truth.rgb.size), chunks=chunks)
         found["background_px"] = corner_error_px(background, clip)
         scene = _try("scene", lambda: list(complete_scene(truth.rgb, mask, background, chunks=chunks)))
         if scene is not None:
