@@ -10,7 +10,7 @@ from tiny_networks import write_tiny_mask2former
 from engine.errors import InputError
 from engine.layers.mask2former import SIDE_PX, detected_mask, load_network, refine
 from engine.people.roi import Roi
-from engine.types import ArraySource, Landmarks, TempChunks
+from engine.types import ArraySource, Landmarks, TempChunks, Tracks
 
 ROI = Roi(64, 48, 80, 0.0)
 ROUGH = np.zeros((256, 256), np.uint8)
@@ -53,7 +53,9 @@ def test_pieces_can_be_resumed(tmp_path):
     points = np.random.default_rng(4).uniform((40, 20), (80, 80), (3, 33, 2)).astype(np.float32)
     marks = Landmarks(points, np.zeros((3, 33, 3), np.float32), np.ones((3, 33), np.float32), np.ones(3))
     rough = [(ROI, ROUGH), None, (ROI, ROUGH)]
-    person = SimpleNamespace(landmarks=marks, rough_masks=lambda start=0, stop=None: iter(rough[start:stop]))
+    tracks = Tracks(np.zeros((3, 4), np.float32), np.ones(3, np.float32))
+    masks = {"rough_masks": lambda start=0, stop=None: iter(rough[start:stop])}
+    person = SimpleNamespace(tracks=tracks, landmarks=marks, **masks)
     got = list(detected_mask(ArraySource(frames), person, folder, chunks=chunks))
     assert [mask.any() for mask in got] == [True, False, True]
     again = list(detected_mask(ArraySource(frames), person, tmp_path / "gone", chunks=chunks))
