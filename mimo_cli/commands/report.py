@@ -21,8 +21,8 @@ def report(
     mimo report game.mimo
     open "$(mimo report game.mimo --character dog)"
 
-    The page is PROJECT/report.html. It opens from disk, loads nothing and sends nothing. swap, animate, decompose and
-    fit-motion write it anew after each run (--no-report leaves it).
+    The page is PROJECT/report.html. It opens from disk, loads nothing and sends nothing. swap, animate, decompose,
+    fit-motion and encode-id write it anew after each run (--no-report leaves it).
     """
     from engine.config import nearest
     from engine.errors import UsageError

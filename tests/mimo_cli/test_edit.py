@@ -9,7 +9,7 @@ import av
 import cv2
 import numpy as np
 import pytest
-from filmed import assert_refused, finish, mimo
+from filmed import assert_refused, finish_here, mimo
 from PIL import Image
 
 from engine.identity.rig_file import read_joints
@@ -77,7 +77,7 @@ def test_a_mask_comes_back_as_it_went(game, layer, form):
     assert put_back.startswith("mv game.mimo/edit/") and put_back.endswith(" game.mimo/layers/")
 
     assert_refused(
-        finish("edit", "game.mimo", "mask", "--layer", layer, "--as", form, cwd=game), 3, "mv game.mimo/edit"
+        finish_here("edit", "game.mimo", "mask", "--layer", layer, "--as", form, cwd=game), 3, "mv game.mimo/edit"
     )
     there = game / "game.mimo/layers" / files["edit"].name
     shutil.move(files["edit"], there)
@@ -96,10 +96,10 @@ def test_person_and_motion(game):
 
 
 def test_what_cannot_be_edited(game):
-    assert_refused(finish("edit", "game.mimo", "join", cwd=game), 2, "joints")
-    assert_refused(finish("edit", "game.mimo", cwd=game), 2, "joints, mask, person, motion")
-    assert_refused(finish("edit", "game.mimo", "mask", "--layer", "scene", cwd=game), 2)
-    assert_refused(finish("edit", "game.mimo", "joints", "--character", "dog", cwd=game), 2, "cat")
+    assert_refused(finish_here("edit", "game.mimo", "join", cwd=game), 2, "joints")
+    assert_refused(finish_here("edit", "game.mimo", cwd=game), 2, "joints, mask, person, motion")
+    assert_refused(finish_here("edit", "game.mimo", "mask", "--layer", "scene", cwd=game), 2)
+    assert_refused(finish_here("edit", "game.mimo", "joints", "--character", "dog", cwd=game), 2, "cat")
 
 
 def painted() -> np.ndarray:

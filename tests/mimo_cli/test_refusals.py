@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from filmed import CAT, ROOT, assert_refused
-from filmed import finish as mimo
+from filmed import finish_here as mimo
 from PIL import Image
 
 from mimo_cli.disk import explain

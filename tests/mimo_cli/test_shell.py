@@ -11,7 +11,7 @@ from pathlib import Path
 
 import av
 import pytest
-from filmed import CAT, SPEC, assert_refused, finish, mimo
+from filmed import CAT, SPEC, assert_refused, finish, finish_here, mimo
 from typer.testing import CliRunner
 
 from engine.video import open_clip
@@ -67,10 +67,10 @@ def test_jobs_go_on_after_a_failure_and_skip_what_is_done(game):
 
 def test_what_is_typed_is_for_all_rows_and_a_cell_wins(game):
     (game / "jobs.csv").write_text("out,no-such\na.mp4,1\n", encoding="utf-8")
-    assert_refused(finish("swap", "--jobs", "jobs.csv", cwd=game), 2, "no-such")
+    assert_refused(finish_here("swap", "--jobs", "jobs.csv", cwd=game), 2, "no-such")
     (game / "jobs.csv").write_text("out,project,scale\na.mp4,,0.5\nb.mp4,other.mimo,many\n", encoding="utf-8")
     words = ("--jobs", "jobs.csv", "--project", "game.mimo", "--character", "cat", "--dry-run", "--json")
-    done = finish("swap", *words, cwd=game)
+    done = finish_here("swap", *words, cwd=game)
     assert done.returncode == 2
     plans = [e for e in events(done.stdout) if e["event"] == "plan"]
     ran = {e["stage"] for e in plans if e["action"] == "run"}  # of the first row, in the project that was typed
@@ -90,7 +90,7 @@ def test_what_is_typed_is_for_all_rows_and_a_cell_wins(game):
 )
 def test_tables_that_cannot_be(tmp_path, text, word):
     (tmp_path / "jobs.csv").write_text(text, encoding="utf-8")
-    done = finish("swap", "--jobs", "jobs.csv", cwd=tmp_path)
+    done = finish_here("swap", "--jobs", "jobs.csv", cwd=tmp_path)
     assert done.returncode in (2, 3)
     assert word in done.stderr
 
@@ -129,9 +129,9 @@ def test_a_video_through_the_pipe_and_out_again(game):
 
 def test_pipes_that_cannot_be(game):
     words = ("swap", "--project", "game.mimo", "--character", "cat")
-    done = finish(*words, "-o", "-", "--json", cwd=game)
+    done = finish_here(*words, "-o", "-", "--json", cwd=game)
     assert done.returncode == 2 and "both want stdout" in done.stderr
-    assert_refused(finish("swap", "--video", "-", "--character", CAT, cwd=game), 2, "--project")
+    assert_refused(finish_here("swap", "--video", "-", "--character", CAT, cwd=game), 2, "--project")
 
 
 def in_terminal(words, environment, cwd) -> str:
