@@ -39,7 +39,7 @@ from engine.types import (
     quiet,
 )
 
-WINDOW = 192
+WINDOW = 128
 """Frames solved at once, at most; memory is theirs, however long the clip is."""
 MARGIN = 24
 """Frames of its neighbours that a window sees; smoothness reaches a few frames."""
