@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from engine.config import to_table
 from engine.errors import InputError, MimoError, MissingError
 from mimo_cli.artifacts import Slot
+from mimo_cli.licences import parts_of
 from mimo_cli.stage import Stage, order
 from mimo_cli.store import Found as FoundFile
 from mimo_cli.store import Store
@@ -84,6 +85,14 @@ class Planner:
         wanted, asides = self._behind(goals)
         return [stage for stage in wanted if stage not in asides]
 
+    def credits(self, stage: Stage) -> tuple[str, ...]:
+        """Return what the outputs of a stage tell that they are made with, as "part (licence)"; most tell nothing."""
+        if not stage.credits:
+            return ()
+        behind = [*self.needed(stage.at(slot) for slot in stage.reads), stage]
+        parts = [part for one in behind for part in parts_of(one.name, one.needs(self.params(one)))]
+        return tuple(dict.fromkeys(f"{part.name} ({part.licence})" for part in parts))
+
     def plan(self, goals: Iterable[Slot]) -> list[Step]:
         """Decide for every stage that `goals` need, in the order in which they run.
 
@@ -130,8 +139,11 @@ class Planner:
         inputs = self._inputs(stage, pending)
         params = self.params(stage)
         weights, missing = self._weights_of(stage, params, record)
-        key = None if waits else stage.key(params, inputs, weights)
+        credits = self.credits(stage)
+        key = None if waits else stage.key(params, inputs, weights, credits)
         reasons = self._reasons(stage, record, inputs, to_table(params), weights)
+        if record and tuple(record.get("credits", ())) != credits and not reasons:
+            reasons.append("it is made with other parts")
         if record and not reasons and not waits and record["key"] != key:
             reasons.append("mimo keeps its books in a new way")
         if waits:
@@ -199,7 +211,7 @@ class Planner:
         warnings: tuple[str, ...] = ()
         if record and all(self.find(stage.at(slot)) for slot in stage.reads):
             weights, _ = self._weights_of(stage, self.params(stage), record)
-            key = stage.key(self.params(stage), self._inputs(stage, {}), weights)
+            key = stage.key(self.params(stage), self._inputs(stage, {}), weights, self.credits(stage))
             warnings = self._stale_edits(stage) if key != record["key"] else ()
         return Step(stage, "yours", (f"{_and(names)} {'is' if len(names) == 1 else 'are'} yours",), warnings)
 

@@ -4,7 +4,7 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -55,6 +55,8 @@ class Stage:
     """Names in engine/weights, or what gives them for resolved params; their sha256 is part of the key."""
     resolve: Callable[[Any], Any] = _as_written
     """Turns params as written into params as used, e.g. backend "auto" into what this machine has, before the key."""
+    credits: bool = False
+    """Its outputs tell what they are made with: the parts of all stages behind them are part of the key."""
     identity: str = ""
 
     @property
@@ -79,7 +81,9 @@ class Stage:
         """Return the names of the weights that a run with these resolved params uses."""
         return self.weights(params) if callable(self.weights) else self.weights
 
-    def key(self, params: object, inputs: Mapping[str, str], weights: Mapping[str, str]) -> str:
+    def key(
+        self, params: object, inputs: Mapping[str, str], weights: Mapping[str, str], credits: Sequence[str] = ()
+    ) -> str:
         """Return the key: what the outputs depend on, in 64 hexadecimal digits.
 
         Args:
@@ -87,8 +91,9 @@ class Stage:
             inputs: stem of each input there is, to its digest ("yours:" before it where a person's file took the place
                 of ours, since such a file is read with more care and may give other bytes).
             weights: name to sha256.
+            credits: what its outputs tell that they are made with.
         """
-        parts = [KEY_SCHEMA, self.name, self.version, to_table(params), dict(inputs), dict(weights)]
+        parts = [KEY_SCHEMA, self.name, self.version, to_table(params), dict(inputs), dict(weights), *credits]
         text = json.dumps(parts, sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
         return hashlib.sha256(text.encode()).hexdigest()
 
@@ -138,6 +143,7 @@ class Job:
         ours: Iterable[Slot],
         work: Path,
         *,
+        credits: Sequence[str] = (),
         find_weights: "Callable[[str], Found]" = _find_weights,
         progress: Progress = quiet,
         on_note: Callable[[str], None] = lambda text: None,
@@ -150,11 +156,13 @@ class Job:
             inputs: declared slot, as written in the stage (unbound), to file.
             ours: those of them that mimo wrote.
             work: the work folder with `outputs/` and `chunks/`.
+            credits: what its outputs are made with, "part (licence)".
             find_weights: name of weights to where they are.
             progress: hears what is done.
             on_note: hears sentences for the person.
         """
         self.params = params
+        self.credits = tuple(credits)
         self.inputs = dict(inputs)
         """Declared slot, as written in `reads` and `optional`, to its file; an optional one may be absent."""
         self.chunks: Chunks = FolderChunks(work / "chunks")

@@ -306,8 +306,9 @@ DIFFUSE_ALONE = Stage(
 )
 COMPOSE = Stage(
     name="compose",
-    version=4,
+    version=5,
     about="put everything together",
+    credits=True,
     reads=(VIDEO, CLIP, FRAMES, SCENE, OCCLUSION, HUMAN, SHADOW, LIGHT),
     writes=(OUT, LOOK),
     params=render.ComposeParams,
@@ -315,8 +316,9 @@ COMPOSE = Stage(
 )
 COMPOSE_LOSSLESS = Stage(
     name="compose-lossless",
-    version=4,
+    version=5,
     about="put everything together, without loss",
+    credits=True,
     reads=(VIDEO, CLIP, FRAMES, SCENE, OCCLUSION, HUMAN, SHADOW, LIGHT),
     writes=(OUT_LOSSLESS, LOOK_LOSSLESS),
     params=render.MarkParams,
@@ -324,8 +326,9 @@ COMPOSE_LOSSLESS = Stage(
 )
 COMPOSE_ALONE = Stage(
     name="compose",
-    version=3,
+    version=4,
     about="put everything together",
+    credits=True,
     reads=(CLIP, FRAMES, HUMAN, SHADOW),
     optional=(BACKDROP,),
     writes=(OUT, LOOK),
@@ -334,8 +337,9 @@ COMPOSE_ALONE = Stage(
 )
 COMPOSE_ALONE_LOSSLESS = Stage(
     name="compose-lossless",
-    version=3,
+    version=4,
     about="put everything together, without loss",
+    credits=True,
     reads=(CLIP, FRAMES, HUMAN, SHADOW),
     optional=(BACKDROP,),
     writes=(OUT_LOSSLESS, LOOK_LOSSLESS),
@@ -344,8 +348,9 @@ COMPOSE_ALONE_LOSSLESS = Stage(
 )
 EXPORT_ALPHA = Stage(
     name="export-alpha",
-    version=1,
+    version=2,
     about="write the character alone",
+    credits=True,
     reads=(CLIP, FRAMES, HUMAN),
     optional=(VIDEO, BACKDROP),
     writes=(OUT_ALPHA,),

@@ -35,7 +35,7 @@ class NoteParams:
     """What a file says about itself."""
 
     note: bool = True
-    """Say in the metadata which character was put in by which mimo."""
+    """Say in the metadata which character was put in by which mimo, and the licences of what made it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -254,7 +254,8 @@ def _note(job: Job) -> str:
         return ""
     who = f'the character "{job.identity}"'
     filmed = slots.VIDEO in job.inputs
-    return f"Made with mimo {__version__}: {f'the person was replaced by {who}' if filmed else f'{who} is animated'}."
+    what = f"the person was replaced by {who}" if filmed else f"{who} is animated"
+    return f"Made with mimo {__version__}: {what}. Parts: {'; '.join(job.credits)}."
 
 
 def _encode(job: Job, frames: Iterator, path: Path, mode: str) -> None:

@@ -33,9 +33,14 @@ def test_size_frames_times_sound_and_title_are_the_sources(swapped):
     assert [data for _, data in packets(result, "audio")] == [data for _, data in packets(source, "audio")]
     with av.open(str(result)) as container:
         assert container.metadata.get("title") == "A game"
-        assert container.metadata["comment"] == (
-            f'Made with mimo {__version__}: the person was replaced by the character "cat".'
-        )
+        note = container.metadata["comment"]
+    assert note.startswith(
+        f'Made with mimo {__version__}: the person was replaced by the character "cat". Parts: mimo '
+    )
+    record = json.loads((folder / "game.mimo" / "stages" / "compose@cat.json").read_text())
+    assert record["credits"] and note.endswith(f"Parts: {'; '.join(record['credits'])}.")
+    for part in ("BlazePose detector and landmarks (MediaPipe) (Apache-2.0)", "embedded body", "FFmpeg"):
+        assert part in note
 
 
 def test_pixels_outside_the_edit_are_the_sources_own(swapped):
