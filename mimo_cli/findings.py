@@ -193,7 +193,9 @@ def _of_network(seen: Seen, command: str) -> Iterable["Warned"]:
     from engine.report import Warned
 
     away = drift_of(seen)
-    for start, stop in _runs(away > DRIFT_LEVELS) if away is not None else ():
+    if away is None:
+        return
+    for start, stop in _runs(away > DRIFT_LEVELS):
         worst = start + int(np.nanargmax(away[start:stop]))
         text = f"The character's colour drifts {_frames(start, stop)} (by {away[worst]:.0f} levels); try another seed."
         yield Warned(text=text, command=command, frame=worst)

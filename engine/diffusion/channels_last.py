@@ -81,10 +81,10 @@ class LastTransformerLayers(nn.Module):
         return x_NCHW + picture_of(pointwise(self.proj_out, y_NPC), x_NCHW)
 
     def _attend(self, attn: Any, x_NPC: Tensor, *keys_values: Tensor) -> Tensor:
-        q, *own = (split_heads(to(x_NPC), attn) for to in (attn.to_q, attn.to_k, attn.to_v))
+        q, k, v = (split_heads(to(x_NPC), attn) for to in (attn.to_q, attn.to_k, attn.to_v))
         if keys_values:
-            own = [torch.cat([x, rows_of(ref, len(x))], dim=2) for x, ref in zip(own, keys_values, strict=True)]
-        return attn.to_out[0](join_heads(scaled_dot_product_attention(q, *own)))
+            k, v = (torch.cat([x, rows_of(ref, len(x))], dim=2) for x, ref in zip((k, v), keys_values, strict=True))
+        return attn.to_out[0](join_heads(scaled_dot_product_attention(q, k, v)))
 
 
 class LastMotionModule(nn.Module):

@@ -27,7 +27,7 @@ def make_scheduler(
         beta_start=0.00085,
         beta_end=0.012,
         beta_schedule=beta_schedule,
-        prediction_type=prediction_type,
+        prediction_type=prediction_type,  # type: ignore[arg-type]
         rescale_betas_zero_snr=True,
         timestep_spacing="trailing",
         clip_sample=False,

@@ -47,10 +47,11 @@ def bleed(rgba: NDArray) -> NDArray:
     solid = rgba[..., 3] >= 250
     if not solid.any():
         solid = rgba[..., 3] >= rgba[..., 3].max()
-    _, labels = cv2.distanceTransformWithLabels(
+    _, found = cv2.distanceTransformWithLabels(
         (~solid).astype(np.uint8), cv2.DIST_L2, 5, labelType=cv2.DIST_LABEL_PIXEL
     )
-    nearest, rgb = cast(NDArray, labels)[~solid], np.ascontiguousarray(rgba[..., :3])
+    labels = cast(NDArray, found)
+    nearest, rgb = labels[~solid], np.ascontiguousarray(rgba[..., :3])
     colours = np.zeros((labels.max() + 1, 3), np.uint8)
     colours[labels[solid]] = rgb[solid]
     spread = rgb.copy()

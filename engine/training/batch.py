@@ -5,6 +5,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from typing import cast
 
 import numpy as np
 import torch
@@ -121,9 +122,9 @@ def _layer(sample: Sample, name: str) -> NDArray:
 def _bodies(samples: Sequence[Sample]) -> dict[str, Tensor]:
     bodies = [sample.body for sample in samples]
     if bodies[0].pixel_P is None:
-        return {"skeleton_THW3": _stacked([body.skeleton_THW3 for body in bodies])}
+        return {"skeleton_THW3": _stacked([cast(NDArray, body.skeleton_THW3) for body in bodies])}
     size = bodies[0].size[0] * bodies[0].size[1] * len(samples[0].rgb)
-    shifted = [body.pixel_P.astype(np.int64) + place * size for place, body in enumerate(bodies)]
+    shifted = [cast(NDArray, body.pixel_P).astype(np.int64) + place * size for place, body in enumerate(bodies)]
     joined = {name: torch.from_numpy(np.concatenate([vars(b)[name] for b in bodies])) for name in ("face_P", "bary_P3")}
     return {"pixel_P": torch.from_numpy(np.concatenate(shifted)), **joined}
 

@@ -4,6 +4,7 @@
 #         8H x 8W.
 
 from collections.abc import Iterator
+from typing import cast
 
 import numpy as np
 import torch
@@ -96,7 +97,7 @@ class Composer(nn.Module):
         b, _, t, h, w = batch.target_BCTHW.shape
         shape_BTHW = (b, t, MAP_PER_LATENT * h, MAP_PER_LATENT * w)
         seen = batch.pixel_P, batch.face_P, batch.bary_P3
-        return codes.draw(self.faces_F3, *seen, shape_BTHW)
+        return codes.draw(cast(Tensor, self.faces_F3), *seen, shape_BTHW)
 
     def parts(self) -> Iterator[tuple[str, str, nn.Parameter]]:
         """Every parameter with its name and the part of `recipe.PARTS` it belongs to."""

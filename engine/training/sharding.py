@@ -4,7 +4,7 @@ PyTorch's fully sharded data parallel, second version (Zhao et al. 2023), which 
 """
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -71,7 +71,7 @@ def parted(tensor: Tensor, like: Tensor) -> Tensor:
     return moved
 
 
-def parted_state(state: dict[str, Any], parameters: list[Tensor]) -> dict[str, Any]:
+def parted_state(state: dict[str, Any], parameters: Sequence[Tensor]) -> dict[str, Any]:
     """The state of an optimizer of whole tensors as that of these parameters; see `parted`."""
     each = {
         idx: {**values, **{name: parted(value, parameters[idx]) for name, value in _tensors(values).items()}}

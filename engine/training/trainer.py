@@ -265,7 +265,7 @@ class Trainer:
         """The average follows faster while there are few steps to average."""
         decay = min(self.recipe.optim.ema, (1 + self.step) / (10 + self.step))
         learning = _learning(self.composer)
-        torch._foreach_lerp_([self.ema[name] for name in learning], list(learning.values()), 1 - decay)
+        torch._foreach_lerp_([self.ema[name] for name in learning], list(learning.values()), 1 - decay)  # type: ignore[attr-defined]
 
     def _validate(self, validate: Validate, log: Log | None) -> None:
         self.validated = self.step

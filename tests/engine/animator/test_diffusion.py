@@ -188,11 +188,12 @@ def test_the_papers_variant(tmp_path):
     pose = (face_idx[:, 16:112] >= 0).astype(np.uint8)[..., None] * np.uint8([90, 200, 150])
     assert all(one.any() for one in pose)
     told = replace(shown(pose), body=drawn, occlusion=ArraySource(np.zeros((3, *SIZE, 3), np.uint8)))
-    files = DiffusionAnimator(lambda: network, told, CONFIG).render(TempChunks())
+    chunks, other_chunks = TempChunks(), TempChunks()
+    files = DiffusionAnimator(lambda: network, told, CONFIG).render(chunks)
     result = np.stack(list(open_layer(files[0], kind="rgba").read()))
     assert result.shape == (3, *SIZE, 4) and result[..., 3].any()
     still = replace(told, body=BodyFragments(replace(motion, rotvec=0 * turn), camera))
-    other = DiffusionAnimator(lambda: network, still, CONFIG).render(TempChunks())
+    other = DiffusionAnimator(lambda: network, still, CONFIG).render(other_chunks)
     assert (np.stack(list(open_layer(other[0], kind="rgba").read())) != result).any()  # the motion reaches the picture
 
 
