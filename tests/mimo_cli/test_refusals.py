@@ -45,11 +45,12 @@ def test_a_video_that_is_none(make, tmp_path):
     assert not list(tmp_path.glob("*.mimo"))  # no project is left behind
 
 
-def test_a_video_without_a_person(tmp_path):
+@pytest.mark.parametrize("size", [(120, 160), (1, 1)])
+def test_a_video_without_a_person(size, tmp_path):
     video = tmp_path / "wall"
     video.mkdir()
     for idx in range(3):
-        Image.fromarray(np.full((120, 160, 3), 90 + idx, np.uint8)).save(video / f"{idx:03d}.png")
+        Image.fromarray(np.full((*size, 3), 90 + idx, np.uint8)).save(video / f"{idx:03d}.png")
     done = mimo("decompose", video, cwd=tmp_path)
     assert_refused(done, 3, "no person")
 
