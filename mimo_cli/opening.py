@@ -219,4 +219,8 @@ def _check_video(path: Path) -> None:
     """Refuse what is no video before a project folder is made for it."""
     from engine.video import open_clip
 
-    open_clip(path.resolve())  # as the stages will ask for it: it is decoded once
+    try:
+        open_clip(path.resolve())  # as the stages will ask for it: it is decoded once
+    except InputError:
+        open_clip(path)  # refuses it as it was typed
+        raise
