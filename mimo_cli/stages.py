@@ -85,7 +85,7 @@ SEGMENT = Stage(
     reads=(VIDEO, CLIP, TRACKS, LANDMARKS, ROUGH),
     writes=(HUMAN_MASK,),
     params=layers.SegmentParams,
-    weights=layers.segment_weights,
+    weights=layers.network_weights,
     run=layers.segment,
 )
 TRACK_BACKGROUND = Stage(
@@ -120,7 +120,7 @@ COMPLETE_SCENE = Stage(
     reads=(VIDEO, CLIP, HUMAN_MASK, PROPS, BACKGROUND, PLATE),
     writes=(SCENE,),
     params=layers.SceneParams,
-    weights=layers.scene_weights,
+    weights=layers.network_weights,
     run=layers.scene,
 )
 ESTIMATE_DEPTH = Stage(

@@ -99,8 +99,7 @@ class WriterAttention:
         """Attend over the positions of one picture; returns (N, L, C)."""
         if bank is not None:
             bank[self.block] = x_NLC
-        q_NALD, k_NALD, v_NALD = (split_heads(to(x_NLC), attn) for to in (attn.to_q, attn.to_k, attn.to_v))
-        return attn.to_out[0](join_heads(scaled_dot_product_attention(q_NALD, k_NALD, v_NALD)))
+        return attend(attn, x_NLC)
 
 
 class ReaderAttention:
@@ -123,18 +122,9 @@ class ReaderAttention:
         num_plain_rows: int = 0,
     ) -> Tensor:
         """Attend over the positions of each frame and of the reference; returns (N, L, C)."""
-        q_NALD, k_NALD, v_NALD = (split_heads(to(x_NLC), attn) for to in (attn.to_q, attn.to_k, attn.to_v))
         if reference is None:
-            return attn.to_out[0](join_heads(scaled_dot_product_attention(q_NALD, k_NALD, v_NALD)))
-        m = num_plain_rows
-        k_ref_VALD, v_ref_VALD = self._reference_keys_values(reference, attn)
-        k_cond = torch.cat([k_NALD[m:], rows_of(k_ref_VALD, len(k_NALD) - m)], dim=2)
-        v_cond = torch.cat([v_NALD[m:], rows_of(v_ref_VALD, len(v_NALD) - m)], dim=2)
-        y_NALD = scaled_dot_product_attention(q_NALD[m:], k_cond, v_cond)
-        if m:
-            y_plain = scaled_dot_product_attention(q_NALD[:m], k_NALD[:m], v_NALD[:m])
-            y_NALD = torch.cat([y_plain, y_NALD])
-        return attn.to_out[0](join_heads(y_NALD))
+            return attend(attn, x_NLC)
+        return attend(attn, x_NLC, *self._reference_keys_values(reference, attn), num_plain_rows=num_plain_rows)
 
     def _reference_keys_values(self, reference: ReferenceFeatures, attn: AttentionLayer) -> tuple[Tensor, Tensor]:
         if reference.keys_values is not None:
@@ -203,6 +193,31 @@ def fix_token(unet: nn.Module, tokens_BSC: Tensor) -> Tensor:
             block.attn2 = ConstantTokenAttention(attn, tokens_BSC[0, 0])  # type: ignore[assignment]
             block.norm2 = nn.Identity()  # type: ignore[assignment]
     return torch.ones_like(tokens_BSC[:, :, :1])
+
+
+def attend(attn: AttentionLayer, x_NLC: Tensor, *reference: Tensor, num_plain_rows: int = 0) -> Tensor:
+    """Attend over the positions of each frame, and of the reference where it is given.
+
+    Args:
+        attn: whose projections.
+        x_NLC: its input.
+        reference: nothing, or its keys and values, (V, A, L, D) each.
+        num_plain_rows: the first rows do not see the reference.
+
+    Returns:
+        (N, L, C).
+    """
+    q_NALD, k_NALD, v_NALD = (split_heads(to(x_NLC), attn) for to in (attn.to_q, attn.to_k, attn.to_v))
+    if not reference:
+        return attn.to_out[0](join_heads(scaled_dot_product_attention(q_NALD, k_NALD, v_NALD)))
+    m, (k_ref_VALD, v_ref_VALD) = num_plain_rows, reference
+    k_cond = torch.cat([k_NALD[m:], rows_of(k_ref_VALD, len(k_NALD) - m)], dim=2)
+    v_cond = torch.cat([v_NALD[m:], rows_of(v_ref_VALD, len(v_NALD) - m)], dim=2)
+    y_NALD = scaled_dot_product_attention(q_NALD[m:], k_cond, v_cond)
+    if m:
+        y_plain = scaled_dot_product_attention(q_NALD[:m], k_NALD[:m], v_NALD[:m])
+        y_NALD = torch.cat([y_plain, y_NALD])
+    return attn.to_out[0](join_heads(y_NALD))
 
 
 def split_heads(x_NLC: Tensor, attn: AttentionLayer) -> Tensor:

@@ -16,7 +16,7 @@ from diffusers.models.transformers.transformer_2d import Transformer2DModel
 from torch import Tensor, nn
 from torch.nn.functional import linear, scaled_dot_product_attention
 
-from engine.diffusion.attention import join_heads, rows_of, split_heads
+from engine.diffusion.attention import attend
 from engine.diffusion.motion_module import MotionModule, TemporalBlock
 
 
@@ -75,16 +75,10 @@ class LastTransformerLayers(nn.Module):
     def forward(self, x_NCHW: Tensor, tokens_NSC: Tensor, *keys_values: Tensor) -> Tensor:
         """(N, C, H, W) both ways; of the reference its keys and values (1, A, P, D), or nothing."""
         block, y_NPC = self.block, pointwise(self.proj_in, positions_of(self.norm(x_NCHW)))
-        y_NPC = y_NPC + self._attend(block.attn1, block.norm1(y_NPC), *keys_values)
+        y_NPC = y_NPC + attend(block.attn1, block.norm1(y_NPC), *keys_values)
         y_NPC = y_NPC + block.attn2(block.norm2(y_NPC), encoder_hidden_states=tokens_NSC)
         y_NPC = y_NPC + block.ff(block.norm3(y_NPC))
         return x_NCHW + picture_of(pointwise(self.proj_out, y_NPC), x_NCHW)
-
-    def _attend(self, attn: Any, x_NPC: Tensor, *keys_values: Tensor) -> Tensor:
-        q, k, v = (split_heads(to(x_NPC), attn) for to in (attn.to_q, attn.to_k, attn.to_v))
-        if keys_values:
-            k, v = (torch.cat([x, rows_of(ref, len(x))], dim=2) for x, ref in zip((k, v), keys_values, strict=True))
-        return attn.to_out[0](join_heads(scaled_dot_product_attention(q, k, v)))
 
 
 class LastMotionModule(nn.Module):

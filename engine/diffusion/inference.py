@@ -3,6 +3,7 @@
 import importlib.util
 import os
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -81,11 +82,17 @@ def compile_layers(unet: nn.Module, device: torch.device, *, backend: str = "ind
     _check_compiler(device)
     config: Any = torch._dynamo.config
     config.recompile_limit = max(config.recompile_limit, _MOST_SHAPES)
-    for child in unet.children():
+    for layer in _outermost(unet):
+        layer.compile(backend=backend, dynamic=False)  # kernels for these very shapes
+
+
+def _outermost(network: nn.Module) -> Iterator[nn.Module]:
+    """The layers to compile that lie in no other one."""
+    for child in network.children():
         if isinstance(child, _COMPILED):
-            child.compile(backend=backend, dynamic=False)  # kernels for these very shapes
+            yield child
         else:
-            compile_layers(child, device, backend=backend)
+            yield from _outermost(child)
 
 
 def _check_compiler(device: torch.device) -> None:

@@ -10,7 +10,7 @@ from diffusers.models.modeling_utils import ModelMixin
 from torch import Tensor
 from torch.nn.functional import pixel_shuffle, pixel_unshuffle
 
-from engine.diffusion.codec import LATENT_SCALE
+from engine.diffusion.codec import LATENT_SCALE, PIXELS_PER_LATENT
 
 __all__ = ["ModelMixin", "PixelAutoencoder"]  # diffusers looks for ModelMixin beside a class that it loads by name
 
@@ -48,4 +48,4 @@ class PixelAutoencoder(ModelMixin, ConfigMixin):
 
 def pixels_per_latent(vae: torch.nn.Module) -> int:
     """Pixels along one side of a latent of a VAE, or of what stands in its place."""
-    return vae.config["patch"] if isinstance(vae, PixelAutoencoder) else 8
+    return vae.config["patch"] if isinstance(vae, PixelAutoencoder) else PIXELS_PER_LATENT

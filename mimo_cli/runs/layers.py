@@ -82,8 +82,8 @@ class DepthParams:
         _check_backend("depth", self.backend)
 
 
-def segment_weights(params: SegmentParams) -> tuple[str, ...]:
-    """Return the weights that a mask of these settings uses."""
+def network_weights(params: SegmentParams | SceneParams) -> tuple[str, ...]:
+    """Return the weights that a mask or a scene of these settings uses: they are called as the backend is."""
     return () if params.backend == "embedded" else (params.backend,)
 
 
@@ -122,11 +122,6 @@ def plate(job: Job) -> None:
     motion = tables.read_background(job.inputs[slots.BACKGROUND], clip.num_frames)
     found = build_plate(clip, _mask(job), motion, chunks=job.chunks, progress=job.progress)
     save_plate(found, job.output(slots.PLATE, "/"))
-
-
-def scene_weights(params: SceneParams) -> tuple[str, ...]:
-    """Return the weights that a scene of these settings uses."""
-    return () if params.backend == "embedded" else (params.backend,)
 
 
 def scene(job: Job) -> None:
