@@ -1,6 +1,6 @@
 """Finds people in one picture: BlazePose's detector on the whole frame and on square tiles of it."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -21,6 +21,8 @@ SAME_IOU = 0.3
 
 Tile = tuple[int, int, int, int]
 """x0, y0, x1, y1, pixels."""
+Raw = tuple[NDArray, NDArray]
+"""Scores (N,) and values (N, 12): face box corners and four points, pixels of the whole picture."""
 
 
 @dataclass(frozen=True)
@@ -66,20 +68,30 @@ class Detector:
     def __init__(self) -> None:
         self._network = Network("pose_detection.tflite")
 
-    def detect(self, rgb: NDArray, where: list[Tile] | None = None, *, min_score: float = MIN_SCORE) -> list[Detection]:
+    def detect(
+        self,
+        rgb: NDArray,
+        where: list[Tile] | None = None,
+        *,
+        min_score: float = MIN_SCORE,
+        known: Mapping[Tile, Raw] | None = None,
+    ) -> list[Detection]:
         """Find people, the surest first.
 
         Args:
             rgb: (H, W, 3) uint8.
             where: the parts of the picture to look at; the whole when None.
             min_score: 0 ... 1; what is less sure is dropped.
+            known: what `look` gave for some of these parts.
         """
-        found = [self._raw(rgb, tile, min_score) for tile in (where or tiles(rgb.shape[:2], 0))]
+        known = known or {}
+        places = where or tiles(rgb.shape[:2], 0)
+        found = [known[tile] if tile in known else self.look(rgb, tile, min_score) for tile in places]
         scores, values = (np.concatenate(parts) for parts in zip(*found))
         return list(_suppress(scores, values))
 
-    def _raw(self, rgb: NDArray, tile: Tile, min_score: float) -> tuple[NDArray, NDArray]:
-        """Scores (N,) and values (N, 12): face box corners and four points, pixels of the whole picture."""
+    def look(self, rgb: NDArray, tile: Tile, min_score: float = MIN_SCORE) -> Raw:
+        """Run the network on one part of a picture, without deciding what is one person."""
         x0, y0, x1, y1 = tile
         scale = SIDE / max(x1 - x0, y1 - y0)
         pad_x, pad_y = (SIDE - (x1 - x0) * scale) / 2, (SIDE - (y1 - y0) * scale) / 2

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -16,6 +17,9 @@ KERNEL = 7
 """Side of the window of the 64x64 heatmap that refines a landmark."""
 MIN_HEAT = 0.5
 """Heat below which a landmark is left where the regression put it."""
+
+
+_SHARES = np.arange(256, dtype=np.float32) / 255
 
 
 @dataclass(frozen=True)
@@ -59,7 +63,7 @@ class Landmarker:
             roi: where to look.
         """
         crop = roi.crop(rgb, SIDE)
-        raw, presence, mask, heatmap, world = self._network.run(crop.astype(np.float32) / 255)
+        raw, presence, mask, heatmap, world = self._network.run(cv2.LUT(crop, _SHARES))
         points = raw.reshape(39, 5).astype(np.float64)
         xy = _refine(points[:, :2] / SIDE, heatmap)
         to_image = roi.to_image(1)

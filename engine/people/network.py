@@ -44,11 +44,12 @@ class Network:
         with _hush():
             self._interpreter = Interpreter(str(path), num_threads=NUM_THREADS)
             self._interpreter.allocate_tensors()
+        self._running = threading.Lock()
         self._input = self._interpreter.get_input_details()[0]["index"]
         self._outputs = [detail["index"] for detail in self._interpreter.get_output_details()]
 
     def run(self, image: NDArray) -> list[NDArray]:
-        """Run the network once.
+        """Run the network once; threads wait for each other.
 
         Args:
             image: (H, W, 3) float32 of the size and range the network was trained with.
@@ -56,9 +57,10 @@ class Network:
         Returns:
             The network's outputs in its own order, without the batch axis, float32.
         """
-        self._interpreter.set_tensor(self._input, np.ascontiguousarray(image[None], dtype=np.float32))
-        self._interpreter.invoke()
-        return [self._interpreter.get_tensor(index)[0] for index in self._outputs]
+        with self._running:
+            self._interpreter.set_tensor(self._input, np.ascontiguousarray(image[None], dtype=np.float32))
+            self._interpreter.invoke()
+            return [self._interpreter.get_tensor(index)[0] for index in self._outputs]
 
 
 @contextmanager

@@ -1,7 +1,9 @@
 """Everybody in a clip: who they are, where they are in every frame, and their rough masks on disk."""
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterable, Iterator
+from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 
 import cv2
@@ -12,11 +14,16 @@ from engine.people.roi import Roi
 from engine.people.second import walk_back
 from engine.people.settle import join, settle
 from engine.people.table import CHUNK, SECOND, columns_of, concatenate, read_table
-from engine.people.track import Sighting, Tracker
-from engine.types import Chunks, FrameSource, Landmarks, Progress, Reel, Tracks, quiet
+from engine.people.track import Scouted, Sighting, Tracker
+from engine.threads import map_in_order
+from engine.types import Chunks, FrameSource, Landmarks, Progress, Tracks, quiet
 
 THUMB_PX = 96
 """Height of the small picture of a person."""
+
+
+AHEAD_BYTES = 44_000_000
+"""Frames in memory at once that wait for their turn."""
 
 
 @dataclass(frozen=True)
@@ -67,21 +74,23 @@ def find_people(clip: FrameSource, *, chunks: Chunks, progress: Progress = quiet
     Raises:
         MissingError: the networks are not installed.
     """
-    tracker: Tracker | None = None
     folders: list[Path] = []
-    reel = Reel(clip)
-    for start in range(0, clip.num_frames, CHUNK):
-        stop = min(start + CHUNK, clip.num_frames)
-        name = f"people-{start:06d}-{stop - 1:06d}"
-        folder = chunks.get(name)
-        if folder is None:
-            tracker = tracker or _resume(folders)
-            with chunks.make(name) as part:
-                _track_chunk(reel, start, stop, tracker, part, progress)
+    with ExitStack() as stack:
+        tracker: Tracker | None = None
+        scouted: Iterator[Scouted] = iter(())
+        for start in range(0, clip.num_frames, CHUNK):
+            stop = min(start + CHUNK, clip.num_frames)
+            name = f"people-{start:06d}-{stop - 1:06d}"
+            if chunks.get(name) is None:
+                if tracker is None:
+                    tracker = _resume(folders)
+                    scouted = stack.enter_context(closing(_scout(clip, start, tracker)))
+                with chunks.make(name) as part:
+                    _track_chunk(clip.num_frames, start, islice(scouted, stop - start), tracker, part, progress)
             folder = chunks.get(name)
             assert folder is not None, name
-        folders.append(folder)
-        progress(stop, clip.num_frames)
+            folders.append(folder)
+            progress(stop, clip.num_frames)
     return _gather(clip, tuple(folders), chunks)
 
 
@@ -93,16 +102,29 @@ def _resume(folders: list[Path]) -> Tracker:
     return tracker
 
 
-def _track_chunk(clip: FrameSource, start: int, stop: int, tracker: Tracker, part: Path, progress: Progress) -> None:
+def _scout(clip: FrameSource, start: int, tracker: Tracker) -> Generator[Scouted, None, None]:
+    """Every frame from `start` on, with what can be known of it before its turn; so that a look at all parts of one
+    frame does not hold the others up, many are looked at ahead where they are small."""
+    ahead = int(np.clip(AHEAD_BYTES // (3 * clip.size[0] * clip.size[1]), 4, 16))
+
+    def scout(frame: tuple[int, NDArray]) -> Scouted:
+        return tracker.scout(frame[0], np.ascontiguousarray(frame[1][..., :3]))
+
+    return map_in_order(scout, zip(range(start, clip.num_frames), clip.read(start)), ahead)
+
+
+def _track_chunk(
+    num_frames: int, start: int, frames: Iterable[Scouted], tracker: Tracker, part: Path, progress: Progress
+) -> None:
     seen: list[Sighting] = []
     best: dict[int, tuple[float, int, NDArray]] = {}  # area, row and picture of each person where they are largest
-    for frame_idx, rgb in enumerate(clip.read(start, stop), start):
-        for sighting in tracker.step(frame_idx, np.ascontiguousarray(rgb[..., :3])):
+    for frame_idx, scouted in enumerate(frames, start):
+        for sighting in tracker.step(frame_idx, scouted):
             area = _box_area(sighting.pose.box_px)
             if area > 1.1 * best.get(sighting.track_id, (0.0,))[0]:
-                best[sighting.track_id] = (area, len(seen), _thumb(rgb, sighting.pose.box_px))
+                best[sighting.track_id] = (area, len(seen), _thumb(scouted.rgb, sighting.pose.box_px))
             seen.append(sighting)
-        progress(frame_idx + 1, clip.num_frames)
+        progress(frame_idx + 1, num_frames)
     columns = columns_of(seen) | {
         "thumb_row": np.array(sorted(row for _, row, _ in best.values()), np.int64),
     }

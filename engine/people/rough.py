@@ -69,10 +69,17 @@ def _name(start: int) -> str:
 
 
 class Silhouettes:
-    """A `FrameSource` of rough masks at the size of the clip: (H, W) uint8, 0 not the person ... 255 the person."""
+    """A `FrameSource` of rough masks: (H, W) uint8, 0 not the person ... 255 the person.
 
-    def __init__(self, person: Seen, size: Size) -> None:
-        self._person, self.size = person, size
+    Args:
+        person: whose.
+        size: (height, width) of the clip, pixels.
+        scale: the masks are the clip's size times this.
+    """
+
+    def __init__(self, person: Seen, size: Size, scale: float = 1.0) -> None:
+        self._person, self._scale = person, scale
+        self.size: Size = (max(1, round(size[0] * scale)), max(1, round(size[1] * scale)))
 
     @property
     def num_frames(self) -> int:
@@ -85,7 +92,7 @@ class Silhouettes:
         for seen in self._person.rough_masks(start, stop):
             out = np.zeros(self.size, np.uint8)
             if seen is not None:
-                roi, mask = seen
+                roi, mask = Roi.from_array(seen[0].as_array() * [self._scale, self._scale, self._scale, 1]), seen[1]
                 reach = corners @ roi.to_image(1).T
                 x0, y0 = np.clip(np.floor(reach.min(0)), 0, self.size[::-1]).astype(int).tolist()
                 x1, y1 = np.clip(np.ceil(reach.max(0)), 0, self.size[::-1]).astype(int).tolist()

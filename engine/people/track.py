@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.people.detect import Detector, Tile, tiles
+from engine.people.detect import Detector, Raw, Tile, tiles
 from engine.people.landmarks import MIN_PRESENCE, Landmarker, Pose
 from engine.people.roi import Roi, at_indices
 
@@ -57,6 +57,18 @@ class Sighting:
     look: NDArray
 
 
+@dataclass(frozen=True)
+class Scouted:
+    """A frame, and what is known of it before its turn comes."""
+
+    rgb: NDArray
+    """(H, W, 3) uint8."""
+    thumb: NDArray
+    """(36, 64) float32: its greys, of mean 0."""
+    found: dict[Tile, Raw]
+    """What the detector saw in the parts that are searched in this frame, whoever is followed."""
+
+
 class Tracker:
     """Steps through a clip; `state` and `restore` carry it over a restart, bit for bit."""
 
@@ -66,30 +78,37 @@ class Tracker:
         self._next_id = 0
         self._thumb = np.zeros((36, 64), np.float32)
 
-    def step(self, frame_idx: int, rgb: NDArray) -> list[Sighting]:
-        """Follow everybody into the next frame.
+    def scout(self, frame_idx: int, rgb: NDArray) -> Scouted:
+        """Work out of a frame what does not depend on the frames before it; may be called from other threads.
 
         Args:
             frame_idx: number of the frame.
             rgb: (H, W, 3) uint8.
         """
-        cut = self._is_cut(rgb)
+        due = [tile for level, every in enumerate(SEARCH_EVERY) if not frame_idx % every for tile in _tiles(rgb, level)]
+        return Scouted(rgb, _thumb(rgb), {tile: self._detector.look(rgb, tile) for tile in due})
+
+    def step(self, frame_idx: int, scouted: Scouted) -> list[Sighting]:
+        """Follow everybody into the next frame.
+
+        Args:
+            frame_idx: number of the frame.
+            scouted: what `scout` found in it.
+        """
+        rgb, cut = scouted.rgb, self._is_cut(scouted.thumb)
         if cut:
             for track in self._tracks:
                 track.missed = FORGET_AFTER + 1
         seen = self._follow(frame_idx, rgb)
         where = self._where_to_search(frame_idx, rgb, cut)
         if where:
-            self._search(where, frame_idx, rgb, seen)
+            self._search(where, frame_idx, scouted, seen)
         for track in self._tracks:
             track.missed += all(track.track_id != sighting.track_id for sighting in seen)
         self._tracks = [track for track in self._tracks if track.missed <= min(FORGET_AFTER, 2 * track.hits)]
         return seen
 
-    def _is_cut(self, rgb: NDArray) -> bool:
-        few = max(1, min(rgb.shape[:2]) // 180)  # lines and columns of 180 are plenty for 36
-        thumb = cv2.resize(rgb[::few, ::few], (64, 36), interpolation=cv2.INTER_AREA).mean(2, dtype=np.float32)
-        thumb -= thumb.mean()
+    def _is_cut(self, thumb: NDArray) -> bool:
         spread = float(np.sqrt((thumb**2).sum() * (self._thumb**2).sum()))
         alike = float((thumb * self._thumb).sum()) / spread if spread > 1 else 1.0
         self._thumb = thumb
@@ -120,21 +139,21 @@ class Tracker:
         return Sighting(frame_idx, track.track_id, pose, look)
 
     def _where_to_search(self, frame_idx: int, rgb: NDArray, cut: bool) -> list[Tile]:
-        size = rgb.shape[:2]
         lost = [track for track in self._tracks if track.missed]
         alone = all(track.missed for track in self._tracks)
         where: list[Tile] = []
         for level, every in enumerate(SEARCH_EVERY_ALONE if alone else SEARCH_EVERY):
             if cut or frame_idx % every == 0:
-                where += tiles(size, level)
+                where += _tiles(rgb, level)
         for track in lost:
             if track.missed <= 12 or frame_idx % 4 == 0:
                 where += _around(track, rgb)
         return where
 
-    def _search(self, where: list[Tile], frame_idx: int, rgb: NDArray, seen: list[Sighting]) -> None:
+    def _search(self, where: list[Tile], frame_idx: int, scouted: Scouted, seen: list[Sighting]) -> None:
         """Detect, look closer at what nobody follows yet, and give it its old or a new name."""
-        for detection in self._detector.detect(rgb, where):
+        rgb = scouted.rgb
+        for detection in self._detector.detect(rgb, where, known=scouted.found):
             roi = detection.roi
             if roi.side < MIN_SIDE or any(_covers(sighting.pose, detection.points_px[0], roi) for sighting in seen):
                 continue
@@ -192,6 +211,17 @@ class Tracker:
         ]
         self._thumb = state["state_thumb"]
         self._next_id = int(state["state_next"])
+
+
+def _tiles(rgb: NDArray, level: int) -> list[Tile]:
+    return tiles(rgb.shape[:2], level)
+
+
+def _thumb(rgb: NDArray) -> NDArray:
+    few = max(1, min(rgb.shape[:2]) // 180)  # lines and columns of 180 are plenty for 36
+    sparse = cv2.resize(rgb, (rgb.shape[1] // few, rgb.shape[0] // few), interpolation=cv2.INTER_NEAREST)
+    thumb = cv2.resize(sparse, (64, 36), interpolation=cv2.INTER_AREA).mean(2, dtype=np.float32)
+    return thumb - thumb.mean()
 
 
 def align_step(smooth: NDArray | None, pose: Pose) -> tuple[Roi, NDArray]:
