@@ -80,7 +80,7 @@ FIND_PEOPLE = Stage(
 )
 SEGMENT = Stage(
     name="segment",
-    version=5,
+    version=6,
     about="cut the person out",
     reads=(VIDEO, CLIP, TRACKS, LANDMARKS, ROUGH),
     writes=(HUMAN_MASK,),
@@ -90,7 +90,7 @@ SEGMENT = Stage(
 )
 TRACK_BACKGROUND = Stage(
     name="background",
-    version=4,
+    version=5,
     about="follow the camera",
     reads=(VIDEO, CLIP, TRACKS, LANDMARKS, ROUGH),
     writes=(BACKGROUND,),
@@ -98,7 +98,7 @@ TRACK_BACKGROUND = Stage(
 )
 GATHER_PLATE = Stage(
     name="plate",
-    version=1,
+    version=2,
     about="gather the background",
     reads=(VIDEO, CLIP, HUMAN_MASK, BACKGROUND),
     writes=(PLATE,),
@@ -106,7 +106,7 @@ GATHER_PLATE = Stage(
 )
 FIND_OCCLUSION = Stage(
     name="occlusion",
-    version=5,
+    version=6,
     about="find what passes in front",
     reads=(VIDEO, CLIP, HUMAN_MASK, BACKGROUND, PLATE, TRACKS, LANDMARKS, OTHERS),
     writes=(OCCLUSION, PROPS),
@@ -115,7 +115,7 @@ FIND_OCCLUSION = Stage(
 )
 COMPLETE_SCENE = Stage(
     name="scene",
-    version=3,
+    version=4,
     about="fill in the scene behind the person",
     reads=(VIDEO, CLIP, HUMAN_MASK, PROPS, BACKGROUND, PLATE),
     writes=(SCENE,),

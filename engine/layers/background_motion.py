@@ -16,7 +16,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.types import BackgroundMotion, Chunks, FrameSource, Progress, Reel, quiet
+from engine.types import BackgroundMotion, Chunks, FrameSource, Progress, Reel, Size, quiet
 
 CHUNK = 64
 """Frames per finished piece of work."""
@@ -32,6 +32,8 @@ _LK = {
     "maxLevel": 3,
     "criteria": (cv2.TERM_CRITERIA_EPS | cv2.TERM_CRITERIA_COUNT, 24, 0.01),
 }
+_BACK = {"maxLevel": 1}
+"""The way back begins where it should end: it need not look far."""
 _MODELS = ("identity", "translation", "similarity", "homography")
 _PARAMETERS = {"identity": 0, "translation": 2, "similarity": 4, "homography": 8}
 
@@ -69,7 +71,8 @@ def track_background(
 
     Args:
         clip: (H, W, 3) uint8 RGB frames.
-        human_mask: (H, W) uint8, 0 ... 255, one per frame of `clip`; it is grown before use.
+        human_mask: uint8, 0 ... 255, one per frame of `clip` and of its size or smaller (`tracking_scale` is enough);
+            it is grown before use.
         chunks: where finished pieces of the work are kept.
         progress: called with frames done and frames in all.
 
@@ -82,8 +85,7 @@ def track_background(
     Source: Shi and Tomasi 1994, Lucas and Kanade 1981 (pyramidal, Bouguet 2000), MAGSAC++ (Barath 2020) for outliers,
         Torr's GRIC (1998) in spirit for the choice of the model.
     """
-    height, width = clip.size
-    scale = min(1.0, _LONG_SIDE / max(height, width, 1))
+    scale = tracking_scale(clip.size)
     links: list[_Link] = []
     state = _State()
     reel = Reel(clip)
@@ -99,7 +101,12 @@ def track_background(
             state, new = _load(folder)
         links += new
         progress(stop, clip.num_frames)
-    return _chain(links, (height, width), scale)
+    return _chain(links, clip.size, scale)
+
+
+def tracking_scale(size: Size) -> float:
+    """How much smaller than the frames (height, width) the pictures are in which points are tracked."""
+    return min(1.0, _LONG_SIDE / max(*size, 1))
 
 
 def find_shots(motion: BackgroundMotion) -> list[tuple[int, int]]:
@@ -139,7 +146,7 @@ def _small_frames(
     grow = np.ones((2 * max(2, size[1] // 60) + 1,) * 2, np.uint8)
     for rgb, human in zip(clip.read(start, stop), mask.read(start, stop)):
         gray = cv2.cvtColor(cv2.resize(rgb, size, interpolation=cv2.INTER_AREA), cv2.COLOR_RGB2GRAY)
-        small = cv2.resize(human, size, interpolation=cv2.INTER_AREA)
+        small = human if human.shape == size[::-1] else cv2.resize(human, size, interpolation=cv2.INTER_AREA)
         still = 255 - cv2.dilate((small > 24).astype(np.uint8), grow) * 255
         yield gray, still
 
@@ -199,7 +206,7 @@ def _match(state: _State, gray: NDArray, still: NDArray, guess: NDArray) -> _Lin
         state.key_gray, gray, source, start.copy(), **_LK, flags=cv2.OPTFLOW_USE_INITIAL_FLOW
     )
     back, ok_back, _ = cv2.calcOpticalFlowPyrLK(
-        gray, state.key_gray, found, source.copy(), **_LK, flags=cv2.OPTFLOW_USE_INITIAL_FLOW
+        gray, state.key_gray, found, source.copy(), **_LK | _BACK, flags=cv2.OPTFLOW_USE_INITIAL_FLOW
     )
     pixel = np.clip(found[:, 0].round().astype(int), 0, (width - 1, height - 1))
     good = (ok[:, 0] > 0) & (ok_back[:, 0] > 0) & (np.linalg.norm(back - source, axis=2)[:, 0] < 0.6)

@@ -11,6 +11,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from engine.layers.membrane import largest_channel
 from engine.types import Landmarks
 
 EVERY = 12
@@ -129,9 +130,9 @@ def find_lines(picture: NDArray, core: NDArray) -> list[Line]:
         if (bins == best).sum() < 0.001 * height * picture.shape[1]:
             break
         colour = np.median(colours[bins == best], axis=0)
-        away = cv2.absdiff(colours, np.full_like(colours, colour.astype(np.uint8)))
-        mine = np.zeros_like(strokes)
-        mine[strokes] = (away < _NEAR).all(1)
+        near = colour.astype(np.uint8).astype(int)
+        low, high = tuple((near - _NEAR + 1).tolist()), tuple((near + _NEAR - 1).tolist())
+        mine = strokes & (cv2.inRange(picture, low, high) > 0)
         for top, bottom in _rows_of_words(mine):
             line = _measure(picture, mine, core, top, bottom, colour)
             if line.stroke <= _THIN * (bottom - top):
@@ -147,9 +148,8 @@ def find_lines(picture: NDArray, core: NDArray) -> list[Line]:
 def _find_strokes(picture: NDArray, side: int) -> NDArray:
     """(h, w) bool: thin and clearly lighter or darker than what is around, in any channel."""
     kernel = np.ones((side, side), np.uint8)  # a square is two fast lines
-    light = cv2.morphologyEx(picture, cv2.MORPH_TOPHAT, kernel).max(2)
-    dark = cv2.morphologyEx(picture, cv2.MORPH_BLACKHAT, kernel).max(2)
-    return np.maximum(light, dark) > _CONTRAST
+    light, dark = (cv2.morphologyEx(picture, way, kernel) for way in (cv2.MORPH_TOPHAT, cv2.MORPH_BLACKHAT))
+    return largest_channel(cv2.max(light, dark)) > _CONTRAST
 
 
 def _rows_of_words(mine: NDArray) -> list[tuple[int, int]]:
@@ -236,5 +236,5 @@ def draw_line(mask: NDArray, rgb: NDArray, line: Line, scale: float) -> None:
 
 def _nearness(rgb: NDArray, colour: tuple[int, int, int]) -> NDArray:
     """(h, w) float32, 0 ... 1: how near to a colour, whole within `_NEAR` levels."""
-    away = cv2.absdiff(rgb, np.full_like(rgb, colour)).max(2)
+    away = largest_channel(cv2.absdiff(rgb, (*colour, 0)))  # type: ignore[call-overload]
     return np.clip(2.0 - away.astype(np.float32) / _NEAR, 0, 1)

@@ -8,14 +8,16 @@ picture by guided filters (He et al. 2013), and brought back to full size by the
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from scipy.ndimage import gaussian_filter
+from scipy.ndimage import gaussian_filter1d
 
-from engine.layers.guided import GuidedFilter, apply
+from engine.layers.guided import GuidedFilter, apply, split_01
+from engine.layers.membrane import above, shrink
 from engine.people.roi import Roi, at_indices
 from engine.people.rough import Seen
 from engine.types import Chunks, FrameSource, Progress, Reel, Size, quiet
@@ -32,6 +34,10 @@ BINS = 16
 """Steps of each of the three colour axes (CIE Lab)."""
 COLOR = 2.0
 """Weight of the colours' log odds, times the squared distance of the histograms (0 the same, 1 no colour shared)."""
+_PLAIN = np.arange(256)
+_PLAIN[:6], _PLAIN[250:] = 0, 255
+_PLAIN = _PLAIN.astype(np.uint8)
+"""What becomes of the levels of a mask: almost nothing is nothing, almost all is all."""
 BONES = (
     (11, 13, 0.14), (13, 15, 0.10), (12, 14, 0.14), (14, 16, 0.10), (15, 19, 0.08), (16, 20, 0.08),
     (23, 25, 0.20), (25, 27, 0.14), (24, 26, 0.20), (26, 28, 0.14), (27, 31, 0.10), (28, 32, 0.10),
@@ -169,7 +175,8 @@ def believe(
     full = rgb[y0:y1, x0:x1]
     scale = min(1.0, WORK_PX / max(full.shape[:2]))
     width, height = max(8, round((x1 - x0) * scale)), max(8, round((y1 - y0) * scale))
-    small = cv2.resize(full, (width, height), interpolation=cv2.INTER_AREA)
+    halved = scale <= 0.5 and not (full.shape[0] % 2 or full.shape[1] % 2)
+    small = cv2.resize(shrink(full, 2) if halved else full, (width, height), interpolation=cv2.INTER_AREA)
     sx, sy = width / (x1 - x0), height / (y1 - y0)
     affine = np.array([[sx, 0, -x0 * sx], [0, sy, -y0 * sy]])
     gray = cv2.cvtColor(small, cv2.COLOR_RGB2GRAY)
@@ -185,17 +192,17 @@ def believe(
 
 def _part(size: Size, roi: Roi, rough: NDArray, points_px: NDArray) -> tuple[int, int, int, int]:
     """The part of the picture around mask and landmarks: x0, y0, x1, y1."""
-    rows, cols = np.nonzero(rough > 64)
+    x0, y0, width, height = cv2.boundingRect(above(rough, 64))
     low, high = points_px.min(0), points_px.max(0)
-    if len(rows):
+    if width:
         to_image = roi.to_image(len(rough))
-        corners = np.array([[x, y] for x in (cols.min(), cols.max() + 1) for y in (rows.min(), rows.max() + 1)])
+        corners = np.array([[x, y] for x in (x0, x0 + width) for y in (y0, y0 + height)])
         corners = corners @ to_image[:, :2].T + to_image[:, 2]
         low, high = np.minimum(low, corners.min(0)), np.maximum(high, corners.max(0))
     margin = MARGIN * float(np.max(high - low))
     limit = np.array(size[::-1])
-    low = np.clip(np.floor(low - margin), 0, limit - 8).astype(int)
-    high = np.clip(np.ceil(high + margin), low + 8, limit).astype(int)
+    low = np.clip(np.floor(low - margin), 0, limit - 8).astype(int) // 2 * 2  # even sizes are halved fast
+    high = np.clip(np.ceil(high + margin) // 2 * 2, low + 8, limit).astype(int)
     return int(low[0]), int(low[1]), int(high[0]), int(high[1])
 
 
@@ -217,8 +224,8 @@ def _carry(memory: Memory, gray: NDArray, affine: NDArray) -> tuple[NDArray, NDA
     belief = cv2.warpAffine(memory.belief, at_indices(now_to_then), size, flags=flags, borderValue=-3.0)
     flow = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_ULTRAFAST)
     motion = flow.calc(gray, then, None)  # pyright: ignore[reportCallIssue, reportArgumentType]
-    rows, cols = np.mgrid[: size[1], : size[0]].astype(np.float32)
-    map_x, map_y = cols + motion[..., 0], rows + motion[..., 1]
+    map_x = motion[..., 0] + np.arange(size[0], dtype=np.float32)
+    map_y = motion[..., 1] + np.arange(size[1], dtype=np.float32)[:, None]
     moved = cv2.remap(belief, map_x, map_y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT, borderValue=-3.0)
     seen = cv2.remap(then, map_x, map_y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
     error = cv2.blur(cv2.absdiff(seen, gray).astype(np.float32), (5, 5))
@@ -230,22 +237,19 @@ def _bones(points_px: NDArray, visibility: NDArray, affine: NDArray, size: Size)
     points = points_px @ affine[:, :2].T + affine[:, 2]
     torso = float(np.linalg.norm(points[[11, 12]].mean(0) - points[[23, 24]].mean(0)))
     out = np.zeros(size, np.float32)
-    for a, b, thickness in BONES:
-        seen = float(min(visibility[a], visibility[b]))
+    bones = sorted((float(min(visibility[a], visibility[b])), a, b, thickness) for a, b, thickness in BONES)
+    for seen, a, b, thickness in bones:  # the surest last, over the others
         if seen > 0.5:
-            drawn = np.zeros(size, np.uint8)
             ends = [tuple(round(16 * (float(v) - 0.5)) for v in points[k]) for k in (a, b)]
-            cv2.line(drawn, ends[0], ends[1], 1, max(1, round(0.7 * thickness * torso)), cv2.LINE_8, 4)
-            out = np.maximum(out, seen * drawn)
+            cv2.line(out, ends[0], ends[1], seen, max(1, round(0.7 * thickness * torso)), cv2.LINE_8, 4)
     return out
 
 
 def _settle(small: NDArray, prior: NDArray, held: NDArray | None) -> tuple[NDArray, NDArray]:
     """Add the evidence of colours and smooth along edges; returns log odds and the histograms."""
-    edges = GuidedFilter(small, radius=6, eps=1e-3)
-    lab = cv2.cvtColor(small.astype(np.float32) / 255, cv2.COLOR_RGB2LAB)
-    bins = np.clip((lab + np.array([0, 96, 96])) * (BINS / 100, BINS / 192, BINS / 192), 0, BINS - 1).astype(int)
-    index = (bins[..., 0] * BINS + bins[..., 1]) * BINS + bins[..., 2]
+    edges = GuidedFilter(small, radius=6, eps=1e-3, step=2)
+    red, green, blue = (plane.astype(np.int32) for plane in cv2.split(small // 4))
+    index = _bins()[(red * 64 + green) * 64 + blue]
     belief, colors = prior, held
     for _ in range(2):
         share = 1 / (1 + np.exp(-belief))
@@ -260,13 +264,30 @@ def _settle(small: NDArray, prior: NDArray, held: NDArray | None) -> tuple[NDArr
     return np.clip(belief, -4, 4), colors
 
 
+@cache
+def _bins() -> NDArray:
+    """(64**3,) int64: the bin of every colour, its three channels in steps of 4 levels."""
+    levels = (np.arange(64, dtype=np.float32) * 4 + 1.5) / 255
+    rgb = np.stack(np.meshgrid(levels, levels, levels, indexing="ij"), -1).reshape(64 * 64, 64, 3)
+    lab = cv2.cvtColor(rgb, cv2.COLOR_RGB2LAB)
+    bins = np.clip((lab + np.array([0, 96, 96])) * (BINS / 100, BINS / 192, BINS / 192), 0, BINS - 1).astype(int)
+    return ((bins[..., 0] * BINS + bins[..., 1]) * BINS + bins[..., 2]).ravel()
+
+
+@cache
+def _softening() -> NDArray:
+    """(16, 16) float32: softens one axis of a histogram."""
+    return gaussian_filter1d(np.eye(BINS), 0.7, axis=0, mode="nearest").astype(np.float32)
+
+
 def _histograms(index: NDArray, share: NDArray, held: NDArray | None) -> NDArray:
     """(2, 16, 16, 16) float32: colours of the surroundings and of the person, each summing to 1."""
     out = np.empty((2, BINS**3), np.float32)
     for k, weight in enumerate((np.clip(1 - 2 * share, 0, 1), np.clip(2 * share - 1, 0, 1))):
         out[k] = np.bincount(index.ravel(), weight.ravel(), BINS**3)
-    cubes = out.reshape(2, BINS, BINS, BINS)
-    cubes = np.stack([gaussian_filter(cube, 0.7, mode="nearest") for cube in cubes])
+    soften = _softening()
+    cubes = (soften @ out.reshape(2, BINS, BINS**2)).reshape(2, BINS, BINS, BINS)
+    cubes = (soften @ cubes) @ soften.T
     cubes /= np.maximum(cubes.sum((1, 2, 3), keepdims=True), 1e-6)
     return cubes if held is None else (0.7 * held + 0.3 * cubes).astype(np.float32)
 
@@ -276,21 +297,32 @@ def _full_size(full: NDArray, small: NDArray, belief: NDArray) -> NDArray:
     share = _largest(1 / (1 + np.exp(-2 * belief))).astype(np.float32)
     size = full.shape[1::-1]
     coarse = np.asarray(cv2.resize(share, size))
-    mask = np.where(coarse > 0.5, 255, 0).astype(np.uint8)
-    unsure = (coarse > 0.02) & (coarse < 0.98)
-    if not unsure.any():
+    mask, unsure = above(coarse, 0.5), cv2.inRange(coarse, 0.02, 0.98)  # type: ignore[call-overload]
+    x, y, width, height = cv2.boundingRect(unsure)
+    if width == 0:
         return mask
-    x, y, width, height = cv2.boundingRect(unsure.astype(np.uint8))
     rows, cols = slice(y, y + height), slice(x, x + width)
     coarse, unsure = coarse[rows, cols], unsure[rows, cols]
-    small_ones = GuidedFilter(small, radius=3, eps=4e-4).coefficients(share)
-    large = [np.asarray(cv2.resize(each, size))[rows, cols] for each in small_ones]
-    fine = apply([plane.astype(np.float32) / 255 for plane in cv2.split(full[rows, cols])], large)
-    fine = np.clip(fine, coarse - 0.35, coarse + 0.35)  # no wisps of background that happen to have a body's colour
-    fine = np.rint(np.clip((fine - 0.5) * 1.6 + 0.5, 0, 1) * 255).astype(np.uint8)
-    fine[fine <= 5], fine[fine >= 250] = 0, 255
-    mask[rows, cols][unsure] = fine[unsure]
+    large = [np.asarray(cv2.resize(each, size))[rows, cols] for each in _edges(small, share)]
+    fine = apply(split_01(full[rows, cols]), large)
+    # No wisps of background that happen to have a body's colour.
+    fine = cv2.add(coarse, np.clip(cv2.subtract(fine, coarse), -0.35, 0.35))
+    np.maximum(fine, 0.1875, out=fine)  # becomes black
+    levels = cv2.convertScaleAbs(fine, alpha=1.6 * 255, beta=-0.3 * 255)
+    cv2.copyTo(cv2.LUT(levels, _PLAIN), unsure, mask[rows, cols])
     return mask
+
+
+def _edges(small: NDArray, share: NDArray) -> list[NDArray]:
+    """The coefficients that draw a share (h, w) with the edges of its picture; 0 far from where it is in doubt."""
+    radius = 3
+    x, y, width, height = cv2.boundingRect(cv2.inRange(share, 0.02, 0.98))  # type: ignore[call-overload]
+    room = 2 * radius + 2
+    part = slice(max(0, y - room), y + height + room), slice(max(0, x - room), x + width + room)
+    out = [np.zeros_like(share) for _ in range(4)]
+    for whole, piece in zip(out, GuidedFilter(small[part], radius=radius, eps=4e-4).coefficients(share[part])):
+        whole[part] = piece
+    return out
 
 
 def _largest(share: NDArray) -> NDArray:

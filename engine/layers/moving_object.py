@@ -8,6 +8,7 @@ frames is the track. What never leaves the body and is not round is missed.
 
 import itertools
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 import cv2
 import numpy as np
@@ -351,6 +352,7 @@ def nearest(path: Path, places: NDArray) -> float:
     return float(far.min()) if len(far) else float("inf")
 
 
+@lru_cache
 def disc_kernel(radius: float) -> NDArray:
     """(n, n) float32: a soft disc that sums to 1 minus a ring around it that sums to 0.8."""
     half = int(np.ceil(radius * 1.7)) + 1
@@ -381,8 +383,7 @@ def _blur_last(cube: NDArray) -> NDArray:
 
 
 def _bin(rgb: NDArray) -> NDArray:
-    step = 256 // _BINS
-    part = (rgb // step).astype(np.int32)
+    part = (rgb // (256 // _BINS)).astype(np.int32)
     return (part[:, 0] * _BINS + part[:, 1]) * _BINS + part[:, 2]
 
 

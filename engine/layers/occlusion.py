@@ -9,6 +9,7 @@ background as the camera travels, are not found: paint them into `layers/occlusi
 
 import itertools
 from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path as FilePath
 
 import cv2
@@ -18,10 +19,12 @@ from numpy.typing import NDArray
 from engine.layers import moving_object as mo
 from engine.layers.background_motion import find_shots
 from engine.layers.caption import caption_scale, draw_line, find_captions
+from engine.layers.membrane import largest_channel
 from engine.layers.passer_by import Clothes, draw_passer_by, find_passer_by, is_in_front
 from engine.layers.plate import Plate, build_plate
 from engine.layers.still_object import draw_still, find_still
 from engine.layers.views import body_height, find_threshold, read_pictures, read_views, save_views, view_step
+from engine.threads import NUM_THREADS, map_in_order
 from engine.types import BackgroundMotion, Chunks, FrameSource, Landmarks, Progress, Tracks, quiet
 
 _CLOTHES_FRAMES = 48
@@ -63,24 +66,26 @@ def find_occlusion(
     total = 2 * clip.num_frames
     step = view_step(tracks)
     folders = save_views(clip, human_mask, plate, tracks, chunks=chunks, progress=lambda done, _: progress(done, total))
-    found = _track_things(folders, plate, landmarks.image_px[:, 23:25].mean(1) / step, body_height(tracks) / step)
-    shots = find_shots(motion)
-    still = [find_still(folders, plate, motion, landmarks, tracks, shot) for shot in shots]
-    starts = [shot[0] for shot in shots]
+    hips, body_px, shots = landmarks.image_px[:, 23:25].mean(1) / step, body_height(tracks) / step, find_shots(motion)
+    scale = caption_scale(clip.size)
+    with ThreadPoolExecutor(NUM_THREADS) as pool:  # none of these looks needs what another finds
+        things = pool.submit(_track_things, folders, plate, hips, body_px)
+        standing = [pool.submit(find_still, folders, plate, motion, landmarks, tracks, shot) for shot in shots]
+        lines = pool.submit(find_captions, read_pictures(folders), landmarks, scale, clip.num_frames)
+    found, words = things.result(), lines.result()
+    still, starts = [one.result() for one in standing], [shot[0] for shot in shots]
     passing = [(is_in_front(landmarks, theirs, tracks, boxes), theirs) for boxes, theirs in (others or {}).values()]
     passing = [(nearer, theirs) for nearer, theirs in passing if nearer.any()]
     clothes = [_learn_clothes(folders, plate, landmarks, theirs, step) for _, theirs in passing]
-    scale = caption_scale(clip.size)
-    words = find_captions(read_pictures(folders), landmarks, scale, clip.num_frames)
-    # Frames are decoded a second time only where there is something to draw from them.
-    frames = clip.read() if found or words else itertools.repeat(np.zeros((1, 1, 3), np.uint8), clip.num_frames)
-    for idx, (rgb, view) in enumerate(zip(frames, read_views(folders))):
+
+    def draw(frame: tuple[int, NDArray, mo.View]) -> NDArray:
+        idx, rgb, view = frame
         mask = np.zeros(clip.size, np.uint8)
         for thing, path in found:
             _draw_thing(mask, rgb, plate, idx, thing, path, 1 / step)
-        standing = still[int(np.searchsorted(starts, idx, side="right")) - 1]
-        if standing is not None:
-            mask = draw_still(mask, standing, motion.to_first[idx], step, view, find_threshold(plate, idx))
+        post = still[int(np.searchsorted(starts, idx, side="right")) - 1]
+        if post is not None:
+            mask = draw_still(mask, post, motion.to_first[idx], step, view, find_threshold(plate, idx))
         for (nearer, theirs), looks in zip(passing, clothes):
             if not nearer[idx]:
                 continue
@@ -89,6 +94,11 @@ def find_occlusion(
             draw_passer_by(mask, view, seen, step)
         for line in (line for first, last, line in words if first <= idx < last):
             draw_line(mask, rgb, line, scale)
+        return mask
+
+    # Frames are decoded a second time only where there is something to draw from them.
+    frames = clip.read() if found or words else itertools.repeat(np.zeros((1, 1, 3), np.uint8), clip.num_frames)
+    for idx, mask in enumerate(map_in_order(draw, zip(itertools.count(), frames, read_views(folders)))):
         yield mask
         progress(clip.num_frames + idx + 1, total)
 
@@ -167,7 +177,7 @@ def _draw_thing(
         return
     frame = rgb[y0:y1, x0:x1]
     scene, state = plate.render(idx, (x0, y0, x1, y1))
-    away = cv2.absdiff(frame, scene).max(2)
+    away = largest_channel(cv2.absdiff(frame, scene))
     away[state < 1] = 255
     like = cv2.GaussianBlur(
         mo.likelihood_map(thing, frame, away, find_threshold(plate, idx)), (0, 0), max(0.8, radius / 14)
@@ -200,23 +210,22 @@ def _refine(like: NDArray, x: float, y: float, radius: float) -> tuple[float, fl
 
 def _disc(size: tuple[int, ...], x: float, y: float, radius: float, blur: NDArray) -> NDArray:
     """(h, w) float32, 0 ... 1: a soft disc smeared along its motion."""
-    ys, xs = np.mgrid[: size[0], : size[1]].astype(np.float32)
-    length = float(np.hypot(*blur))
-    steps = max(1, int(np.ceil(length / 2)))
-    total = np.zeros(size, np.float32)
-    for at in (np.arange(steps) + 0.5) / steps - 0.5:
-        far = np.hypot(xs + 0.5 - x - at * blur[0], ys + 0.5 - y - at * blur[1])
-        total = np.maximum(total, np.clip((radius + 0.75 - far) / 1.5, 0, 1))
-    return total
+    ys, xs = np.ogrid[: size[0], : size[1]]
+    dx, dy = (xs + (0.5 - x)).astype(np.float32), (ys + (0.5 - y)).astype(np.float32)
+    steps = max(1, int(np.ceil(float(np.hypot(*blur)) / 2)))
+    squared = np.full(size, np.inf, np.float32)
+    for at in (np.arange(steps, dtype=np.float32) + 0.5) / steps - 0.5:
+        np.minimum(squared, (dx - at * blur[0]) ** 2 + (dy - at * blur[1]) ** 2, out=squared)
+    return np.clip((radius + 0.75 - np.sqrt(squared)) / 1.5, 0, 1)
 
 
 def _solid(like: NDArray, shape: NDArray) -> NDArray:
     """(h, w) float32: where the thing is seen, without the holes and dents its pattern leaves: a convex outline."""
     sure = ((like > 0.5) & (shape > 0.5)).astype(np.uint8)
     sure = cv2.morphologyEx(sure, cv2.MORPH_OPEN, np.ones((3, 3), np.uint8))
-    points = cv2.findNonZero(sure)
-    if points is None:
+    outlines, _ = cv2.findContours(sure, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
+    if not outlines:
         return np.zeros(like.shape, np.float32)
     filled = np.zeros(like.shape, np.uint8)
-    cv2.fillConvexPoly(filled, cv2.convexHull(points), 255)
+    cv2.fillConvexPoly(filled, cv2.convexHull(np.concatenate(outlines)), 255)
     return np.minimum(1, 1.4 * cv2.blur(filled, (3, 3)).astype(np.float32) / 255)

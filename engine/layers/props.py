@@ -127,7 +127,7 @@ class Together:
     def read(self, start: int = 0, stop: int | None = None) -> Iterator[NDArray]:
         """See `FrameSource.read`."""
         for mask, other in zip(self._mask.read(start, stop), self._other.read(start, stop)):
-            yield np.maximum(mask, other)
+            yield cv2.max(mask, other)
 
 
 def sort_out(front: NDArray, props: NDArray, *, keep: bool) -> tuple[NDArray, NDArray]:

@@ -11,7 +11,8 @@ from engine.layers.membrane import above, amplify, apply_exposure, enlarge, fit_
 from engine.layers.mosaic import dilate_disc, grow_mask
 from engine.layers.plate import Plate, build_plate, surroundings
 from engine.layers.shadow import find_shadow
-from engine.types import BackgroundMotion, Chunks, FrameSource, Progress, quiet
+from engine.threads import map_in_order
+from engine.types import BackgroundMotion, Chunks, FrameSource, Progress, Size, quiet
 
 _STEP = 4
 """Pixels per node of everything but the colours themselves."""
@@ -47,9 +48,14 @@ def complete_scene(
     """
     if plate is None:
         plate = build_plate(clip, human_mask, motion, chunks=chunks)
-    grain = _grain(seed)
-    for idx, (rgb, human) in enumerate(zip(clip.read(), human_mask.read())):
-        yield complete_frame(plate, idx, rgb, human, grain)
+    grain, shown = _grain(seed, clip.size), plate
+
+    def complete(frame: tuple[int, NDArray, NDArray]) -> NDArray:
+        return complete_frame(shown, *frame, grain)
+
+    frames = zip(range(clip.num_frames), clip.read(), human_mask.read())
+    for idx, scene in enumerate(map_in_order(complete, frames)):
+        yield scene
         progress(idx + 1, clip.num_frames)
 
 
@@ -75,12 +81,14 @@ def complete_frame(plate: Plate, idx: int, rgb: NDArray, human: NDArray, grain: 
     a, b, width, height = (value * _STEP for value in cv2.boundingRect(small_alpha))
     a, b = max(0, a - 2 * _STEP), max(0, b - 2 * _STEP)
     part = slice(b, b + height + 4 * _STEP), slice(a, a + width + 4 * _STEP)
-    alpha = cv2.max(enlarge(small_alpha, hidden.shape)[part], hidden[part])
-    alpha = cv2.bitwise_and(alpha, above(state[part], 0))
-    lift = enlarge(lift, hidden.shape)[part]
-    lift += (_GRAIN * noise * _take_grain(grain, idx, alpha.shape))[..., None]
-    colour = cv2.add(amplify(scene[part], gain, cv2.CV_32F), lift, dtype=cv2.CV_8U)
-    unknown = cv2.bitwise_and(hidden[part], cv2.bitwise_not(above(state[part], 0)))
+    shown = above(state[part], 0)
+    alpha = cv2.bitwise_and(cv2.max(enlarge(small_alpha, hidden.shape)[part], hidden[part]), shown)
+    rough = cv2.multiply(_take_grain(grain, idx, alpha.shape), _GRAIN * noise)  # type: ignore[call-overload]
+    lift = _enlarge_part(lift, hidden.shape, part)
+    cv2.add(lift, cv2.cvtColor(rough, cv2.COLOR_GRAY2RGB), dst=lift)
+    bright = scene[part] if (gain == 1).all() else amplify(scene[part], gain, cv2.CV_32F)
+    colour = cv2.add(bright, lift, dtype=cv2.CV_8U)
+    unknown = cv2.bitwise_and(hidden[part], cv2.bitwise_not(shown))
     if unknown.any():  # painted by hand beyond what was gathered around the person
         painted = cv2.inpaint(np.ascontiguousarray(frame[part]), unknown, 3, cv2.INPAINT_TELEA)
         colour[unknown > 0], alpha[unknown > 0] = painted[unknown > 0], 255
@@ -117,16 +125,27 @@ def _feather(removed: NDArray) -> NDArray:
     return cv2.max(removed, cv2.blur(wide, (3, 3)))
 
 
-def _grain(seed: int) -> NDArray:
-    """(TILE, TILE) float32 of unit variance, a little soft, as compressed video has it."""
+def _enlarge_part(picture: NDArray, size: tuple[int, ...], part: tuple[slice, slice]) -> NDArray:
+    """`enlarge(picture, size)[part]`, without the rest; the part begins at nodes."""
+    if (picture.shape[0] * _STEP, picture.shape[1] * _STEP) != tuple(size):
+        return enlarge(picture, size)[part].copy()
+    (y0, y1), (x0, x1) = (
+        (max(0, s.start // _STEP - 1), min(most, -(-s.stop // _STEP) + 1)) for s, most in zip(part, picture.shape)
+    )
+    wide = enlarge(picture[y0:y1, x0:x1], ((y1 - y0) * _STEP, (x1 - x0) * _STEP))
+    rows, cols = (slice(s.start - at * _STEP, s.stop - at * _STEP) for s, at in zip(part, (y0, x0)))
+    return wide[rows, cols]
+
+
+def _grain(seed: int, size: Size) -> NDArray:
+    """float32 of unit variance, a little soft, as compressed video has it: one tile again and again, and so large that
+    a picture of `size` can be taken from any place of the first."""
     tile = np.random.default_rng([seed, 0x5CE4E]).standard_normal((_TILE, _TILE)).astype(np.float32)
     tile = cv2.GaussianBlur(tile, (0, 0), 0.6)
-    return tile / tile.std()
+    return np.tile(tile / tile.std(), (1 - (-size[0] // _TILE), 1 - (-size[1] // _TILE)))
 
 
-def _take_grain(tile: NDArray, idx: int, size: tuple[int, ...]) -> NDArray:
-    """Grain of one frame: the tile moved by a step that depends on nothing but the frame's index."""
+def _take_grain(tiles: NDArray, idx: int, size: tuple[int, ...]) -> NDArray:
+    """Grain of one frame: the tiles from a place that depends on nothing but the frame's index."""
     dy, dx = np.random.default_rng([idx, 0x6247]).integers(0, _TILE, 2)
-    rolled = np.roll(tile, (-dy, -dx), (0, 1))
-    copies = -(-size[0] // _TILE), -(-size[1] // _TILE)
-    return np.tile(rolled, copies)[: size[0], : size[1]]
+    return tiles[dy : dy + size[0], dx : dx + size[1]]

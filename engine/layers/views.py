@@ -1,6 +1,6 @@
 """Small views of the person's surroundings beside the plate: what the search for things in front looks at."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import cv2
@@ -8,10 +8,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine.layers.caption import EVERY, caption_scale
-from engine.layers.membrane import above, apply_exposure, fit_exposure, shrink
+from engine.layers.membrane import above, amplify, enlarge, fit_exposure, largest_channel, shrink, shrink_least
 from engine.layers.mosaic import grow_mask
 from engine.layers.moving_object import View
 from engine.layers.plate import Plate, surroundings
+from engine.threads import map_in_order
 from engine.types import Chunks, FrameSource, Progress, Reel, Tracks
 
 CHUNK = 64
@@ -57,21 +58,25 @@ def save_views(
     """
     step, folders = view_step(tracks), []
     hidden = is_short_gap(tracks.score > 0)
+    scale = caption_scale(clip.size)
+
+    def look(frame: tuple[int, NDArray, NDArray]) -> tuple[View, NDArray | None]:
+        idx, rgb, human = frame
+        view = _make_view(plate, idx, rgb, human, step, tracks.box_px[idx] if hidden[idx] else None)
+        if idx % EVERY:
+            return view, None
+        return view, cv2.resize(rgb, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
+
     reel = Reel(clip)
     for start in range(0, clip.num_frames, CHUNK):
         stop = min(start + CHUNK, clip.num_frames)
         name = f"views-{start:06d}-{stop - 1:06d}"
         if chunks.get(name) is None:
-            views, pictures = [], []
-            for idx, (rgb, human) in enumerate(zip(reel.read(start, stop), mask.read(start, stop)), start):
-                box = tracks.box_px[idx] if hidden[idx] else None
-                views.append(_make_view(plate, idx, rgb, human, step, box))
-                if idx % EVERY == 0:
-                    scale = caption_scale(clip.size)
-                    pictures.append(cv2.resize(rgb, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA))
+            frames = zip(range(start, stop), reel.read(start, stop), mask.read(start, stop))
+            views, pictures = zip(*map_in_order(look, frames))
             with chunks.make(name) as part:
                 _write_views(part, views)
-                np.save(part / "pictures.npy", np.array(pictures))
+                np.save(part / "pictures.npy", np.array([picture for picture in pictures if picture is not None]))
         folder = chunks.get(name)
         assert folder is not None
         folders.append(folder)
@@ -80,7 +85,7 @@ def save_views(
 
 
 def read_views(folders: list[Path]) -> Iterator[View]:
-    """Yield the views of all frames."""
+    """Yield the views of all frames, not to be written to."""
     return (view for folder in folders for view in _read_folder(folder))
 
 
@@ -99,38 +104,28 @@ def is_short_gap(seen: NDArray) -> NDArray:
 
 def _make_view(plate: Plate, idx: int, rgb: NDArray, human: NDArray, step: int, box_px: NDArray | None) -> View:
     """Shrink the surroundings of the person and compare them with the plate."""
-    x, y, width, height = cv2.boundingRect(human[::2, ::2])
-    place = 2 * np.array([x, y, x + width, y + height])
+    x, y, width, height = cv2.boundingRect(human)
+    place = np.array([x, y, x + width, y + height])
     if width == 0:
         if box_px is None:
             empty = np.zeros((2, 2), np.uint8)
             return View(0, 0, np.zeros((2, 2, 3), np.uint8), empty, empty, empty, empty)
         place = np.clip(box_px, 0, (human.shape[1], human.shape[0]) * 2)
-    x0, y0, x1, y1 = (value // step for value in surroundings(place, human.shape))
+    x0, y0, x1, y1 = (value // (2 * step) * 2 for value in surroundings(place, human.shape))  # even: shrunk again below
     box = x0 * step, y0 * step, x1 * step, y1 * step
-    size = (x1 - x0, y1 - y0)
     part = slice(box[1], box[3]), slice(box[0], box[2])
     scene, state = plate.render(idx, box)
-    frame, scene, human, known, sure = (
-        cv2.resize(picture, size, interpolation=cv2.INTER_AREA)
-        for picture in (
-            rgb[part],
-            scene,
-            human[part],
-            above(state, 0),
-            above(state, 127),
-        )
-    )
-    hidden = grow_mask(human)
-    seen = shrink(((hidden == 0) & (known == 255)).astype(np.uint8) * 255, 2) == 255
-    gain, lift = fit_exposure(shrink(scene, 2), shrink(frame, 2), seen)
-    fitted = apply_exposure(scene, gain, cv2.resize(lift, size))
-    fitted = cv2.add(fitted, 0, dtype=cv2.CV_8U)  # type: ignore[call-overload]
-    away = cv2.absdiff(frame, fitted)
-    away = np.minimum(cv2.max(cv2.max(away[..., 0], away[..., 1]), away[..., 2]), 254)
+    frame, scene, human = (shrink(picture, step) for picture in (rgb[part], scene, human[part]))
+    state = shrink_least(state, step)
+    known, sure = above(state, 0), above(state, 127)
+    seen = cv2.bitwise_and(known, cv2.bitwise_not(grow_mask(human)))
+    gain, lift = fit_exposure(shrink(scene, 2), shrink(frame, 2), shrink(seen, 2) == 255)
+    bright = scene if (gain == 1).all() else amplify(scene, gain, cv2.CV_32F)
+    fitted = cv2.add(bright, enlarge(lift, scene.shape[:2]), dtype=cv2.CV_8U)
+    away = cv2.min(largest_channel(cv2.absdiff(frame, fitted)), 254)  # type: ignore[call-overload]
     shade = _find_shade(frame, fitted, away, human, find_threshold(plate, idx))
-    away[known < 255] = 255
-    return View(x0, y0, frame, away, human, above(sure, 254), shade)
+    away = cv2.max(away, cv2.bitwise_not(known))
+    return View(x0, y0, frame, away, human, sure, shade)
 
 
 def _find_shade(frame: NDArray, scene: NDArray, away: NDArray, human: NDArray, threshold: float) -> NDArray:
@@ -145,18 +140,18 @@ def _find_shade(frame: NDArray, scene: NDArray, away: NDArray, human: NDArray, t
     return shade
 
 
-def _write_views(folder: Path, views: list[View]) -> None:
+def _write_views(folder: Path, views: Sequence[View]) -> None:
     table = np.array([[view.x0, view.y0, *view.away.shape] for view in views], np.int32)
-    layers = [np.dstack([view.rgb, view.away, view.human, view.sure, view.shade]).ravel() for view in views]
+    layers = [layer for view in views for layer in (view.rgb, view.away, view.human, view.sure, view.shade)]
     np.save(folder / "table.npy", table)
-    np.save(folder / "pixels.npy", np.concatenate(layers))
+    np.save(folder / "pixels.npy", np.concatenate([layer.ravel() for layer in layers]))
 
 
 def _read_folder(folder: Path) -> Iterator[View]:
-    table, pixels = np.load(folder / "table.npy"), np.load(folder / "pixels.npy", mmap_mode="r")
+    table = np.load(folder / "table.npy")
+    pixels = np.asarray(np.load(folder / "pixels.npy", mmap_mode="r"))  # what is not looked at is not read
     at = 0
     for x0, y0, height, width in table.tolist():
-        block = np.array(pixels[at : at + 7 * height * width]).reshape(height, width, 7)
-        at += block.size
-        rgb = np.ascontiguousarray(block[..., :3])
-        yield View(x0, y0, rgb, *(np.ascontiguousarray(block[..., channel]) for channel in (3, 4, 5, 6)))
+        rgb, *layers = np.split(pixels[at : at + 7 * height * width], np.arange(3, 7) * height * width)
+        at += 7 * height * width
+        yield View(x0, y0, rgb.reshape(height, width, 3), *(layer.reshape(height, width) for layer in layers))

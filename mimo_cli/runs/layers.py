@@ -105,11 +105,11 @@ def segment(job: Job) -> None:
 
 def background(job: Job) -> None:
     """Follow the still part of the picture."""
-    from engine.layers.background_motion import track_background
+    from engine.layers.background_motion import track_background, tracking_scale
     from engine.people.rough import Silhouettes
 
     clip = open_source(job)
-    masks = Silhouettes(read_person(job), clip.size)
+    masks = Silhouettes(read_person(job), clip.size, tracking_scale(clip.size))
     motion = track_background(clip, masks, chunks=job.chunks, progress=job.progress)
     tables.write_background(motion, job.outputs[slots.BACKGROUND])
 
