@@ -38,12 +38,13 @@ class Band:
             mask[row, max(0, left) : max(0, right)] = 255
 
 
-def find_band(piece: NDArray, picture: NDArray, reach: float) -> Band | None:
+def find_band(piece: NDArray, picture: NDArray, against: NDArray, reach: float) -> Band | None:
     """Find the band that a piece belongs to.
 
     Args:
         piece: (h, w) bool: what is known to be of the band; its middle line is sure, its edges are not.
         picture: (h, w, 3) uint8 of the place; black where it is not known.
+        against: (h, w) bool: what is known not to be of it.
         reach: rows up and down that are asked for the band's direction; gaps up to a third of it are bridged.
 
     Returns:
@@ -61,8 +62,10 @@ def find_band(piece: NDArray, picture: NDArray, reach: float) -> Band | None:
     low, high = max(0, middle_row - round(reach)), min(len(piece), middle_row + round(reach) + 1)
     best = 0.0, 0.0, 0, 0
     for slope in _SLOPES:
-        strip = _straighten(change, middle + slope * (np.arange(low, high) - middle_row), low, half)
-        score, left, right = _edge_pair(np.minimum(strip, _CLEAR), 0.5 * width, most)
+        line = middle + slope * (np.arange(low, high) - middle_row)
+        strip = np.minimum(_straighten(change, line, low, half), _CLEAR)
+        known = [np.nansum(_straighten(part, line, low, half), axis=0) for part in (piece, against)]
+        score, left, right = _edge_pair(strip, *known, 0.5 * width, most)
         best = max(best, (score, float(slope), left, right))
     typical, slope, left, right = best
     if typical < _LEAST_EDGE:
@@ -98,11 +101,16 @@ def _straighten(change: NDArray, line: NDArray, top: int, half: int) -> NDArray:
     return np.where((cols < 0) | (cols >= change.shape[1]), np.nan, strip)
 
 
-def _edge_pair(strip: NDArray, least: float, most: float) -> tuple[float, int, int]:
-    """The two columns that are edges in the same rows: how clear the weaker one is, and where they are."""
+def _edge_pair(strip: NDArray, inside: NDArray, outside: NDArray, least: float, most: float) -> tuple[float, int, int]:
+    """The two columns that are edges in the same rows: how clear the weaker one is, and where they are.
+
+    It counts as much as what is between them agrees (IoU) with the pixels known, per column, to be inside or outside.
+    """
     known = ~np.isnan(strip)
     value = np.where(known, strip, 0)
     half = strip.shape[1] // 2
+    within, beyond = (np.cumsum(np.pad(each, (1, 0))) for each in (inside, outside))
+    total = max(1.0, float(within[-1]))
     best = 0.0, 0, 0
     for left in range(half):
         stop = min(strip.shape[1], left + int(most) + 1)
@@ -110,7 +118,8 @@ def _edge_pair(strip: NDArray, least: float, most: float) -> tuple[float, int, i
         both = known[:, left, None] & known[:, start:stop]
         score = np.minimum(value[:, left, None], value[:, start:stop]) * both
         number = both.sum(0)
-        mean = np.where(number > 0.2 * len(strip), score.sum(0) / np.maximum(number, 1), 0.0)
+        agree = (within[start:stop] - within[left]) / (total + beyond[start:stop] - beyond[left])
+        mean = np.where(number > 0.2 * len(strip), agree * score.sum(0) / np.maximum(number, 1), 0.0)
         if mean.size and mean.max() > best[0]:
             best = float(mean.max()), left, start + int(mean.argmax())
     return best

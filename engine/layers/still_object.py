@@ -125,7 +125,8 @@ def _lay_out(folders: list[Path], to_first: NDArray, start: int, box: tuple[int,
         matrix = np.array([[1, 0, -box[0]], [0, 1, -box[1]], [0, 0, 1.0]]) @ to_first[idx - start] @ own
         shown = ((grow_mask(view.human) == 0) & (view.away < 40)).astype(np.uint8)
         shown = cv2.warpPerspective(shown, matrix, size, flags=cv2.INTER_NEAREST)
-        moved = cv2.warpPerspective(view.rgb, matrix, size, flags=cv2.INTER_LINEAR)
+        # Beyond its rim a view goes on: mixed with black it would have an upright edge there.
+        moved = cv2.warpPerspective(view.rgb, matrix, size, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
         canvas[shown > 0] = moved[shown > 0]
     return canvas
 
@@ -207,7 +208,8 @@ class Watch:
         unit = self._body_px
         if stats[cv2.CC_STAT_AREA] < (_LEAST * unit) ** 2 or stats[cv2.CC_STAT_HEIGHT] < _LEAST * unit:
             return None
-        band = find_band(piece, place, 0.9 * unit)
+        hidden = self._behind - self._front
+        band = find_band(piece, place, 2 * hidden > self._behind, 0.9 * unit)
         if band is None:
             return None
         width = float(np.median(band.right - band.left))
