@@ -114,10 +114,15 @@ def late(monkeypatch):
 
 
 def test_found_late_is_followed_back(frames, found, late):
+    """Also over frames in which nobody can be seen: who is lost on the way back is looked for."""
+    frames, dark = frames.copy(), slice(9, 11)
+    frames[dark] = 90
     chunks = TempChunks()
     (person,) = find_people(ArraySource(frames), chunks=chunks)
-    assert (person.tracks.score > 0.5).all() and person.first_idx == 0
-    assert all(seen is not None for seen in person.rough_masks())
+    seen = np.ones(len(frames), bool)
+    seen[dark] = False
+    assert ((person.tracks.score > 0.5) == seen).all() and person.first_idx == 0
+    assert [each is not None for each in person.rough_masks()] == seen.tolist()
     away = np.linalg.norm(person.landmarks.image_px - found[0].landmarks.image_px, axis=-1)
     # The square comes from the other side of time: another crop, the same person (1 % of the height is 2 px).
     assert np.median(away[:14]) < 2
