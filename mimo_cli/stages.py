@@ -71,7 +71,7 @@ INGEST = Stage(
 )
 FIND_PEOPLE = Stage(
     name="people",
-    version=1,
+    version=2,
     about="find the person and follow them",
     reads=(VIDEO, CLIP),
     writes=(TRACKS, LANDMARKS, OTHERS, ROSTER, ROUGH),
@@ -80,7 +80,7 @@ FIND_PEOPLE = Stage(
 )
 SEGMENT = Stage(
     name="segment",
-    version=6,
+    version=7,
     about="cut the person out",
     reads=(VIDEO, CLIP, TRACKS, LANDMARKS, ROUGH),
     writes=(HUMAN_MASK,),
@@ -106,7 +106,7 @@ GATHER_PLATE = Stage(
 )
 FIND_OCCLUSION = Stage(
     name="occlusion",
-    version=6,
+    version=7,
     about="find what passes in front",
     reads=(VIDEO, CLIP, HUMAN_MASK, BACKGROUND, PLATE, TRACKS, LANDMARKS, OTHERS),
     writes=(OCCLUSION, PROPS),

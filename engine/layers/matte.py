@@ -19,7 +19,7 @@ from scipy.ndimage import gaussian_filter1d
 from engine.layers.guided import GuidedFilter, apply, split_01
 from engine.layers.membrane import above, shrink
 from engine.people.roi import Roi, at_indices
-from engine.people.rough import Seen
+from engine.people.rough import Seen, bridged_masks
 from engine.types import Chunks, FrameSource, Progress, Reel, Size, quiet
 
 CHUNK = 32
@@ -38,6 +38,8 @@ _PLAIN = np.arange(256)
 _PLAIN[:6], _PLAIN[250:] = 0, 255
 _PLAIN = _PLAIN.astype(np.uint8)
 """What becomes of the levels of a mask: almost nothing is nothing, almost all is all."""
+LIKE_THEM = 0.15
+"""Share of a guessed mask that must have the person's colours; half a person beside a trunk has more."""
 BONES = (
     (11, 13, 0.14), (13, 15, 0.10), (12, 14, 0.14), (14, 16, 0.10), (15, 19, 0.08), (16, 20, 0.08),
     (23, 25, 0.20), (25, 27, 0.14), (24, 26, 0.20), (26, 28, 0.14), (27, 31, 0.10), (28, 32, 0.10),
@@ -71,7 +73,8 @@ def human_mask(clip: FrameSource, person: Seen, *, chunks: Chunks, progress: Pro
 
     Yields:
         (H, W) uint8: 0 not the person ... 255 the person; the edge is about 2 pixels wide. Empty where the person was
-        not seen. What the person carries in front of the body is in it as far as it looks like a part of them.
+        not seen for longer than a moment. What the person carries in front of the body is in it as far as it looks like
+        a part of them.
     """
     memory: Memory | None = None
     last: Path | None = None
@@ -97,15 +100,19 @@ def _mask_chunk(
     start, stop = span
     finishing: dict[str, Future[NDArray]] = {}
     places = np.zeros((stop - start, 2), np.int64)
-    rough = person.rough_masks(start, stop)
+    rough = bridged_masks(person, start, stop)
     with ThreadPoolExecutor(1) as pool:  # what is known small is finished at full size while the next frame begins
         for frame_idx, rgb in enumerate(clip.read(start, stop), start):
             found = next(rough)
             if found is None:
                 memory = None  # what was before is of no use when they come back
                 continue
+            roi, mask, is_seen = found
             points, seen = person.landmarks.image_px[frame_idx], person.landmarks.visibility[frame_idx]
-            known = believe(np.ascontiguousarray(rgb[..., :3]), *found, points, seen, memory)
+            seen = seen if is_seen else np.zeros_like(seen)  # bones between two sightings are a guess
+            known = believe(np.ascontiguousarray(rgb[..., :3]), roi, mask, points, seen, memory)
+            if not is_seen and (memory is None or not known.looks_like(memory.colors)):
+                continue  # hidden, not missed
             memory, places[frame_idx - start] = known.memory, (known.x0, known.y0)
             finishing[f"mask_{frame_idx - start}"] = future = pool.submit(known.finish)
             if len(finishing) % PENDING == 0:
@@ -153,6 +160,12 @@ class Belief:
     def finish(self) -> NDArray:
         """The mask of the part, (h, w) uint8."""
         return _full_size(self.full, self.small, self.memory.belief)
+
+    def looks_like(self, colors: NDArray) -> bool:
+        """Whether a part of what is believed to be the person has colours (see `Memory`) of theirs, not the place's."""
+        inside = _color_index(self.small)[self.memory.belief > 0]
+        surroundings, person = colors.reshape(2, -1)
+        return inside.size > 0 and float((person > 1.5 * surroundings)[inside].mean()) > LIKE_THEM
 
 
 def believe(
@@ -248,8 +261,7 @@ def _bones(points_px: NDArray, visibility: NDArray, affine: NDArray, size: Size)
 def _settle(small: NDArray, prior: NDArray, held: NDArray | None) -> tuple[NDArray, NDArray]:
     """Add the evidence of colours and smooth along edges; returns log odds and the histograms."""
     edges = GuidedFilter(small, radius=6, eps=1e-3, step=2)
-    red, green, blue = (plane.astype(np.int32) for plane in cv2.split(small // 4))
-    index = _bins()[(red * 64 + green) * 64 + blue]
+    index = _color_index(small)
     belief, colors = prior, held
     for _ in range(2):
         share = 1 / (1 + np.exp(-belief))
@@ -262,6 +274,12 @@ def _settle(small: NDArray, prior: NDArray, held: NDArray | None) -> tuple[NDArr
         belief = (0.4 * odds + 0.6 * np.log(smooth / (1 - smooth))).astype(np.float32)
     assert colors is not None
     return np.clip(belief, -4, 4), colors
+
+
+def _color_index(small: NDArray) -> NDArray:
+    """(h, w) int: which cell of a histogram of `BINS`**3 colours (CIE Lab) each pixel falls into."""
+    red, green, blue = (plane.astype(np.int32) for plane in cv2.split(small // 4))
+    return _bins()[(red * 64 + green) * 64 + blue]
 
 
 @cache

@@ -5,12 +5,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from engine.people.roi import Roi
 from engine.people.table import CHUNK
 from engine.types import Landmarks, Size, Tracks
+
+LONGEST_GAP = 12
+"""Frames for which somebody may be hidden, or missed, and still be guessed at."""
 
 
 class Seen(Protocol):
@@ -48,6 +52,33 @@ class Followed:
                 found = dict(zip(file["frame"].tolist(), zip(file["roi"], file["mask"])))
             for frame in range(max(start, first), min(stop, first + CHUNK)):
                 yield (Roi.from_array(found[frame][0]), found[frame][1]) if frame in found else None
+
+
+def bridged_masks(person: Seen, start: int, stop: int) -> Iterator[tuple[Roi, NDArray, bool] | None]:
+    """Yield, for each frame, the square, its (256, 256) uint8 mask, and whether the person was seen there.
+
+    In gaps of at most `LONGEST_GAP` frames the square moves evenly from where they were to where they are again, and
+    the mask, a mixture, is half as sure: a guess that colours and movement have to confirm. None in longer gaps,
+    before the first and after the last sighting.
+    """
+    seen = np.flatnonzero(person.tracks.score > 0)
+    ends: dict[int, tuple[Roi, NDArray]] = {}
+    for frame, own in enumerate(person.rough_masks(start, stop), start):
+        if own is not None:
+            yield *own, True
+            continue
+        after = int(np.searchsorted(seen, frame))
+        if not 0 < after < len(seen) or seen[after] - seen[after - 1] > LONGEST_GAP + 1:
+            yield None
+            continue
+        first, last = int(seen[after - 1]), int(seen[after])
+        if last not in ends:
+            found = [next(person.rough_masks(each, each + 1)) for each in (first, last)]
+            ends = {each: pair for each, pair in zip((first, last), found) if pair is not None}
+        share = (frame - first) / (last - first)
+        (roi, mask), (next_roi, next_mask) = ends[first], ends[last]
+        between = Roi.from_array((1 - share) * roi.as_array() + share * next_roi.as_array())
+        yield between, cv2.addWeighted(mask, (1 - share) / 2, next_mask, share / 2, 64), False
 
 
 def save_rough(person: Seen, folder: Path) -> None:

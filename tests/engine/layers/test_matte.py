@@ -90,8 +90,9 @@ def test_a_killed_run_goes_on_to_the_same_bytes(frames, actor, masks, monkeypatc
 
 
 def test_frames_without_the_person_are_empty(frames):
+    """Before they come, and while something green, which nothing in the clip is, hides them for a moment."""
     hidden = frames.copy()
-    hidden[:4], hidden[10:14] = 90, 90
+    hidden[:4], hidden[10:14] = 90, (0, 255, 0)
     people_chunks, chunks = TempChunks(), TempChunks()
     (person,) = find_people(ArraySource(hidden), chunks=people_chunks)
     seen = np.array([mask.any() for mask in human_mask(ArraySource(hidden), person, chunks=chunks)])

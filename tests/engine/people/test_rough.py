@@ -5,7 +5,7 @@ import pytest
 
 from engine.people import rough
 from engine.people.roi import Roi
-from engine.people.rough import Followed, Silhouettes, save_rough
+from engine.people.rough import Followed, Silhouettes, bridged_masks, save_rough
 from engine.types import Landmarks, Tracks
 
 SIZE = (60, 80)
@@ -54,3 +54,14 @@ def test_silhouettes_are_the_masks_at_full_size(someone):
         assert want.any() == (seen is not None)
         # OpenCV's table of sub-pixels has steps of 1/32: at another corner a level of 255 may fall into the next one.
         np.testing.assert_allclose(frame.astype(int), want.astype(int), atol=9)
+
+
+def test_a_short_gap_is_bridged_by_a_guess(someone, monkeypatch):
+    frames = list(bridged_masks(someone, 2, 10))
+    assert [each and each[2] for each in frames] == [True, True, False, False, True, True, True, None]
+    (roi, mask, _), before, after = frames[2], frames[1], frames[4]
+    assert roi.center_x == pytest.approx(34) and roi.turn == pytest.approx(0.4)  # a third of the way from 3 to 6
+    mixed = (2 * before[1].astype(int) + after[1]) / 3
+    np.testing.assert_allclose(mask, 64 + mixed / 2, atol=1)  # rounding
+    monkeypatch.setattr(rough, "LONGEST_GAP", 1)
+    assert [each is None for each in bridged_masks(someone, 2, 10)] == [False] * 2 + [True] * 2 + [False] * 3 + [True]
