@@ -5,7 +5,7 @@ from pathlib import Path
 
 from engine.errors import InputError, UsageError
 from mimo_cli import console, slots
-from mimo_cli.project import Project
+from mimo_cli.project import Project, known_identities
 
 SAMPLE = Path(__file__).resolve().parent.parent / "engine" / "assets" / "characters" / "cat.png"
 """The built-in character."""
@@ -61,14 +61,24 @@ def add_character(
     return name
 
 
-def check_character(given: str | None) -> None:
-    """Refuse a picture that cannot be read, by its own name, before a project is made or a file copied for it.
+def check_character(given: str | None, root: Path | None = None) -> None:
+    """Refuse a picture that is missing or cannot be read, by its own name, before a project is made for it.
+
+    Args:
+        given: a path, the name of an identity, or None for the only one there is.
+        root: the folder of a project that may have to be made; None where `add_character` will ask one that is there.
 
     Raises:
-        InputError: the picture is broken, too large, or none.
+        UsageError: it is not clear who is meant.
+        InputError: the picture is not there, broken, too large, or none.
     """
     if given is None or not Path(given).exists():
-        return  # perhaps the name of an identity; `add_character` knows
+        known = [] if root is None else known_identities(root)
+        if root is not None and given is None:
+            _only(known)
+        elif root is not None and given not in known:
+            _files(Path(str(given)), known)
+        return
     from engine.video import read_image
 
     picture, mask, _ = _files(Path(given), [])

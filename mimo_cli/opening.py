@@ -88,16 +88,20 @@ def open_motion_project(
         return opened
     _check_file(motion)
     _check_motion(motion)
-    if folder is None and Path(FILE).is_file():
-        folder = Path()
+    folder = motion_folder(motion, folder)
     sources = {"motion": motion} | ({} if mapping is None else {"mapping": mapping})
     if scene is not None and Path(scene).exists():
         _check_video(Path(scene))
         sources["scene"] = Path(scene)
-    opened = Project.create(folder or default_folder(motion), sources, stages=MOTION_STAGES, verify=verify)
+    opened = Project.create(folder, sources, stages=MOTION_STAGES, verify=verify)
     if scene is not None:
         remember(opened, color="" if "scene" in sources else _color(scene))
     return opened
+
+
+def motion_folder(motion: Path, folder: Path | None) -> Path:
+    """Return the folder of a motion file's project: the one named, the one here, or one named after the file."""
+    return folder or (Path() if Path(FILE).is_file() else default_folder(motion))
 
 
 def open_moving_project(

@@ -117,10 +117,7 @@ class Project:
 
     def identities(self) -> list[str]:
         """Return the names of the identities: the folders in identity/."""
-        folder = self.root / "identity"
-        if not folder.is_dir():
-            return []
-        return sorted(path.name for path in folder.iterdir() if path.is_dir() and not path.name.startswith((".", "~")))
+        return known_identities(self.root)
 
     def put(self, slot: Slot, file: Path, name: str = "") -> Path:
         """Copy a person's file into a slot (a picture to `identity/cat/reference`); what was there goes to the trash.
@@ -273,6 +270,14 @@ class Project:
         if keep:
             with disk.plain_errors(self.root):
                 disk.write_text(path, text)
+
+
+def known_identities(root: Path) -> list[str]:
+    """Return the names of the identities of a project: the folders in identity/; none where nothing is there yet."""
+    folder = root / "identity"
+    if not folder.is_dir():
+        return []
+    return sorted(path.name for path in folder.iterdir() if path.is_dir() and not path.name.startswith((".", "~")))
 
 
 def default_folder(video: Path) -> Path:

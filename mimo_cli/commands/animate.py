@@ -108,20 +108,21 @@ def animate(
     from mimo_cli.delivery import deliver, plan_delivery
     from mimo_cli.forecast import forecast
     from mimo_cli.jobs import run_jobs
-    from mimo_cli.opening import open_motion_project, parse_size, refuse_non_commercial, remember, reopen
+    from mimo_cli.opening import motion_folder, open_motion_project, parse_size, refuse_non_commercial, remember, reopen
 
     if jobs is not None:
         run_jobs(jobs, ctx)
         return
     delivery = plan_delivery(out, lossless=lossless, alpha=alpha, mark=mark)
     width, height = parse_size(size)
-    check_character(character)
-    opened = open_motion_project(motion, scene, project, mapping=mapping, verify=verify)
+    if character is not None:
+        check_character(character, None if motion is None else motion_folder(motion, project))
     chosen = {
         "animator": animator, "network": network, "side": side, "steps": steps, "guidance": guidance, "seed": seed,
         "precision": precision, "fast": fast, "scale": scale, "offset": parse_offset(offset), "stiff": stiff,
         "note": note, "mark": mark,
     }  # fmt: skip
+    opened = open_motion_project(motion, scene, project, mapping=mapping, verify=verify)
     remember(opened, keep=not (dry_run or plan), width=width, height=height, fps=fps, **chosen)
     opened = reopen(opened, verify=verify)
     if character is None and not opened.identities():

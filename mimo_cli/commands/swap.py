@@ -105,21 +105,21 @@ def swap(
     from mimo_cli.forecast import forecast
     from mimo_cli.jobs import run_jobs
     from mimo_cli.opening import open_video_project, refuse_non_commercial, remember, reopen
+    from mimo_cli.project import default_folder
 
     if jobs is not None:
         run_jobs(jobs, ctx)
         return
     delivery = plan_delivery(out, lossless=lossless, alpha=alpha, mark=mark)
-    check_character(character)
-    opened = open_video_project(video, project, verify=verify)
+    check_character(character, None if video is None else project or default_folder(video))
     chosen = {
         "animator": animator, "network": network, "side": side, "steps": steps, "guidance": guidance, "seed": seed,
         "precision": precision, "fast": fast, "scale": scale, "offset": parse_offset(offset), "stiff": stiff,
         "note": note, "mark": mark,
     }  # fmt: skip
-    remember(
-        opened, keep=not (dry_run or plan), person=person, point=parse_point(point), props=name_props(props), **chosen
-    )
+    who = {"person": person, "point": parse_point(point), "props": name_props(props)}
+    opened = open_video_project(video, project, verify=verify)
+    remember(opened, keep=not (dry_run or plan), **who, **chosen)
     opened = reopen(opened, verify=verify)
     pictures = {"cutout": cutout, "back": back, "profile": side_view}
     identity = add_character(opened, character, name=name, joints=joints, **pictures)

@@ -81,6 +81,7 @@ def test_a_character_that_is_none(kind, tmp_path):
         (("animate", "--motion", "nowhere.bvh"), 3, "nowhere.bvh"),
         (("animate", "--motion", str(CAT), "--size", "big"), 2, "--size"),
         (("swap", "--video", str(GAME), "--character", "nobody.png"), 3, "nobody.png"),
+        (("swap", "--video", str(GAME)), 2, "no character was named"),
         (("swap", "--video", str(GAME), "--lossless", "--alpha"), 2, "two results"),
         (("swap", "--video", str(GAME), "--character", str(CAT), "-o", "x.txt"), 2, "x.txt"),
         (("swap", "--video", str(GAME), "--character", str(CAT), "-o", "no/where/x.mp4"), 3, "mkdir -p"),
@@ -91,6 +92,7 @@ def test_a_character_that_is_none(kind, tmp_path):
 )
 def test_words_that_make_no_sense(words, code, says, tmp_path):
     assert_refused(mimo(*words, cwd=tmp_path), code, says)
+    assert not list(tmp_path.iterdir())  # no project is made for it
 
 
 @pytest.mark.parametrize(
