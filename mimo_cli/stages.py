@@ -98,7 +98,7 @@ TRACK_BACKGROUND = Stage(
 )
 GATHER_PLATE = Stage(
     name="plate",
-    version=2,
+    version=3,
     about="gather the background",
     reads=(VIDEO, CLIP, HUMAN_MASK, BACKGROUND),
     writes=(PLATE,),

@@ -7,11 +7,10 @@ window saw is inpainted once and handed on.
 """
 
 import itertools
-import json
 import shutil
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -20,9 +19,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine.layers.background_motion import find_shots
+from engine.layers.borrow import borrow, borrow_lightest
 from engine.layers.inpaint import inpaint
 from engine.layers.membrane import above, apply_exposure, enlarge, fit_exposure, shrink
-from engine.layers.mosaic import Stack, warp_picture
+from engine.layers.mosaic import Stack
+from engine.layers.plate_window import (
+    BORROWED,
+    INPAINTED,
+    SEEN,
+    UNKNOWN,
+    PlateWindow,
+    read_head,
+    read_window,
+    warp_window,
+    write_window,
+)
 from engine.layers.shadow import find_shadow
 from engine.types import BackgroundMotion, Chunks, FrameSource, Progress, Size, quiet
 
@@ -40,33 +51,6 @@ FADE = 8
 
 _MAX_CLEAR = 8
 """Other windows that are asked whether ground is in shadow."""
-
-UNKNOWN, INPAINTED, BORROWED, SEEN = 0, 64, 128, 255
-"""Where a plate's pixel comes from."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class PlateWindow:
-    """One mosaic."""
-
-    start: int
-    stop: int
-    """Frames it serves."""
-    anchor: int
-    """The frame whose pixels it is counted in."""
-    x0: int
-    y0: int
-    """Top-left corner of the mosaic in the anchor frame, pixels; may be negative."""
-    size: Size
-    """(height, width), pixels; (0, 0) where no person is in the window."""
-    noise: float = 1.0
-    """Standard deviation of one frame's grain, levels of 0 ... 255."""
-    rgb: NDArray | None = None
-    """(h, w, 3) uint8."""
-    state: NDArray | None = None
-    """(h, w) uint8: UNKNOWN, INPAINTED, BORROWED or SEEN."""
-    needed: NDArray | None = None
-    """(h, w) uint8, 255 where the person hides the place in any frame; kept until the window is filled."""
 
 
 class Plate:
@@ -138,7 +122,7 @@ class Plate:
             if idx not in self._open:
                 for old in [key for key in self._open if abs(key - idx) > 1]:
                     del self._open[old]
-                self._open[idx] = _read_window(self._folders[idx])
+                self._open[idx] = read_window(self._folders[idx])
             return self._open[idx]
 
 
@@ -178,16 +162,18 @@ def build_plate(
         progress(len(windows) + idx + 1, total)
     filled: list[Path] = []
     for idx, window in enumerate(windows):
-        filled.append(_keep(chunks, f"plate-{window.start:06d}", partial(_fill, idx, windows, lit, filled, motion)))
+        filled.append(
+            _keep(chunks, f"plate-{window.start:06d}", partial(_fill, idx, windows, seen, lit, filled, motion))
+        )
         progress(2 * len(windows) + idx + 1, total)
-    return Plate([_read_head(folder) for folder in filled], filled, motion, clip.size)
+    return Plate([read_head(folder) for folder in filled], filled, motion, clip.size)
 
 
 def _keep(chunks: Chunks, name: str, make: Callable[[], PlateWindow]) -> Path:
     """The folder of a window, made now unless an earlier run finished it."""
     if chunks.get(name) is None:
         with chunks.make(name) as part:
-            _write_window(part, make())
+            write_window(part, make())
     folder = chunks.get(name)
     assert folder is not None
     return folder
@@ -208,21 +194,7 @@ def open_plate(folder: Path, motion: BackgroundMotion, size: Size) -> Plate:
         size: (height, width) of the clip, pixels.
     """
     folders = sorted(path for path in folder.iterdir() if path.is_dir())
-    return Plate([_read_head(path) for path in folders], folders, motion, size)
-
-
-def warp_window(
-    window: PlateWindow, frame_to_anchor: NDArray, box: tuple[int, int, int, int]
-) -> tuple[NDArray, NDArray]:
-    """Show one mosaic in the box of a frame; see `Plate.render`."""
-    x0, y0, x1, y1 = box
-    height, width = y1 - y0, x1 - x0
-    if window.rgb is None or window.state is None:
-        return np.zeros((height, width, 3), np.uint8), np.zeros((height, width), np.uint8)
-    to_mosaic = np.array([[1, 0, -window.x0], [0, 1, -window.y0], [0, 0, 1.0]]) @ frame_to_anchor
-    return warp_picture(
-        window.rgb, window.state, to_mosaic @ np.array([[1, 0, x0], [0, 1, y0], [0, 0, 1.0]]), (height, width)
-    )
+    return Plate([read_head(path) for path in folders], folders, motion, size)
 
 
 # --- where plates are needed -----------------------------------------------------------------------------------------
@@ -302,7 +274,7 @@ def _see(window: PlateWindow, stack: Stack) -> PlateWindow:
 
 def _clear(idx: int, windows: list[PlateWindow], seen: list[Path], motion: BackgroundMotion) -> PlateWindow:
     """Ask again for ground that lies in the person's shadow here and in the light in another window of the shot."""
-    window = _read_window(seen[idx])
+    window = read_window(seen[idx])
     if window.rgb is None or window.state is None or window.needed is None:
         return window
     state = window.state.copy()
@@ -310,7 +282,7 @@ def _clear(idx: int, windows: list[PlateWindow], seen: list[Path], motion: Backg
     mine, removed = shrink(window.rgb, 4), shrink(window.needed, 4)
     usable = shrink(above(state, 1), 4) == 255
     for other in _donors(idx, windows, motion)[:_MAX_CLEAR]:
-        donor = _read_window(seen[other])
+        donor = read_window(seen[other])
         to_other = np.linalg.inv(motion.to_first[donor.anchor]) @ motion.to_first[window.anchor]
         theirs, origin = warp_window(donor, to_other, box)
         known = usable & (shrink(above(origin, 1), 4) == 255)
@@ -318,24 +290,32 @@ def _clear(idx: int, windows: list[PlateWindow], seen: list[Path], motion: Backg
         gain, _ = fit_exposure(theirs, mine, known)
         shade = find_shadow(mine, apply_exposure(theirs, gain, 0.0), removed, known, window.noise, under=True)
         state[(enlarge(shade, state.shape) > 0) & (state > 1)] = 1
-    return replace(window, state=state)
+    return replace(window, state=state, doubted=bool((state != window.state).any()))
 
 
 def _fill(
-    idx: int, windows: list[PlateWindow], seen: list[Path], filled: list[Path], motion: BackgroundMotion
+    idx: int,
+    windows: list[PlateWindow],
+    seen: list[Path],
+    lit: list[Path],
+    filled: list[Path],
+    motion: BackgroundMotion,
 ) -> PlateWindow:
     """Complete a window from the others of its shot, then by inpainting."""
-    window = _read_window(seen[idx])
+    window = read_window(lit[idx])
     if window.rgb is None or window.state is None:
         return window
     rgb, state = window.rgb.copy(), window.state.copy()
     for other in _donors(idx, windows, motion):
         if not (state == 1).any():
             break
-        _borrow(rgb, state, window, _read_window(seen[other]), motion, BORROWED)
+        borrow(rgb, state, window, read_window(lit[other]), motion, BORROWED)
+    if (state == 1).any():
+        near = [other for other in (idx, *_donors(idx, windows, motion)) if read_head(lit[other]).doubted]
+        borrow_lightest(rgb, state, window, (read_window(seen[other]) for other in near), motion)
     for other in range(idx - 1, max(-1, idx - 4), -1):
         if (state == 1).any() and any(a <= other and idx < b for a, b in _shot_windows(windows, motion)):
-            _borrow(rgb, state, window, _read_window(filled[other]), motion, INPAINTED)
+            borrow(rgb, state, window, read_window(filled[other]), motion, INPAINTED)
     hole = (state == 1).astype(np.uint8) * 255
     if hole.any():
         rgb = inpaint(rgb, hole, (state > 1).astype(np.uint8) * 255)
@@ -357,54 +337,3 @@ def _donors(idx: int, windows: list[PlateWindow], motion: BackgroundMotion) -> l
     )
     rest = others[12:]
     return others[:12] + [rest[i] for i in np.unique(np.linspace(0, len(rest) - 1, 12).astype(int))] if rest else others
-
-
-def _borrow(
-    rgb: NDArray, state: NDArray, window: PlateWindow, other: PlateWindow, motion: BackgroundMotion, label: int
-) -> None:
-    """Copy into the window's needed pixels what another window knows, matched in exposure at the rim."""
-    if other.rgb is None or other.state is None:
-        return
-    to_other = np.linalg.inv(motion.to_first[other.anchor]) @ motion.to_first[window.anchor]
-    x0, y0, width, height = cv2.boundingRect((state == 1).astype(np.uint8))
-    pad = 48
-    x1, y1 = min(state.shape[1], x0 + width + pad), min(state.shape[0], y0 + height + pad)
-    x0, y0 = max(0, x0 - pad), max(0, y0 - pad)
-    box = (window.x0 + x0, window.y0 + y0, window.x0 + x1, window.y0 + y1)
-    found, origin = warp_window(other, to_other, box)
-    usable = cv2.erode(((origin > 1) & ((origin >= BORROWED) | (label == INPAINTED))).astype(np.uint8), np.ones((3, 3)))
-    mine, here = rgb[y0:y1, x0:x1], state[y0:y1, x0:x1]
-    take = (here == 1) & (usable > 0)
-    if not take.any():
-        return
-    both = shrink(((here > 1) & (usable > 0)).astype(np.uint8) * 255, 2) == 255
-    gain, lift = fit_exposure(shrink(found, 2), shrink(mine, 2), both)
-    fitted = np.clip(apply_exposure(found, gain, enlarge(lift, here.shape)) + 0.5, 0, 255).astype(np.uint8)
-    mine[take] = fitted[take]
-    here[take] = np.where(origin[take] == INPAINTED, INPAINTED, label)
-
-
-# --- on disk ---------------------------------------------------------------------------------------------------------
-
-
-def _write_window(folder: Path, window: PlateWindow) -> None:
-    head = {name: getattr(window, name) for name in ("start", "stop", "anchor", "x0", "y0", "size", "noise")}
-    (folder / "window.json").write_text(json.dumps(head))
-    if window.rgb is not None and window.state is not None:
-        np.save(folder / "rgb.npy", window.rgb)
-        np.save(folder / "state.npy", window.state)
-    if window.needed is not None:
-        np.save(folder / "needed.npy", window.needed)
-
-
-def _read_head(folder: Path) -> PlateWindow:
-    head = json.loads((folder / "window.json").read_text())
-    return PlateWindow(**{**head, "size": tuple(head["size"])})
-
-
-def _read_window(folder: Path) -> PlateWindow:
-    window = _read_head(folder)
-    if window.size == (0, 0):
-        return window
-    needed = np.load(folder / "needed.npy") if (folder / "needed.npy").exists() else None
-    return replace(window, rgb=np.load(folder / "rgb.npy"), state=np.load(folder / "state.npy"), needed=needed)
