@@ -77,7 +77,12 @@ def run(planner: Planner, goals: Iterable[Slot], listener: Listener, *, workers:
         listener.planned(steps)
         for warning in dict.fromkeys(warning for step in steps for warning in step.warnings):
             listener.warned(warning)
-        _run_steps(planner, [step for step in steps if step.action != "yours"], listener, workers)
+        steps = [step for step in steps if step.action != "yours"]
+        if steps:
+            from engine.video.shelf import SHELF
+
+            with SHELF.kept():
+                _run_steps(planner, steps, listener, workers)
         results = {}
         for goal in goals:
             found = planner.find(goal)

@@ -26,6 +26,7 @@ from engine.video.decode import (
     reuse_index,
 )
 from engine.video.planes import over_white, read_orientation, read_planes, read_tags, working_format
+from engine.video.shelf import SHELF
 from engine.video.still import PICTURE_SUFFIXES, animation_frames, list_pictures, read_animation, read_image
 
 FOLDER_RATE = 25
@@ -190,14 +191,21 @@ def _video_clip(path: Path, video: "av.VideoStream", index: StreamIndex, first: 
         num_audio=audio,
     )
     first_format, first_size = first.format.name, (first.width, first.height)
+    facts = path.stat()
+    name = path.absolute(), index.stream, facts.st_size, facts.st_mtime_ns
 
     def walk(start: int, stop: int) -> Generator[Planes, None, None]:
-        for frame in decode_range(path, index, start, stop):
+        for planes in SHELF.walk(name, start, stop):
+            yield planes
+            start += 1
+        for idx, frame in enumerate(decode_range(path, index, start, stop) if start < stop else (), start):
             if frame.format.name != first_format or (frame.width, frame.height) != first_size:  # changed on the way
                 same = frame.reformat(width=first_size[0], height=first_size[1], format=first_format)
             else:
                 same = frame
-            yield read_planes(same, pix_fmt, orientation)
+            planes = read_planes(same, pix_fmt, orientation)
+            SHELF.put(name, idx, planes)
+            yield planes
 
     return Clip(path, info, times, walk, index.warning)
 
