@@ -12,7 +12,7 @@ Conventions of the whole project
 import shutil
 import tempfile
 import weakref
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from fractions import Fraction
@@ -77,6 +77,19 @@ class FrameSource(Protocol):
     def read(self, start: int = 0, stop: int | None = None) -> Iterator[NDArray]:
         """Yield frames start ... stop-1 in order: (H, W, 3) RGB, (H, W, 4) straight RGBA or (H, W) gray, uint8/16."""
         ...
+
+
+def pick(source: FrameSource, frame_idx: Iterable[int]) -> Iterator[NDArray]:
+    """Yield single frames of a source, their numbers rising; a source that need not make the frames between has a
+    `pick` of its own."""
+    if (own := getattr(source, "pick", None)) is not None:
+        yield from own(frame_idx)
+        return
+    frames, position = iter(()), 0
+    for idx in frame_idx:
+        frames = frames if position else source.read(idx)
+        yield next(islice(frames, idx - position if position else 0, None))
+        position = idx + 1
 
 
 class Progress(Protocol):

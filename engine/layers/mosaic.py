@@ -1,6 +1,6 @@
 """Pictures laid over each other: warping, local alignment, and the robust combination of many samples into one."""
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass
 
 import cv2
@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 from engine.layers.background_motion import find_shots
 from engine.layers.median import masked_median
 from engine.layers.membrane import above, amplify, extrapolate, find_gain
-from engine.types import BackgroundMotion, FrameSource, Size
+from engine.threads import map_in_order
+from engine.types import BackgroundMotion, FrameSource, Size, pick
 
 BAND_BYTES = 100_000_000
 """Warped samples held at once; a mosaic is combined band by band."""
@@ -51,24 +52,18 @@ class Stack:
         self._reach = reach
         self._samples: dict[int, _Sample] = {}
         self._hidden: dict[int, NDArray] = {}
-        self._frames: Iterator[tuple[NDArray, NDArray]] | None = None
-        self._next = 0
+        self._frames: Generator[tuple[NDArray, _Sample | None], None, None] | None = None
+        self._next = self._stride = 0
         self._is_static = bool((motion.to_first == np.eye(3)).all())
 
-    def combine(
-        self, start: int, stop: int, anchor: int, origin: tuple[int, int], size: Size
-    ) -> tuple[NDArray, NDArray, NDArray, float]:
-        """Build the mosaic of one window.
+    def gather(self, start: int, stop: int, anchor: int, origin: tuple[int, int], size: Size) -> "Gathered":
+        """Collect what the mosaic of one window is made from; windows must come in order.
 
         Args:
-            start, stop: the window's frames. Windows must come in order.
+            start, stop: the window's frames.
             anchor: frame in whose pixels the mosaic is counted.
             origin: x, y of the mosaic's top-left corner, pixels of the anchor.
             size: of the mosaic.
-
-        Returns:
-            rgb (h, w, 3) uint8; visible (h, w) uint8, 255 where any sample showed the scene; needed (h, w) uint8, 255
-            where the human hides the scene in any frame of the window; noise, levels of 0 ... 255.
         """
         first, last = next((a, b) for a, b in find_shots(self._motion) if a <= start < b)
         low, high = max(first, start - self._reach), min(last, stop + self._reach)
@@ -80,15 +75,18 @@ class Stack:
             idx: np.linalg.inv(self._motion.to_first[idx]) @ self._motion.to_first[anchor] @ mosaic_to_anchor
             for idx in range(low, high)
         }
-        needed = self._needed([idx for idx in range(max(low, start - 8), min(high, stop + 8))], to_frame, size)
-        samples = [(self._samples[idx], to_frame[idx]) for idx in range(low, high) if idx in self._samples]
-        samples = level(samples, size)
-        flows: list[NDArray | None] = [None] * len(samples) if self._is_static else align(samples, size)
-        rgb, visible, noise = combine_samples(samples, flows, size, is_static=self._is_static)
-        return rgb, visible, needed, noise
+        near = range(max(low, start - 8), min(high, stop + 8))
+        return Gathered(
+            [(self._samples[idx], to_frame[idx]) for idx in range(low, high) if idx in self._samples],
+            [(self._hidden[idx], to_frame[idx]) for idx in near],
+            size,
+            self._is_static,
+        )
 
     def close(self) -> None:
         """Forget the samples."""
+        if self._frames is not None:
+            self._frames.close()
         self._samples.clear()
         self._hidden.clear()
         self._frames = None
@@ -98,30 +96,66 @@ class Stack:
         for table in (self._samples, self._hidden):
             for idx in [idx for idx in table if idx < low]:
                 del table[idx]
-        if self._frames is None or self._next < low:
-            self._frames = zip(self._clip.read(low), self._mask.read(low))
-            self._next = low
+        if self._frames is None or self._next < low or stride != self._stride:
+            start = low if self._frames is None else max(low, self._next)
+            self.close()
+            self._frames, self._next, self._stride = map_in_order(_look, self._walk(start, stride)), start, stride
         while self._next < high:
-            rgb, human = next(self._frames)
-            hidden = grow_mask(human)
-            small = hidden[::4, ::4]
-            self._hidden[self._next] = cv2.dilate(small, np.ones((5, 5), np.uint8))
-            if self._next % stride == 0:
-                self._samples[self._next] = _Sample(rgb.copy(), cv2.bitwise_not(hidden))
+            self._hidden[self._next], sample = next(self._frames)
+            if sample is not None:
+                self._samples[self._next] = sample
             self._next += 1
 
-    def _needed(self, frames: list[int], to_frame: dict[int, NDArray], size: Size) -> NDArray:
+    def _walk(self, start: int, stride: int) -> Iterator[tuple[NDArray, NDArray | None]]:
+        """The mask of every frame, and every `stride`-th frame."""
+        pictures = pick(self._clip, range(start + -start % stride, self._clip.num_frames, stride))
+        for idx, human in enumerate(self._mask.read(start), start):
+            yield human, None if idx % stride else next(pictures)
+
+
+@dataclass(frozen=True)
+class Gathered:
+    """What the mosaic of one window is made from."""
+
+    samples: list[tuple[_Sample, NDArray]]
+    """Each with its matrix from mosaic pixels to frame pixels."""
+    hidden: list[tuple[NDArray, NDArray]]
+    """What the human hides in each frame, a quarter of its size, and that matrix."""
+    size: Size
+    is_static: bool
+
+    def combine(self) -> tuple[NDArray, NDArray, NDArray, float]:
+        """Build the mosaic.
+
+        Returns:
+            rgb (h, w, 3) uint8; visible (h, w) uint8, 255 where any sample showed the scene; needed (h, w) uint8, 255
+            where the human hides the scene in any frame of the window; noise, levels of 0 ... 255.
+        """
+        samples = level(self.samples, self.size)
+        flows: list[NDArray | None] = [None] * len(samples) if self.is_static else align(samples, self.size)
+        rgb, visible, noise = combine_samples(samples, flows, self.size, is_static=self.is_static)
+        return rgb, visible, self._needed(), noise
+
+    def _needed(self) -> NDArray:
         """Union of the hidden regions, in the mosaic."""
-        small = (-(-size[0] // 4), -(-size[1] // 4))
+        small = (-(-self.size[0] // 4), -(-self.size[1] // 4))
         union = np.zeros(small, np.uint8)
         quarter = np.diag([4.0, 4.0, 1.0])
-        for idx in frames:
-            matrix = np.linalg.inv(quarter) @ to_frame[idx] @ quarter
+        for hidden, to_frame in self.hidden:
+            matrix = np.linalg.inv(quarter) @ to_frame @ quarter
             part = cv2.warpPerspective(
-                self._hidden[idx], _to_cv(matrix), small[::-1], flags=cv2.INTER_NEAREST | cv2.WARP_INVERSE_MAP
+                hidden, _to_cv(matrix), small[::-1], flags=cv2.INTER_NEAREST | cv2.WARP_INVERSE_MAP
             )
             np.maximum(union, part, out=union)
-        return cv2.resize(union, size[::-1], interpolation=cv2.INTER_NEAREST)
+        return cv2.resize(union, self.size[::-1], interpolation=cv2.INTER_NEAREST)
+
+
+def _look(frame: tuple[NDArray, NDArray | None]) -> tuple[NDArray, _Sample | None]:
+    """What the human hides in a frame, a quarter of its size; and the sample, of a frame that serves as one."""
+    human, rgb = frame
+    hidden = grow_mask(human)
+    small = cv2.dilate(np.ascontiguousarray(hidden[::4, ::4]), np.ones((5, 5), np.uint8))
+    return small, None if rgb is None else _Sample(rgb, cv2.bitwise_not(hidden))
 
 
 def grow_mask(human: NDArray) -> NDArray:

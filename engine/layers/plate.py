@@ -9,7 +9,7 @@ window saw is inpainted once and handed on.
 import itertools
 import shutil
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -22,7 +22,7 @@ from engine.layers.background_motion import find_shots
 from engine.layers.borrow import borrow, borrow_lightest
 from engine.layers.inpaint import inpaint
 from engine.layers.membrane import above, apply_exposure, enlarge, fit_exposure, shrink
-from engine.layers.mosaic import Stack
+from engine.layers.mosaic import Gathered, Stack
 from engine.layers.plate_window import (
     BORROWED,
     INPAINTED,
@@ -35,6 +35,7 @@ from engine.layers.plate_window import (
     write_window,
 )
 from engine.layers.shadow import find_shadow
+from engine.threads import map_in_order
 from engine.types import BackgroundMotion, Chunks, FrameSource, Progress, Size, quiet
 
 WINDOW = 64
@@ -152,13 +153,17 @@ def build_plate(
     total = 3 * len(windows)
     seen: list[Path] = []
     stack = Stack(clip, human_mask, motion, max_bytes=SAMPLE_BYTES, max_samples=MAX_SAMPLES, reach=REACH)
-    for idx, window in enumerate(windows):
-        seen.append(_keep(chunks, f"plate-seen-{window.start:06d}", partial(_see, window, stack)))
+    for idx, folder in enumerate(map_in_order(partial(_see, chunks), _gather(windows, stack, chunks), ahead=2)):
+        seen.append(folder)
         progress(idx + 1, total)
     stack.close()
+
+    def clear(idx: int) -> Path:
+        return _keep(chunks, f"plate-lit-{windows[idx].start:06d}", partial(_clear, idx, windows, seen, motion))
+
     lit: list[Path] = []
-    for idx, window in enumerate(windows):
-        lit.append(_keep(chunks, f"plate-lit-{window.start:06d}", partial(_clear, idx, windows, seen, motion)))
+    for idx, folder in enumerate(map_in_order(clear, range(len(windows)))):
+        lit.append(folder)
         progress(len(windows) + idx + 1, total)
     filled: list[Path] = []
     for idx, window in enumerate(windows):
@@ -259,17 +264,34 @@ def _plan_window(
 # --- building --------------------------------------------------------------------------------------------------------
 
 
-def _see(window: PlateWindow, stack: Stack) -> PlateWindow:
-    """Fill a window with what its own samples show."""
-    if window.size == (0, 0):
-        return window
-    rgb, visible, needed, noise = stack.combine(
-        window.start, window.stop, window.anchor, (window.x0, window.y0), window.size
-    )
-    state = np.where(visible > 0, SEEN, UNKNOWN).astype(np.uint8)
-    # Pixels nobody will ask for stay unknown and are not inpainted: 1 marks what is needed and not seen.
-    state[(state == UNKNOWN) & (needed > 0)] = 1
-    return replace(window, rgb=rgb, state=state, noise=noise, needed=needed)
+def _gather(windows: list[PlateWindow], stack: Stack, chunks: Chunks) -> Iterator[tuple[PlateWindow, Gathered | None]]:
+    """Each window with what it is made from; nothing where no person is in it or an earlier run made it."""
+    for window in windows:
+        if window.size == (0, 0) or chunks.get(_seen_name(window)) is not None:
+            yield window, None
+        else:
+            place = (window.x0, window.y0), window.size
+            yield window, stack.gather(window.start, window.stop, window.anchor, *place)
+
+
+def _seen_name(window: PlateWindow) -> str:
+    return f"plate-seen-{window.start:06d}"
+
+
+def _see(chunks: Chunks, task: tuple[PlateWindow, Gathered | None]) -> Path:
+    """Fill a window with what its own samples show, and keep it."""
+    window, gathered = task
+
+    def make() -> PlateWindow:
+        if gathered is None:
+            return window
+        rgb, visible, needed, noise = gathered.combine()
+        state = np.where(visible > 0, SEEN, UNKNOWN).astype(np.uint8)
+        # Pixels nobody will ask for stay unknown and are not inpainted: 1 marks what is needed and not seen.
+        state[(state == UNKNOWN) & (needed > 0)] = 1
+        return replace(window, rgb=rgb, state=state, noise=noise, needed=needed)
+
+    return _keep(chunks, _seen_name(window), make)
 
 
 def _clear(idx: int, windows: list[PlateWindow], seen: list[Path], motion: BackgroundMotion) -> PlateWindow:
