@@ -12,6 +12,7 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 
 from engine.errors import MimoError, UsageError
+from engine.shelf import SHELF
 from mimo_cli import __version__, console
 
 COMMANDS = {
@@ -105,7 +106,7 @@ class MimoGroup(TyperGroup):
 
     def invoke(self, ctx: typer.Context) -> Any:
         """Run the command; whatever goes wrong ends in a sentence and an exit code."""
-        with _caught(ctx):
+        with _caught(ctx), SHELF.kept():
             result = super().invoke(ctx)
             sys.stdout.flush()
             return result

@@ -9,8 +9,8 @@ import sys
 from collections.abc import Callable
 from functools import lru_cache
 
-TRIM_EVERY_S = 2.0
-"""Long against what taking the memory again costs (tens of milliseconds), short against what a stage piles up."""
+TRIM_EVERY_S = 5.0
+"""Long against what taking the memory again costs (a tenth of a second), short against what a stage piles up."""
 _OPTIONS = {-8: 2, -3: 32 << 20, -1: 64 << 20}
 """M_ARENA_MAX, M_MMAP_THRESHOLD and M_TRIM_THRESHOLD of glibc's malloc.h: how many threads may allocate at once without
 waiting for each other; the size, bytes, up to which a piece is taken from the stock, and how much stock is kept between

@@ -3,6 +3,7 @@
 import hashlib
 import json
 from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,7 +19,7 @@ from mimo_cli.licences import parts_of
 from mimo_cli.plan import Step
 
 if TYPE_CHECKING:
-    from engine.report import Look, Page
+    from engine.report import Lane, Look, Page
     from mimo_cli.project import Project
 
 FILE = "report.html"
@@ -101,15 +102,20 @@ def gather(project: "Project", identity: str, steps: list[Step], key: str) -> "P
     Raises:
         InputError: the project holds nothing to show yet.
     """
-    from engine.report import Page
+    from engine.report import LookWriter, Page
 
     places = _Places(project, identity)
     if places.find(slots.CLIP) is None or places.find(slots.FRAMES) is None:
         raise InputError(f"{project.root} holds nothing to show yet.", fix="run mimo decompose, swap or animate first.")
     clip = _Clip(tables.read_clip(places.path(slots.CLIP)), tables.read_frames(places.path(slots.FRAMES)))
     records = _records(project, steps)
-    look = _look(places, clip)
-    area = _add_mask(places, clip, look)
+    plain = LookWriter(clip.info).without_pictures()
+    with ThreadPoolExecutor(1) as pool:
+        mask = pool.submit(_look_at_mask, places, clip, plain)
+        look = _look(places, clip)
+    area = None
+    if (seen_mask := mask.result() if look.frames == plain.frames else _look_at_mask(places, clip, look)) is not None:
+        look.lanes["human"], area = seen_mask
     seen = _motion(places, clip, look)
     seen.area, seen.confidence = area, _confidence(places, clip)
     seen.series = look.series
@@ -213,19 +219,18 @@ def _look(places: _Places, clip: _Clip) -> "Look":
 def _scenes(places: _Places, clip: _Clip) -> Iterator[tuple[int, list[NDArray]]]:
     """Some overlays of the scene, with their frames."""
     from engine.report import LookWriter
-    from engine.video import read_overlays
+    from engine.video import pick_overlays
 
     path = places.find(slots.SCENE)
     if path is None:
         return
     pictured = LookWriter(clip.info).without_pictures().frames
-    for idx in pictured[:: -(-len(pictured) // _NUM_SCENES)]:
-        ours = places.ours(slots.SCENE)
-        yield idx, next(iter(read_overlays(path, clip.info, ours=ours, start=idx, stop=idx + 1)))
+    some = pictured[:: -(-len(pictured) // _NUM_SCENES)]
+    yield from zip(some, pick_overlays(path, clip.info, some, ours=places.ours(slots.SCENE)))
 
 
-def _add_mask(places: _Places, clip: _Clip, look: "Look") -> NDArray | None:
-    """Add the lane of the person's mask to a look; return its area."""
+def _look_at_mask(places: _Places, clip: _Clip, look: "Look") -> "tuple[Lane, NDArray] | None":
+    """The lane of the person's mask in the pictured frames of a look, and its area."""
     path = places.find(slots.HUMAN_MASK)
     if path is None:
         return None
@@ -234,8 +239,7 @@ def _add_mask(places: _Places, clip: _Clip, look: "Look") -> NDArray | None:
 
     size = {"num_frames": clip.info.num_frames, "size": clip.info.size}
     mask = open_layer(path, kind="gray8", ours=places.ours(slots.HUMAN_MASK), **size)
-    look.lanes["human"], area = look_at_mask(mask, look.frames, look.size)
-    return area
+    return look_at_mask(mask, look.frames, look.size)
 
 
 def _motion(places: _Places, clip: _Clip, look: "Look") -> findings.Seen:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from engine.config import to_table
+from engine.shelf import SHELF
 from mimo_cli import __version__, disk, licences, memory
 from mimo_cli.artifacts import Slot
 from mimo_cli.plan import Planner, Step
@@ -78,11 +79,8 @@ def run(planner: Planner, goals: Iterable[Slot], listener: Listener, *, workers:
         for warning in dict.fromkeys(warning for step in steps for warning in step.warnings):
             listener.warned(warning)
         steps = [step for step in steps if step.action != "yours"]
-        if steps:
-            from engine.video.shelf import SHELF
-
-            with SHELF.kept():
-                _run_steps(planner, steps, listener, workers)
+        with SHELF.kept():
+            _run_steps(planner, steps, listener, workers)
         results = {}
         for goal in goals:
             found = planner.find(goal)

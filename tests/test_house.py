@@ -18,7 +18,7 @@ MAX_WALK_LINES = 100  # a forward, or a top-level walk
 
 RANKS = (
     "engine.errors",
-    "engine.config engine.geometry engine.threads",
+    "engine.config engine.geometry engine.shelf engine.threads",
     "engine.types engine.weights",
     "engine.video engine.people engine.body engine.raster engine.diffusion engine.metrics",
     "engine.compositor",

@@ -8,8 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine.layers.background_motion import find_shots
+from engine.layers.grow import grow_mask
 from engine.layers.median import masked_median
-from engine.layers.membrane import above, amplify, extrapolate, find_gain
+from engine.layers.membrane import amplify, extrapolate, find_gain
 from engine.threads import map_in_order
 from engine.types import BackgroundMotion, FrameSource, Size, pick
 
@@ -156,39 +157,6 @@ def _look(frame: tuple[NDArray, NDArray | None]) -> tuple[NDArray, _Sample | Non
     hidden = grow_mask(human)
     small = cv2.dilate(np.ascontiguousarray(hidden[::4, ::4]), np.ones((5, 5), np.uint8))
     return small, None if rgb is None else _Sample(rgb, cv2.bitwise_not(hidden))
-
-
-def grow_mask(human: NDArray) -> NDArray:
-    """Grow a human mask so far that nothing of the person, blurred edges and all, is left outside.
-
-    Args:
-        human: (H, W) uint8, 0 ... 255.
-
-    Returns:
-        (H, W) uint8, 0 or 255: grown by 2.5 % of the mask's height and at least 3 pixels.
-    """
-    step = 4
-    size = (max(1, -(-human.shape[1] // step)), max(1, -(-human.shape[0] // step)))
-    small = cv2.resize(above(human, 24), size, interpolation=cv2.INTER_AREA)
-    small = above(small, 0)
-    height = cv2.boundingRect(small)[3]
-    if height == 0:
-        return np.zeros(human.shape, np.uint8)
-    grown = dilate_disc(small, max(1, round(0.025 * height)))
-    wide = cv2.resize(grown, human.shape[::-1], interpolation=cv2.INTER_LINEAR)
-    return above(wide, 100)
-
-
-def dilate_disc(mask: NDArray, radius: int) -> NDArray:
-    """Dilate by something round: an octagon made of two fast rectangles and a small ellipse."""
-    if radius < 1:
-        return mask
-    big, small = int(radius * 0.6), radius - int(radius * 0.6)
-    if big:
-        cross = cv2.getStructuringElement(cv2.MORPH_RECT, (2 * big + 1, 1))
-        tall = cv2.getStructuringElement(cv2.MORPH_RECT, (1, 2 * big + 1))
-        mask = cv2.max(cv2.dilate(mask, cross), cv2.dilate(mask, tall))
-    return cv2.dilate(mask, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * small + 1, 2 * small + 1)))
 
 
 def warp_picture(rgb: NDArray, label: NDArray, matrix: NDArray, size: Size) -> tuple[NDArray, NDArray]:

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from engine.errors import MissingError
 from engine.layers.background_motion import find_shots
-from engine.layers.mosaic import grow_mask
+from engine.layers.grow import grow_mask
 from engine.layers.plate import surroundings
 from engine.types import BackgroundMotion, Chunks, FrameSource, Progress, Size, quiet
 from engine.video import LayerWriter, open_layer

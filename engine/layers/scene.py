@@ -7,8 +7,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from engine.layers.grow import dilate_disc, grow_mask
 from engine.layers.membrane import above, amplify, apply_exposure, enlarge, fit_exposure, shrink
-from engine.layers.mosaic import dilate_disc, grow_mask
 from engine.layers.plate import Plate, build_plate, surroundings
 from engine.layers.shadow import find_shadow
 from engine.threads import map_in_order

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from engine.layers.band import Band, find_band
 from engine.layers.expected import body_path, draw_core, expected_trunk, sure_landmarks, with_neighbours
-from engine.layers.mosaic import grow_mask
+from engine.layers.grow import grow_mask
 from engine.layers.moving_object import View, colour_bins
 from engine.layers.plate import Plate
 from engine.layers.views import BODY_PX, body_height, find_threshold, read_views, view_step

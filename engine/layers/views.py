@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine.layers.caption import EVERY, caption_scale
+from engine.layers.grow import grow_mask
 from engine.layers.membrane import above, amplify, enlarge, fit_exposure, largest_channel, shrink, shrink_least
-from engine.layers.mosaic import grow_mask
 from engine.layers.moving_object import View
 from engine.layers.plate import Plate, surroundings
 from engine.threads import map_in_order

@@ -19,18 +19,20 @@ def look_at_layers(clip: Clip, scene: Iterator[tuple[int, list[NDArray]]], front
 
     Args:
         clip: the source; it is decoded once.
-        scene: pairs of a frame and its overlay (see `engine.video.read_overlays`), some of the clip's frames in order.
+        scene: pairs of a frame and its overlay (see `engine.video.pick_overlays`), some of the clip's frames in order.
         front: the occlusion, "gray8".
     """
     writer = LookWriter(clip.info)
     overlay = next(scene, None)
+    few = None if clip.num_frames <= MAX_READ else writer.without_pictures().frames
+    fronts = iter(()) if front is None else _some(front, few)
     for frame in clip.read_frames():
         if not writer.pictures(frame.idx):
             continue
         while overlay is not None and overlay[0] < frame.idx:
             overlay = next(scene, None)
         here = overlay[1] if overlay is not None and overlay[0] == frame.idx else None
-        before = None if front is None else next(iter(front.read(frame.idx, frame.idx + 1)))
+        before = next((picture for idx, picture in fronts if idx == frame.idx), None)
         writer.picture_layers(frame, scene=here, front=before)
     return writer.finish()
 

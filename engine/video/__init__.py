@@ -8,7 +8,7 @@ from engine.video.encode import container_for, encode_result
 from engine.video.layer import LayerWriter, concat_layers
 from engine.video.layer_source import open_layer
 from engine.video.mark import draw_mark
-from engine.video.overlay import overlay_kind, read_overlays, to_overlay
+from engine.video.overlay import overlay_kind, pick_overlays, read_overlays, to_overlay
 from engine.video.still import read_image, write_png
 
 __all__ = [
@@ -22,6 +22,7 @@ __all__ = [
     "open_clip",
     "open_layer",
     "overlay_kind",
+    "pick_overlays",
     "read_image",
     "read_overlays",
     "to_overlay",

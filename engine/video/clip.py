@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine.errors import InputError
+from engine.shelf import SHELF
 from engine.types import ClipInfo, FrameTimes, Size
 from engine.video.color import planes_to_rgb
 from engine.video.decode import (
@@ -26,7 +27,6 @@ from engine.video.decode import (
     reuse_index,
 )
 from engine.video.planes import over_white, read_orientation, read_planes, read_tags, working_format
-from engine.video.shelf import SHELF
 from engine.video.still import PICTURE_SUFFIXES, animation_frames, list_pictures, read_animation, read_image
 
 FOLDER_RATE = 25
@@ -149,9 +149,34 @@ def _open_video(path: Path, stream: int | None, _size: int | None, _mtime_ns: in
     """Decoding a video to count its frames takes a while; as long as the file stays as it is, once is enough."""
     with open_container(path) as container:
         video = pick_stream(container, path, stream)
-        index, first = index_stream(path, video)
+        keeper = _Keeper(path, video.index) if SHELF.is_open else None
+        index, first = index_stream(path, video, keeper)
         num_audio = len(container.streams.audio)
+        if keeper is not None and not index.is_sound:
+            SHELF.clear()
         return _video_clip(path, video, index, first, num_audio)
+
+
+class _Keeper:
+    """Puts the frames of a video on the shelf while they are counted."""
+
+    def __init__(self, path: Path, stream: int) -> None:
+        self._name, self._count = _shelf_name(path, stream), 0
+        self._first: av.VideoFrame | None = None
+
+    def __call__(self, frame: "av.VideoFrame") -> None:
+        """Keep the next frame, if there is room, and if it is like the first."""
+        first = self._first = self._first or frame
+        same = (frame.format.name, frame.width, frame.height) == (first.format.name, first.width, first.height)
+        if same and SHELF.has_room(self._name, self._count):
+            orientation = read_orientation(first)
+            SHELF.put(self._name, self._count, read_planes(frame, working_format(first, orientation), orientation))
+        self._count += 1
+
+
+def _shelf_name(path: Path, stream: int) -> tuple[Path, int, int, int]:
+    facts = path.stat()
+    return path.absolute(), stream, facts.st_size, facts.st_mtime_ns
 
 
 @lru_cache(maxsize=4)
@@ -191,8 +216,7 @@ def _video_clip(path: Path, video: "av.VideoStream", index: StreamIndex, first: 
         num_audio=audio,
     )
     first_format, first_size = first.format.name, (first.width, first.height)
-    facts = path.stat()
-    name = path.absolute(), index.stream, facts.st_size, facts.st_mtime_ns
+    name = _shelf_name(path, index.stream)
 
     def walk(start: int, stop: int) -> Generator[Planes, None, None]:
         for planes in SHELF.walk(name, start, stop):

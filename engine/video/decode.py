@@ -2,7 +2,7 @@
 
 import queue
 import threading
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
@@ -41,6 +41,8 @@ class StreamIndex:
     """Ticks the last frame is shown; 0 where the file does not say."""
     warning: str | None = None
     """What is wrong with the file, when not all of it can be decoded."""
+    is_sound: bool = True
+    """Nothing was wrong with any packet."""
 
 
 @contextmanager
@@ -139,8 +141,15 @@ def _has_alpha(stream: "av.VideoStream") -> bool:
     return any(key.lower() == "alpha_mode" and value == "1" for key, value in stream.metadata.items())
 
 
-def index_stream(path: Path, stream: "av.VideoStream") -> tuple[StreamIndex, "av.VideoFrame"]:
+def index_stream(
+    path: Path, stream: "av.VideoStream", look: "Callable[[av.VideoFrame], None] | None" = None
+) -> tuple[StreamIndex, "av.VideoFrame"]:
     """Decode a stream once and note the time of every frame, up to the first damage.
+
+    Args:
+        path: the file.
+        stream: its stream.
+        look: called with every frame; what it saw is right if the index `is_sound`.
 
     Returns:
         The index and the first frame.
@@ -148,7 +157,8 @@ def index_stream(path: Path, stream: "av.VideoStream") -> tuple[StreamIndex, "av
     Raises:
         InputError: not one frame can be decoded.
     """
-    found = _walk(path, stream.index, "AUTO")
+    found = _walk(path, stream.index, "AUTO", look)
+    is_sound = not found.errors
     if found.errors:  # with frame threads the damage surfaces at a moment of its own; without, always at the same frame
         found = _walk(path, stream.index, "SLICE")
     if found.first is None:
@@ -166,7 +176,7 @@ def index_stream(path: Path, stream: "av.VideoStream") -> tuple[StreamIndex, "av
         # with B-frames a variable rate leaves the last frame another one's duration; the length of the track is right
         rest = stream.start_time + stream.duration - int(pts[-1])
         last = rest if 0 < rest <= 2 * int(np.diff(pts).max()) else last
-    return StreamIndex(stream.index, pts, seekable, last, warning), found.first
+    return StreamIndex(stream.index, pts, seekable, last, warning, is_sound), found.first
 
 
 def reuse_index(
@@ -207,7 +217,9 @@ class _Walk:
     damaged: bool
 
 
-def _walk(path: Path, stream_index: int, thread_type: str) -> _Walk:
+def _walk(
+    path: Path, stream_index: int, thread_type: str, look: "Callable[[av.VideoFrame], None] | None" = None
+) -> _Walk:
     """Decode everything; without frame threads, stop at the first error that follows a frame."""
     walk = _Walk(None, [], [], [], damaged=False)
     frames = decode_stream(path, stream_index, thread_type=thread_type, errors=walk.errors)
@@ -219,6 +231,8 @@ def _walk(path: Path, stream_index: int, thread_type: str) -> _Walk:
         elif len(walk.errors) > errors_before:
             walk.damaged = True
             break
+        if look is not None:
+            look(frame)
         walk.pts.append(frame.pts if frame.pts is not None else frame.dts)
         walk.durations.append(getattr(frame, "duration", 0) or 0)
     frames.close()

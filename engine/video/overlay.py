@@ -5,7 +5,7 @@ RGB and back stands between it and the result. In 8-bit 4:2:0 it is also half th
 """
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import cv2
 import numpy as np
@@ -44,6 +44,16 @@ def read_overlays(
     kind = overlay_kind(info) if ours else "rgba"
     layer = open_layer(path, kind=kind, ours=ours, num_frames=info.num_frames, size=info.size)
     for frame in layer.read(start, stop):
+        yield frame if isinstance(frame, list) else to_overlay(frame, info)
+
+
+def pick_overlays(
+    path: str | os.PathLike[str], info: ClipInfo, frames: Iterable[int], *, ours: bool
+) -> Iterator[Overlay]:
+    """Yield the overlays of single frames; the other arguments are those of `read_overlays`."""
+    layer = open_layer(path, kind=overlay_kind(info) if ours else "rgba", ours=ours, size=info.size)
+    for idx in frames:
+        frame = next(iter(layer.read(idx, idx + 1)))
         yield frame if isinstance(frame, list) else to_overlay(frame, info)
 
 

@@ -3,13 +3,15 @@
 import threading
 from collections.abc import Generator, Hashable, Iterator
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
-from numpy.typing import NDArray
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 MAX_BYTES = 384 << 20
 """Of all frames kept; eleven seconds of 1280x720 at 25 frames a second."""
 
-Planes = list[NDArray]
+Planes = list["NDArray"]
 
 
 class Shelf:
@@ -17,7 +19,7 @@ class Shelf:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._users = 0
+        self._users = self._frame_bytes = 0
         self._clip: Hashable = None
         self._frames: dict[int, Planes] = {}
 
@@ -32,7 +34,12 @@ class Shelf:
             with self._lock:
                 self._users -= 1
                 if not self._users:
-                    self._clear(None)
+                    self._clip, self._frames = None, {}
+
+    @property
+    def is_open(self) -> bool:
+        """Frames are kept at this time."""
+        return self._users > 0
 
     def walk(self, clip: Hashable, start: int, stop: int) -> Iterator[Planes]:
         """Yield the frames of a clip from `start` on, as far as they are here."""
@@ -43,21 +50,28 @@ class Shelf:
                 return
             yield planes
 
+    def has_room(self, clip: Hashable, idx: int) -> bool:
+        """Whether a frame of this number would be kept: the first one always, later ones if all up to them fit in."""
+        with self._lock:
+            return idx == 0 or (self._clip == clip and (idx + 1) * self._frame_bytes <= MAX_BYTES)
+
     def put(self, clip: Hashable, idx: int, planes: Planes) -> None:
         """Keep a frame if there is room; from then on nobody may write to it."""
-        size = sum(plane.nbytes for plane in planes)
         with self._lock:
             if not self._users:
                 return
             if self._clip != clip:
-                self._clear(clip)
-            if idx not in self._frames and (idx + 1) * size <= MAX_BYTES:
+                self._clip, self._frames = clip, {}
+            self._frame_bytes = sum(plane.nbytes for plane in planes)
+            if idx not in self._frames and (idx + 1) * self._frame_bytes <= MAX_BYTES:
                 for plane in planes:
                     plane.flags.writeable = False
                 self._frames[idx] = planes
 
-    def _clear(self, clip: Hashable) -> None:
-        self._clip, self._frames = clip, {}
+    def clear(self) -> None:
+        """Forget all frames."""
+        with self._lock:
+            self._clip, self._frames = None, {}
 
 
 SHELF = Shelf()

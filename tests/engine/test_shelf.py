@@ -1,0 +1,48 @@
+import numpy as np
+import pytest
+
+from engine import shelf
+from engine.shelf import SHELF
+from engine.video import LayerWriter, open_clip
+
+
+@pytest.fixture
+def clip(tmp_path):
+    with LayerWriter(tmp_path / "a.mkv", (32, 48), "rgb") as writer:
+        for k in range(6):
+            writer.write(np.full((32, 48, 3), 40 * k, np.uint8))
+    return tmp_path / "a.mkv"
+
+
+def test_frames_are_decoded_once_while_the_shelf_is_open_and_not_written_to(clip):
+    with SHELF.kept():
+        opened = open_clip(clip)
+        frames = [frame.planes for frame in opened.read_frames()]
+        again = [frame.planes for frame in opened.read_frames(2)]
+        assert all(one is other for one, other in zip(frames[2:], again, strict=True))
+        with pytest.raises(ValueError, match="read-only"):
+            frames[0][0][0, 0] = 1
+    fresh = [frame.planes for frame in opened.read_frames()]
+    for kept, new in zip(frames, fresh, strict=True):
+        assert kept is not new
+        np.testing.assert_array_equal(kept, new)
+
+
+def test_only_what_there_is_room_for_is_kept(clip, monkeypatch):
+    monkeypatch.setattr(shelf, "MAX_BYTES", 3 * 32 * 48 * 3)  # three frames of three planes
+    with SHELF.kept():
+        opened = open_clip(clip)
+        walks = [[frame.planes for frame in opened.read_frames()] for _ in range(2)]
+    same = [one is other for one, other in zip(*walks, strict=True)]
+    assert same == [True, True, True, False, False, False]
+    for one, other in zip(*walks, strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_another_clip_takes_the_place(clip, tmp_path):
+    with LayerWriter(tmp_path / "b.mkv", (32, 48), "rgb") as writer:
+        writer.write(np.full((32, 48, 3), 9, np.uint8))
+    with SHELF.kept():
+        first, second = open_clip(clip), open_clip(tmp_path / "b.mkv")
+        assert next(second.read())[0, 0].tolist() == [9, 9, 9]
+        assert [int(rgb[0, 0, 0]) for rgb in first.read()] == [0, 40, 80, 120, 160, 200]
