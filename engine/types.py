@@ -12,13 +12,14 @@ Conventions of the whole project
 import shutil
 import tempfile
 import weakref
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from fractions import Fraction
+from functools import partial
 from itertools import islice
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -90,6 +91,26 @@ def pick(source: FrameSource, frame_idx: Iterable[int]) -> Iterator[NDArray]:
         frames = frames if position else source.read(idx)
         yield next(islice(frames, idx - position if position else 0, None))
         position = idx + 1
+
+
+class Glimpse(Protocol):
+    """A frame to look at parts of, as an (H, W, 3) array is and what need not hold one."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """(H, W, 3)."""
+        ...
+
+    def __getitem__(self, window: Any, /) -> NDArray:
+        """The part `[y0:y1, x0:x1]` or `[y0:y1]`, (h, w, 3) uint8 RGB."""
+        ...
+
+
+def glimpse(source: FrameSource, start: int = 0, stop: int | None = None) -> Iterator[Glimpse]:
+    """Yield frames start ... stop-1 of which only parts will be looked at; a source that need not make the rest of them
+    has a `glimpse` of its own."""
+    own = getattr(source, "glimpse", None)
+    return source.read(start, stop) if own is None else own(start, stop)
 
 
 class Progress(Protocol):
@@ -164,13 +185,20 @@ class Reel:
 
     def __init__(self, source: FrameSource) -> None:
         self._source, self._next = source, 0
-        self._frames: Iterator[NDArray] | None = None
+        self._frames: Iterator[Any] | None = None
         self.num_frames, self.size = source.num_frames, source.size
 
     def read(self, start: int = 0, stop: int | None = None) -> Iterator[NDArray]:
         """See `FrameSource.read`."""
+        return self._go_on(self._source.read, start, stop)
+
+    def glimpse(self, start: int = 0, stop: int | None = None) -> Iterator[Glimpse]:
+        """See `glimpse`; not to be mixed with `read`."""
+        return self._go_on(partial(glimpse, self._source), start, stop)
+
+    def _go_on(self, read: Callable[[int], Iterator[Any]], start: int, stop: int | None) -> Iterator[Any]:
         if self._frames is None or start != self._next:
-            self._frames, self._next = self._source.read(start), start
+            self._frames, self._next = read(start), start
         for frame in islice(self._frames, None if stop is None else max(0, stop - start)):
             self._next += 1
             yield frame

@@ -90,7 +90,7 @@ SEGMENT = Stage(
 )
 TRACK_BACKGROUND = Stage(
     name="background",
-    version=5,
+    version=6,
     about="follow the camera",
     reads=(VIDEO, CLIP, TRACKS, LANDMARKS, ROUGH),
     writes=(BACKGROUND,),
@@ -125,7 +125,7 @@ COMPLETE_SCENE = Stage(
 )
 ESTIMATE_DEPTH = Stage(
     name="depth",
-    version=1,
+    version=2,
     about="order the layers in depth",
     reads=(VIDEO, CLIP, HUMAN_MASK, OCCLUSION, TRACKS, LANDMARKS),
     writes=(DEPTH,),

@@ -16,7 +16,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.types import BackgroundMotion, Chunks, FrameSource, Progress, Reel, Size, quiet
+from engine.layers.membrane import shrink_whole
+from engine.types import BackgroundMotion, Chunks, FrameSource, Progress, Reel, Size, glimpse, quiet
 
 CHUNK = 64
 """Frames per finished piece of work."""
@@ -144,8 +145,8 @@ def _small_frames(
     height, width = clip.size
     size = (max(1, round(width * scale)), max(1, round(height * scale)))
     grow = np.ones((2 * max(2, size[1] // 60) + 1,) * 2, np.uint8)
-    for rgb, human in zip(clip.read(start, stop), mask.read(start, stop)):
-        gray = cv2.cvtColor(cv2.resize(rgb, size, interpolation=cv2.INTER_AREA), cv2.COLOR_RGB2GRAY)
+    for frame, human in zip(glimpse(clip, start, stop), mask.read(start, stop)):
+        gray = cv2.cvtColor(shrink_whole(frame, size[::-1]), cv2.COLOR_RGB2GRAY)
         small = human if human.shape == size[::-1] else cv2.resize(human, size, interpolation=cv2.INTER_AREA)
         still = 255 - cv2.dilate((small > 24).astype(np.uint8), grow) * 255
         yield gray, still

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine.layers.membrane import largest_channel
-from engine.types import Landmarks
+from engine.types import Glimpse, Landmarks
 
 EVERY = 12
 """Frames from one look to the next."""
@@ -209,7 +209,7 @@ def _find_rim(picture: NDArray, strokes: NDArray) -> tuple[tuple[int, int, int] 
     return (None, 0) if colour is None else ((int(colour[0]), int(colour[1]), int(colour[2])), rim + 1)
 
 
-def draw_line(mask: NDArray, rgb: NDArray, line: Line, scale: float) -> None:
+def draw_line(mask: NDArray, rgb: Glimpse, line: Line, scale: float) -> None:
     """Add a line of words to a frame's mask.
 
     Args:

@@ -53,18 +53,48 @@ def coarse_depth(
     distance_m, foot_row = person_distance(landmarks, tracks, size)
     half = (max(1, size[0] // 2), max(1, size[1] // 2))
     for idx, (human, front) in enumerate(zip(human_mask.read(), occlusion.read())):
-        inverse = np.broadcast_to(_ground(half, size, foot_row[idx], distance_m[idx])[:, None], half).copy()
-        person = cv2.resize(human, half[::-1], interpolation=cv2.INTER_AREA).astype(np.float32) / 255
-        nearer = cv2.resize(front, half[::-1], interpolation=cv2.INTER_AREA).astype(np.float32) / 255
-        # A body is some 20 cm thick: the middle of the mask bulges by half of that.
-        bulge = cv2.blur(person, (2 * (half[0] // 24) + 1,) * 2)
-        body = NEAREST_M / np.maximum(distance_m[idx] - 0.1 * bulge, NEAREST_M)
-        inverse += (body - inverse) * person
-        thing = NEAREST_M / max(NEAREST_M, distance_m[idx] - 0.35)
-        inverse += (thing - inverse) * nearer
-        depth = cv2.resize(inverse, size[::-1], interpolation=cv2.INTER_LINEAR)
-        yield np.clip(65535 * depth + 0.5, 0, 65535).astype(np.uint16)
+        ground = _ground(half, size, foot_row[idx], distance_m[idx])[:, None]
+        depth = np.broadcast_to(_levels(ground, (size[0], 1)), size).copy()
+        window = _window(human, front, half)
+        if window is not None:
+            person, nearer = (_shrunk(mask, half)[window].astype(np.float32) / 255 for mask in (human, front))
+            inverse = np.repeat(ground[window[0]], person.shape[1], axis=1)
+            # A body is some 20 cm thick: the middle of the mask bulges by half of that.
+            bulge = cv2.blur(person, (2 * (half[0] // 24) + 1,) * 2)
+            body = NEAREST_M / np.maximum(distance_m[idx] - 0.1 * bulge, NEAREST_M)
+            inverse += (body - inverse) * person
+            thing = NEAREST_M / max(NEAREST_M, distance_m[idx] - 0.35)
+            inverse += (thing - inverse) * nearer
+            y0, x0 = (at.start * full // small for at, full, small in zip(window, size, half))
+            y1, x1 = (-(-at.stop * full // small) for at, full, small in zip(window, size, half))
+            depth[y0:y1, x0:x1] = _levels(inverse, (y1 - y0, x1 - x0))
+        yield depth
         progress(idx + 1, human_mask.num_frames)
+
+
+def _shrunk(mask: NDArray, size: Size) -> NDArray:
+    return cv2.resize(mask, size[::-1], interpolation=cv2.INTER_AREA)
+
+
+def _window(human: NDArray, front: NDArray, half: Size) -> tuple[slice, slice] | None:
+    """Rows and columns of the half-sized picture around the person and what is in front, with room for the bulge; the
+    whole picture where sizes are odd; None where there is neither."""
+    x, y, width, height = cv2.boundingRect(cv2.max(human, front))
+    if not width:
+        return None
+    if human.shape != (2 * half[0], 2 * half[1]):
+        return slice(0, half[0]), slice(0, half[1])
+    room = half[0] // 24 + 2
+    rows = slice(max(0, y // 2 - room), min(half[0], -(-(y + height) // 2) + room))
+    return rows, slice(max(0, x // 2 - room), min(half[1], -(-(x + width) // 2) + room))
+
+
+def _levels(inverse: NDArray, size: Size) -> NDArray:
+    """(H, W) uint16: inverse depth (h, w) float32, 0 ... 1, at another size."""
+    large = cv2.resize(inverse, size[::-1], interpolation=cv2.INTER_LINEAR).reshape(size)
+    large *= 65535
+    large += 0.5
+    return large.astype(np.uint16)
 
 
 def person_distance(landmarks: Landmarks, tracks: Tracks, size: Size) -> tuple[NDArray, NDArray]:

@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.layers.membrane import above
+from engine.layers.membrane import above, shrink
 
 
 def grow_mask(human: NDArray) -> NDArray:
@@ -18,14 +18,22 @@ def grow_mask(human: NDArray) -> NDArray:
     """
     step = 4
     size = (max(1, -(-human.shape[1] // step)), max(1, -(-human.shape[0] // step)))
-    small = cv2.resize(above(human, 24), size, interpolation=cv2.INTER_AREA)
+    fits = not (human.shape[0] % step or human.shape[1] % step)
+    person = above(human, 24)
+    small = shrink(person, step) if fits else cv2.resize(person, size, interpolation=cv2.INTER_AREA)
     small = above(small, 0)
     height = cv2.boundingRect(small)[3]
     if height == 0:
         return np.zeros(human.shape, np.uint8)
     grown = dilate_disc(small, max(1, round(0.025 * height)))
-    wide = cv2.resize(grown, human.shape[::-1], interpolation=cv2.INTER_LINEAR)
-    return above(wide, 100)
+    if not fits:
+        return above(cv2.resize(grown, human.shape[::-1], interpolation=cv2.INTER_LINEAR), 100)
+    x, y, width, height = cv2.boundingRect(grown)
+    rows, cols = slice(max(0, y - 1), y + height + 1), slice(max(0, x - 1), x + width + 1)
+    out = np.zeros(human.shape, np.uint8)
+    part = out[rows.start * step : rows.stop * step, cols.start * step : cols.stop * step]
+    part[:] = above(cv2.resize(grown[rows, cols], part.shape[::-1], interpolation=cv2.INTER_LINEAR), 100)
+    return out
 
 
 def dilate_disc(mask: NDArray, radius: int) -> NDArray:

@@ -20,7 +20,7 @@ from engine.layers.guided import GuidedFilter, apply, split_01
 from engine.layers.membrane import above, shrink
 from engine.people.roi import Roi, at_indices
 from engine.people.rough import Seen, bridged_masks
-from engine.types import Chunks, FrameSource, Progress, Reel, Size, quiet
+from engine.types import Chunks, FrameSource, Glimpse, Progress, Reel, Size, glimpse, quiet
 
 CHUNK = 32
 """Frames of one finished piece of work."""
@@ -102,7 +102,7 @@ def _mask_chunk(
     places = np.zeros((stop - start, 2), np.int64)
     rough = bridged_masks(person, start, stop)
     with ThreadPoolExecutor(1) as pool:  # what is known small is finished at full size while the next frame begins
-        for frame_idx, rgb in enumerate(clip.read(start, stop), start):
+        for frame_idx, rgb in enumerate(glimpse(clip, start, stop), start):
             found = next(rough)
             if found is None:
                 memory = None  # what was before is of no use when they come back
@@ -110,7 +110,7 @@ def _mask_chunk(
             roi, mask, is_seen = found
             points, seen = person.landmarks.image_px[frame_idx], person.landmarks.visibility[frame_idx]
             seen = seen if is_seen else np.zeros_like(seen)  # bones between two sightings are a guess
-            known = believe(np.ascontiguousarray(rgb[..., :3]), roi, mask, points, seen, memory)
+            known = believe(rgb, roi, mask, points, seen, memory)
             if not is_seen and (memory is None or not known.looks_like(memory.colors)):
                 continue  # hidden, not missed
             memory, places[frame_idx - start] = known.memory, (known.x0, known.y0)
@@ -169,7 +169,7 @@ class Belief:
 
 
 def believe(
-    rgb: NDArray, roi: Roi, rough: NDArray, points_px: NDArray, visibility: NDArray, memory: Memory | None
+    rgb: Glimpse, roi: Roi, rough: NDArray, points_px: NDArray, visibility: NDArray, memory: Memory | None
 ) -> Belief:
     """Tell person from background in one frame, at working size.
 
@@ -185,7 +185,7 @@ def believe(
         Belief: `finish` makes the mask of it.
     """
     x0, y0, x1, y1 = _part(rgb.shape[:2], roi, rough, points_px)
-    full = rgb[y0:y1, x0:x1]
+    full = np.ascontiguousarray(rgb[y0:y1, x0:x1][..., :3])
     scale = min(1.0, WORK_PX / max(full.shape[:2]))
     width, height = max(8, round((x1 - x0) * scale)), max(8, round((y1 - y0) * scale))
     halved = scale <= 0.5 and not (full.shape[0] % 2 or full.shape[1] % 2)

@@ -4,6 +4,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from engine.types import Glimpse, Size
+
 
 def extrapolate(values: NDArray, weights: NDArray) -> NDArray:
     """Continue values smoothly to where their weight is 0.
@@ -117,6 +119,12 @@ def shrink_least(picture: NDArray, step: int) -> NDArray:
     """Take the smallest value of every square of `step` pixels, which fit into the picture."""
     least = cv2.erode(picture, np.ones((step, step), np.uint8), anchor=(0, 0))
     return cv2.resize(least, (picture.shape[1] // step, picture.shape[0] // step), interpolation=cv2.INTER_NEAREST)
+
+
+def shrink_whole(frame: Glimpse, size: Size) -> NDArray:
+    """A whole frame as a picture (h, w, 3) uint8 of `size`, (height, width)."""
+    own = getattr(frame, "shrunk", None)
+    return cv2.resize(frame[:], size[::-1], interpolation=cv2.INTER_AREA) if own is None else own(size)
 
 
 def enlarge(picture: NDArray, size: tuple[int, ...]) -> NDArray:

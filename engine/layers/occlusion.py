@@ -25,7 +25,7 @@ from engine.layers.plate import Plate, build_plate
 from engine.layers.still_object import draw_still, find_still
 from engine.layers.views import body_height, find_threshold, read_pictures, read_views, save_views, view_step
 from engine.threads import NUM_THREADS, map_in_order
-from engine.types import BackgroundMotion, Chunks, FrameSource, Landmarks, Progress, Tracks, quiet
+from engine.types import BackgroundMotion, Chunks, FrameSource, Glimpse, Landmarks, Progress, Tracks, glimpse, quiet
 
 _CLOTHES_FRAMES = 48
 """Frames from which the clothes of people are learned, about."""
@@ -78,7 +78,7 @@ def find_occlusion(
     passing = [(nearer, theirs) for nearer, theirs in passing if nearer.any()]
     clothes = [_learn_clothes(folders, plate, landmarks, theirs, step) for _, theirs in passing]
 
-    def draw(frame: tuple[int, NDArray, mo.View]) -> NDArray:
+    def draw(frame: tuple[int, Glimpse, mo.View]) -> NDArray:
         idx, rgb, view = frame
         mask = np.zeros(clip.size, np.uint8)
         for thing, path in found:
@@ -97,7 +97,7 @@ def find_occlusion(
         return mask
 
     # Frames are decoded a second time only where there is something to draw from them.
-    frames = clip.read() if found or words else itertools.repeat(np.zeros((1, 1, 3), np.uint8), clip.num_frames)
+    frames = glimpse(clip) if found or words else itertools.repeat(np.zeros((1, 1, 3), np.uint8), clip.num_frames)
     for idx, mask in enumerate(map_in_order(draw, zip(itertools.count(), frames, read_views(folders)))):
         yield mask
         progress(clip.num_frames + idx + 1, total)
@@ -162,7 +162,7 @@ def _follow(things: list[mo.Thing], folders: list[FilePath], plate: Plate) -> li
 
 
 def _draw_thing(
-    mask: NDArray, rgb: NDArray, plate: Plate, idx: int, thing: mo.Thing, path: mo.Path, scale: float
+    mask: NDArray, rgb: Glimpse, plate: Plate, idx: int, thing: mo.Thing, path: mo.Path, scale: float
 ) -> None:
     """Add the soft shape of a thing to a frame's mask."""
     if np.isnan(path.xy[idx, 0]):

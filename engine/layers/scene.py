@@ -7,16 +7,16 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from engine.layers.grain import Grain
 from engine.layers.grow import dilate_disc, grow_mask
 from engine.layers.membrane import above, amplify, apply_exposure, enlarge, fit_exposure, shrink
 from engine.layers.plate import Plate, build_plate, surroundings
 from engine.layers.shadow import find_shadow
 from engine.threads import map_in_order
-from engine.types import BackgroundMotion, Chunks, FrameSource, Progress, Size, quiet
+from engine.types import BackgroundMotion, Chunks, FrameSource, Glimpse, Progress, glimpse, quiet
 
 _STEP = 4
 """Pixels per node of everything but the colours themselves."""
-_TILE = 512
 _GRAIN = 0.5
 """Share of the source's grain that is put on the plate: enough that it does not look painted."""
 
@@ -48,18 +48,18 @@ def complete_scene(
     """
     if plate is None:
         plate = build_plate(clip, human_mask, motion, chunks=chunks)
-    grain, shown = _grain(seed, clip.size), plate
+    grain, shown = Grain(seed), plate
 
-    def complete(frame: tuple[int, NDArray, NDArray]) -> NDArray:
+    def complete(frame: tuple[int, Glimpse, NDArray]) -> NDArray:
         return complete_frame(shown, *frame, grain)
 
-    frames = zip(range(clip.num_frames), clip.read(), human_mask.read())
+    frames = zip(range(clip.num_frames), glimpse(clip), human_mask.read())
     for idx, scene in enumerate(map_in_order(complete, frames)):
         yield scene
         progress(idx + 1, clip.num_frames)
 
 
-def complete_frame(plate: Plate, idx: int, rgb: NDArray, human: NDArray, grain: NDArray) -> NDArray:
+def complete_frame(plate: Plate, idx: int, rgb: Glimpse, human: NDArray, grain: Grain) -> NDArray:
     """Make one frame of the scene layer; see `complete_scene`."""
     result = np.zeros((*human.shape, 4), np.uint8)
     hidden = grow_mask(human)
@@ -83,9 +83,8 @@ def complete_frame(plate: Plate, idx: int, rgb: NDArray, human: NDArray, grain: 
     part = slice(b, b + height + 4 * _STEP), slice(a, a + width + 4 * _STEP)
     shown = above(state[part], 0)
     alpha = cv2.bitwise_and(cv2.max(enlarge(small_alpha, hidden.shape)[part], hidden[part]), shown)
-    rough = cv2.multiply(_take_grain(grain, idx, alpha.shape), _GRAIN * noise)  # type: ignore[call-overload]
     lift = _enlarge_part(lift, hidden.shape, part)
-    cv2.add(lift, cv2.cvtColor(rough, cv2.COLOR_GRAY2RGB), dst=lift)
+    grain.add(lift, idx, _GRAIN * noise)
     bright = scene[part] if (gain == 1).all() else amplify(scene[part], gain, cv2.CV_32F)
     colour = cv2.add(bright, lift, dtype=cv2.CV_8U)
     unknown = cv2.bitwise_and(hidden[part], cv2.bitwise_not(shown))
@@ -135,17 +134,3 @@ def _enlarge_part(picture: NDArray, size: tuple[int, ...], part: tuple[slice, sl
     wide = enlarge(picture[y0:y1, x0:x1], ((y1 - y0) * _STEP, (x1 - x0) * _STEP))
     rows, cols = (slice(s.start - at * _STEP, s.stop - at * _STEP) for s, at in zip(part, (y0, x0)))
     return wide[rows, cols]
-
-
-def _grain(seed: int, size: Size) -> NDArray:
-    """float32 of unit variance, a little soft, as compressed video has it: one tile again and again, and so large that
-    a picture of `size` can be taken from any place of the first."""
-    tile = np.random.default_rng([seed, 0x5CE4E]).standard_normal((_TILE, _TILE)).astype(np.float32)
-    tile = cv2.GaussianBlur(tile, (0, 0), 0.6)
-    return np.tile(tile / tile.std(), (1 - (-size[0] // _TILE), 1 - (-size[1] // _TILE)))
-
-
-def _take_grain(tiles: NDArray, idx: int, size: tuple[int, ...]) -> NDArray:
-    """Grain of one frame: the tiles from a place that depends on nothing but the frame's index."""
-    dy, dx = np.random.default_rng([idx, 0x6247]).integers(0, _TILE, 2)
-    return tiles[dy : dy + size[0], dx : dx + size[1]]

@@ -6,6 +6,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from engine.layers.membrane import largest_channel
+
 _ONES = np.ones(3, np.float32)
 _DARKER = 0.94
 """A shadow lets at most this share of the light through; less is noise."""
@@ -32,14 +34,14 @@ def find_shadow(
     inside = removed > 0
     if not inside.any():
         return np.zeros(removed.shape, np.uint8)
-    seen = (known if under else ~inside & known).astype(np.float32)
-    weight = cv2.blur(seen, (3, 3))
-    dark = cv2.blur(frame * seen[..., None], (3, 3))
-    lit = cv2.blur(scene * seen[..., None], (3, 3))
+    seen = (known if under else ~inside & known).astype(np.uint8)
+    weight = cv2.blur(seen.astype(np.float32), (3, 3))
+    dark, lit = (
+        cv2.blur(cv2.bitwise_and(picture, picture, mask=seen).astype(np.float32), (3, 3)) for picture in (frame, scene)
+    )
     ratio = (dark @ _ONES + 1) / (lit @ _ONES + 1)
     scale = 1 / np.maximum(weight, 0.05)
-    hue_change = cv2.absdiff(dark, lit * ratio[..., None])
-    hue_change = cv2.max(cv2.max(hue_change[..., 0], hue_change[..., 1]), hue_change[..., 2]) * scale
+    hue_change = largest_channel(cv2.absdiff(dark, cv2.multiply(lit, cv2.merge([ratio] * 3)))) * scale
     level = (lit @ _ONES) * scale / 3
     # Shadows are a few levels bluer than the light; a dark thing differs by much more.
     looks = (weight > 0.2) & (level > 24) & (ratio < _DARKER) & (ratio > 0.25)

@@ -9,11 +9,19 @@ from numpy.typing import NDArray
 
 from engine.layers.caption import EVERY, caption_scale
 from engine.layers.grow import grow_mask
-from engine.layers.membrane import above, amplify, enlarge, fit_exposure, largest_channel, shrink, shrink_least
+from engine.layers.membrane import (
+    above,
+    amplify,
+    enlarge,
+    fit_exposure,
+    largest_channel,
+    shrink,
+    shrink_least,
+)
 from engine.layers.moving_object import View
 from engine.layers.plate import Plate, surroundings
 from engine.threads import map_in_order
-from engine.types import Chunks, FrameSource, Progress, Reel, Tracks
+from engine.types import Chunks, FrameSource, Glimpse, Progress, Reel, Tracks
 
 CHUNK = 64
 """Frames of one finished piece of work."""
@@ -60,19 +68,19 @@ def save_views(
     hidden = is_short_gap(tracks.score > 0)
     scale = caption_scale(clip.size)
 
-    def look(frame: tuple[int, NDArray, NDArray]) -> tuple[View, NDArray | None]:
+    def look(frame: tuple[int, Glimpse, NDArray]) -> tuple[View, NDArray | None]:
         idx, rgb, human = frame
         view = _make_view(plate, idx, rgb, human, step, tracks.box_px[idx] if hidden[idx] else None)
         if idx % EVERY:
             return view, None
-        return view, cv2.resize(rgb, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
+        return view, cv2.resize(rgb[:], None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
 
     reel = Reel(clip)
     for start in range(0, clip.num_frames, CHUNK):
         stop = min(start + CHUNK, clip.num_frames)
         name = f"views-{start:06d}-{stop - 1:06d}"
         if chunks.get(name) is None:
-            frames = zip(range(start, stop), reel.read(start, stop), mask.read(start, stop))
+            frames = zip(range(start, stop), reel.glimpse(start, stop), mask.read(start, stop))
             views, pictures = zip(*map_in_order(look, frames))
             with chunks.make(name) as part:
                 _write_views(part, views)
@@ -102,7 +110,7 @@ def is_short_gap(seen: NDArray) -> NDArray:
     return ~seen & before & after
 
 
-def _make_view(plate: Plate, idx: int, rgb: NDArray, human: NDArray, step: int, box_px: NDArray | None) -> View:
+def _make_view(plate: Plate, idx: int, rgb: Glimpse, human: NDArray, step: int, box_px: NDArray | None) -> View:
     """Shrink the surroundings of the person and compare them with the plate."""
     x, y, width, height = cv2.boundingRect(human)
     place = np.array([x, y, x + width, y + height])

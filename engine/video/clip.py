@@ -27,6 +27,7 @@ from engine.video.decode import (
     reuse_index,
 )
 from engine.video.planes import over_white, read_orientation, read_planes, read_tags, working_format
+from engine.video.sight import Sight
 from engine.video.still import PICTURE_SUFFIXES, animation_frames, list_pictures, read_animation, read_image
 
 FOLDER_RATE = 25
@@ -94,6 +95,10 @@ class Clip:
             InputError: the file changed or can no longer be decoded.
         """
         yield from prefetch(self._frames(start, self._stop(stop)))
+
+    def glimpse(self, start: int = 0, stop: int | None = None) -> Iterator[Sight]:
+        """Yield frames start ... stop-1, to look at parts of them. See `engine.types.glimpse`."""
+        yield from prefetch(Sight(frame.planes, frame.info) for frame in self._frames(start, self._stop(stop)))
 
     def pick(self, frame_idx: Iterable[int]) -> Iterator[NDArray]:
         """Yield single frames, (H, W, 3) uint8 RGB; in rising order what lies between them is decoded once at most."""
