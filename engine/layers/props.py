@@ -66,6 +66,8 @@ class _Finding:
     """(h, w) uint8, 0 or 1."""
     mask: NDArray
     """(h, w) uint8, 0 or 1: may be a prop."""
+    loose: NDArray
+    """(h, w) uint8, 0 or 1: would be one if it touched the body; a trunk in front may part them."""
 
 
 def find_props(
@@ -223,8 +225,9 @@ class _Setting:
                 sure, may = sure & ~theirs, may & ~theirs
         mask = _joined((sure | may).astype(np.uint8), sure)
         mask = _without_floods(mask, human, self._unit)
-        mask = _touching(mask & (1 - human), human, self._unit)
-        return _Finding(idx, view.x0, view.y0, human, _beyond_rim(mask, human, _RIM * self._unit))
+        loose = mask & (1 - human)
+        mask = _touching(loose, human, self._unit)
+        return _Finding(idx, view.x0, view.y0, human, _beyond_rim(mask, human, _RIM * self._unit), loose)
 
     def _over_time(self, idx: int, view: View, near: dict[int, View]) -> NDArray:
         """(h, w) float32: mean difference from the plate, body on body, where other frames do not have the body."""
@@ -250,7 +253,7 @@ class _Setting:
 
     def _vote(self, idx: int, near: "deque[_Finding]") -> Iterator[_Finding]:
         known = {found.idx: found for found in near}
-        if idx not in known or not known[idx].mask.any():
+        if idx not in known or not known[idx].loose.any():
             return
         found = known[idx]
         shot = next((a, b) for a, b in self._shots if a <= idx < b)
@@ -261,9 +264,9 @@ class _Setting:
                 mask = known[other].mask
                 votes += self._laid_over(idx, found, other, known[other], cv2.dilate(mask, wide))
                 count += self._laid_over(idx, found, other, known[other], np.maximum(1 - known[other].human, mask))
-        mask = found.mask & (votes >= _AGREE * np.maximum(count, 3)).astype(np.uint8)
-        mask = _touching(mask, found.human, self._unit)
-        yield _Finding(idx, found.x0, found.y0, found.human, mask)
+        agreed = (votes >= _AGREE * np.maximum(count, 3)).astype(np.uint8)
+        mask = _touching(found.mask & agreed, found.human, self._unit) | (found.loose & agreed)
+        yield _Finding(idx, found.x0, found.y0, found.human, mask, found.loose)
 
 
 # --- one frame -------------------------------------------------------------------------------------------------------
