@@ -20,6 +20,10 @@ from engine.identity.texture import Strokes, bleed, fill_texture, find_strokes
 from engine.identity.views import back_texture
 from engine.types import PictureJoints, Puppet
 
+SEAM_SHARE, SIDE_SHARE = 0.003, 0.008
+"""Half the width in which an arm's colours are not believed where it is cut free of the body, shares of the picture's
+height: on the front, and for what goes round the sides."""
+
 MOST_SLITS = 4
 """Times a figure is looked through for places where a limb would tear it."""
 
@@ -56,13 +60,13 @@ def lift(
     picture, mask = np.ascontiguousarray(cutout[window]), np.pad(mask[window], 2)
     xy = joints.xy_px.astype(np.float64) - [x0, y0]
     with ThreadPoolExecutor(2, thread_name_prefix="texture") as beside:  # what it looks like, while its shape is found
-        front, strokes = beside.submit(bleed, picture), beside.submit(find_strokes, picture)
-        sheet, dist = _flat(mask, picture, joints, xy, num_vertices // 2)
+        strokes = beside.submit(find_strokes, picture)
+        sheet, dist, cuts = _flat(mask, picture, joints, xy, num_vertices // 2)
+        front = beside.submit(bleed, _parted(picture, cuts, SEAM_SHARE))
         sheet, weights = _weigh(sheet, joints, dist, xy)
         on_head = _carried_by(sheet, weights, joints, "head", dist.shape)
-        sides, behind = _fills(
-            beside, picture, strokes.result(), find_face(picture, strokes.result(), joints, xy, on_head)
-        )
+        face = find_face(picture, strokes.result(), joints, xy, on_head)
+        sides, behind = _fills(beside, _parted(picture, cuts, SIDE_SHARE), picture, strokes.result(), face)
         depths = find_depths(sheet, joints, weights, xy, dist, side)
         vertices, faces, is_back, source = close_solid(sheet, depths.front, -depths.rear)
     all_fours = on_all_fours(dict(zip(joints.names, xy)))  # seen from the other side it is the same
@@ -117,22 +121,38 @@ def solid_mask(cutout: NDArray) -> NDArray:
 
 def _flat(
     mask: NDArray, picture: NDArray, joints: PictureJoints, xy: NDArray, num_vertices: int
-) -> tuple[Sheet, NDArray]:
-    """The figure as a sheet, and how far (H, W) each pixel is from its edge; `mask` has two pixels of margin."""
+) -> tuple[Sheet, NDArray, NDArray]:
+    """The figure as a sheet, how far (H, W) each pixel is from its edge, and (H, W) bool where arms are cut free of the
+    body; `mask` has two pixels of margin."""
     solid = (mask >= 128).astype(np.uint8)
     rgb = cv2.copyMakeBorder(picture[..., :3], 2, 2, 2, 2, cv2.BORDER_REPLICATE)
     cuts = find_cuts(mask, rgb, _shown(joints, xy + 2.0))
     sheet = triangulate(mask, cuts, num_vertices=num_vertices)
-    dist = _distance(np.where(cuts.blocked(), 0, solid).astype(np.uint8))[2:-2, 2:-2]
-    return replace(sheet, xy_px=sheet.xy_px - 2.0), dist
+    blocked = cuts.blocked()
+    dist = _distance(np.where(blocked, 0, solid).astype(np.uint8))[2:-2, 2:-2]
+    return replace(sheet, xy_px=sheet.xy_px - 2.0), dist, blocked[2:-2, 2:-2]
 
 
-def _fills(pool: ThreadPoolExecutor, picture: NDArray, strokes: Strokes, face: Face) -> tuple[Future, Future]:
-    """What is round the sides and on the back, being made."""
-    behind = pool.submit(fill_texture, picture, strokes, face.area, face.head)
+def _parted(picture: NDArray, cuts: NDArray, share: float) -> NDArray:
+    """The picture, clear along the cuts as wide as a share of its height to both sides: an arm before the body has
+    pixels of the body along its rim, and would show them when it is raised."""
+    if not cuts.any():
+        return picture
+    reach = 2 * max(round(share * picture.shape[0]), 1) + 1
+    clear = cv2.dilate(cuts.astype(np.uint8), cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (reach, reach)))
+    parted = picture.copy()
+    parted[clear > 0, 3] = 0
+    return parted
+
+
+def _fills(
+    pool: ThreadPoolExecutor, parted: NDArray, picture: NDArray, strokes: Strokes, face: Face
+) -> tuple[Future, Future]:
+    """What is round the sides and on the back, being made of the picture with its parts apart."""
+    behind = pool.submit(fill_texture, parted, strokes, face.area, face.head)
     if face.head is None:
         return behind, behind
-    return pool.submit(fill_texture, picture, strokes, find_features(picture, face), face.head), behind
+    return pool.submit(fill_texture, parted, strokes, find_features(picture, face), face.head), behind
 
 
 def _weigh(sheet: Sheet, joints: PictureJoints, dist: NDArray, xy: NDArray) -> tuple[Sheet, NDArray]:
