@@ -98,15 +98,15 @@ TRACK_BACKGROUND = Stage(
 )
 GATHER_PLATE = Stage(
     name="plate",
-    version=3,
+    version=4,
     about="gather the background",
-    reads=(VIDEO, CLIP, HUMAN_MASK, BACKGROUND),
+    reads=(VIDEO, CLIP, HUMAN_MASK, BACKGROUND, LANDMARKS),
     writes=(PLATE,),
     run=layers.plate,
 )
 FIND_OCCLUSION = Stage(
     name="occlusion",
-    version=7,
+    version=8,
     about="find what passes in front",
     reads=(VIDEO, CLIP, HUMAN_MASK, BACKGROUND, PLATE, TRACKS, LANDMARKS, OTHERS),
     writes=(OCCLUSION, PROPS),
@@ -244,7 +244,7 @@ FIND_JOINTS = Stage(
 )
 LIFT = Stage(
     name="lift",
-    version=7,
+    version=8,
     about="make a solid figure of it",
     reads=(CUTOUT, JOINTS),
     optional=(REFERENCE, MASK, BACK, PROFILE),

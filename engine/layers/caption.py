@@ -4,15 +4,17 @@ A line is a band of rows in which thin strokes of one colour stand, spread over 
 below. It lies over the picture, and is not a sign on the wall behind, if its strokes are seen where the body must be.
 """
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.layers.membrane import largest_channel
-from engine.types import Glimpse, Landmarks
+from engine.layers.membrane import above, largest_channel
+from engine.threads import map_in_order
+from engine.types import FrameSource, Glimpse, Landmarks, pick
 
 EVERY = 12
 """Frames from one look to the next."""
@@ -28,6 +30,8 @@ _DENSITY = (0.06, 0.5)
 """Share of a line's pixels that are strokes."""
 _THIN = 0.3
 """Width of a stroke, shares of the line's height, at most."""
+_BEYOND = 0.5
+"""How far single strokes (b, p) may stick out of a line, heights of it."""
 _LEAST_LOOKS = 3
 """Looks in which a line must be seen before the body."""
 _MIN_FILL = 0.03
@@ -62,32 +66,55 @@ class Line:
         return common > 0.6 * span and max(abs(a - b) for a, b in zip(self.rgb, other.rgb)) < 32
 
 
+Caption = tuple[int, int, Line]
+"""First frame, the frame after the last, and the line as it looks in between."""
+
+
+def as_line(values: Mapping[str, Any]) -> Line:
+    """Make a line of what `dataclasses.asdict` made of it, by way of JSON."""
+    return Line(**{name: tuple(value) if isinstance(value, list) else value for name, value in values.items()})
+
+
 def caption_scale(size: tuple[int, int]) -> float:
     """How much smaller than the frame (height, width) the pictures are that `find_lines` looks at."""
     return min(1.0, LONG_SIDE / max(size))
 
 
-def find_captions(
-    pictures: Iterable[NDArray], landmarks: Landmarks, scale: float, num_frames: int
-) -> list[tuple[int, int, Line]]:
+def find_captions(clip: FrameSource, landmarks: Landmarks) -> list[Caption]:
     """Find the lines of words over a clip.
 
     Args:
-        pictures: every `EVERY`-th frame, (h, w, 3) uint8, reduced by `caption_scale`.
+        clip: (H, W, 3) uint8 RGB frames; every `EVERY`-th is looked at.
         landmarks: of the person.
-        scale: small pixels per pixel.
-        num_frames: of the clip.
 
     Returns:
         (first frame, frame after the last, line) of those that lie over the picture, seen so in three looks at least.
     """
+    scale, looks = caption_scale(clip.size), range(0, clip.num_frames, EVERY)
+
+    def look(frame: tuple[int, NDArray]) -> list[Line]:
+        idx, rgb = frame
+        picture = cv2.resize(rgb, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
+        return find_lines(picture, draw_inside(landmarks, idx, scale, picture.shape[:2]))
+
+    return _link(dict(zip(looks, map_in_order(look, zip(looks, pick(clip, looks))))), clip.num_frames)
+
+
+def uncovered(idx: int, rgb: NDArray, captions: list[Caption]) -> NDArray:
+    """(H, W) uint8: 0 where words cover a frame (H, W, 3) uint8, their soft edge included, else 255."""
+    mask, scale = np.zeros(rgb.shape[:2], np.uint8), caption_scale((rgb.shape[0], rgb.shape[1]))
+    for first, last, line in captions:
+        if first <= idx < last:
+            tall = round(_BEYOND * (line.bottom - line.top))
+            draw_line(mask, rgb, replace(line, top=max(0, line.top - tall), bottom=line.bottom + tall), scale)
+    return cv2.bitwise_not(cv2.dilate(above(mask, 8), np.ones((5, 5), np.uint8)))
+
+
+def _link(looks: Mapping[int, list[Line]], num_frames: int) -> list[Caption]:
     open_lines: list[tuple[int, int, list[Line]]] = []
     done: list[tuple[int, int, list[Line]]] = []
-    for number, picture in enumerate(pictures):
-        idx = number * EVERY
-        core = draw_inside(landmarks, idx, scale, picture.shape[:2])
-        found = find_lines(picture, core)
-        still = []
+    for idx, seen in looks.items():
+        found, still = list(seen), []
         for first, last, lines in open_lines:
             same = [line for line in found if line.is_like(lines[-1])]
             if same:

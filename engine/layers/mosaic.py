@@ -2,12 +2,14 @@
 
 from collections.abc import Generator, Iterator
 from dataclasses import dataclass
+from functools import partial
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from engine.layers.background_motion import find_shots
+from engine.layers.caption import Caption, uncovered
 from engine.layers.grow import grow_mask
 from engine.layers.median import masked_median
 from engine.layers.membrane import amplify, extrapolate, find_gain
@@ -35,7 +37,10 @@ class _Sample:
 
 
 class Stack:
-    """Walks a clip once and keeps, of the frames around the current window, those that serve as samples."""
+    """Walks a clip once and keeps, of the frames around the current window, those that serve as samples.
+
+    Words that lie over the picture, `captions`, are no scene.
+    """
 
     def __init__(
         self,
@@ -46,11 +51,12 @@ class Stack:
         max_bytes: int,
         max_samples: int,
         reach: int,
+        captions: list[Caption],
     ) -> None:
         self._clip, self._mask, self._motion = clip, human_mask, motion
         height, width = clip.size
         self._max = int(np.clip(max_bytes // max(1, 4 * height * width), 7, max_samples))
-        self._reach = reach
+        self._reach, self._captions = reach, captions
         self._samples: dict[int, _Sample] = {}
         self._hidden: dict[int, NDArray] = {}
         self._frames: Generator[tuple[NDArray, _Sample | None], None, None] | None = None
@@ -100,18 +106,19 @@ class Stack:
         if self._frames is None or self._next < low or stride != self._stride:
             start = low if self._frames is None else max(low, self._next)
             self.close()
-            self._frames, self._next, self._stride = map_in_order(_look, self._walk(start, stride)), start, stride
+            look = partial(_look, self._captions)
+            self._frames, self._next, self._stride = map_in_order(look, self._walk(start, stride)), start, stride
         while self._next < high:
             self._hidden[self._next], sample = next(self._frames)
             if sample is not None:
                 self._samples[self._next] = sample
             self._next += 1
 
-    def _walk(self, start: int, stride: int) -> Iterator[tuple[NDArray, NDArray | None]]:
-        """The mask of every frame, and every `stride`-th frame."""
+    def _walk(self, start: int, stride: int) -> Iterator[tuple[int, NDArray, NDArray | None]]:
+        """The number and the mask of every frame, and every `stride`-th frame."""
         pictures = pick(self._clip, range(start + -start % stride, self._clip.num_frames, stride))
         for idx, human in enumerate(self._mask.read(start), start):
-            yield human, None if idx % stride else next(pictures)
+            yield idx, human, None if idx % stride else next(pictures)
 
 
 @dataclass(frozen=True)
@@ -151,12 +158,16 @@ class Gathered:
         return cv2.resize(union, self.size[::-1], interpolation=cv2.INTER_NEAREST)
 
 
-def _look(frame: tuple[NDArray, NDArray | None]) -> tuple[NDArray, _Sample | None]:
-    """What the human hides in a frame, a quarter of its size; and the sample, of a frame that serves as one."""
-    human, rgb = frame
+def _look(captions: list[Caption], frame: tuple[int, NDArray, NDArray | None]) -> tuple[NDArray, _Sample | None]:
+    """What the human hides in a frame, a quarter of its size; and the sample, of a frame that serves as one: blind
+    where words lie over it, for what is written there now is not the place."""
+    idx, human, rgb = frame
     hidden = grow_mask(human)
     small = cv2.dilate(np.ascontiguousarray(hidden[::4, ::4]), np.ones((5, 5), np.uint8))
-    return small, None if rgb is None else _Sample(rgb, cv2.bitwise_not(hidden))
+    if rgb is None:
+        return small, None
+    visible = cv2.bitwise_not(hidden)
+    return small, _Sample(rgb, cv2.bitwise_and(visible, uncovered(idx, rgb, captions)) if captions else visible)
 
 
 def warp_picture(rgb: NDArray, label: NDArray, matrix: NDArray, size: Size) -> tuple[NDArray, NDArray]:

@@ -18,12 +18,12 @@ from numpy.typing import NDArray
 
 from engine.layers import moving_object as mo
 from engine.layers.background_motion import find_shots
-from engine.layers.caption import caption_scale, draw_line, find_captions
+from engine.layers.caption import caption_scale, draw_line
 from engine.layers.membrane import largest_channel
 from engine.layers.passer_by import Clothes, draw_passer_by, find_passer_by, is_in_front
 from engine.layers.plate import Plate, build_plate
 from engine.layers.still_object import draw_still, find_still
-from engine.layers.views import body_height, find_threshold, read_pictures, read_views, save_views, view_step
+from engine.layers.views import body_height, find_threshold, read_views, save_views, view_step
 from engine.threads import NUM_THREADS, map_in_order
 from engine.types import BackgroundMotion, Chunks, FrameSource, Glimpse, Landmarks, Progress, Tracks, glimpse, quiet
 
@@ -62,7 +62,7 @@ def find_occlusion(
         (H, W) uint8 per frame: 0 ... 255, soft at the edges.
     """
     if plate is None:
-        plate = build_plate(clip, human_mask, motion, chunks=chunks)
+        plate = build_plate(clip, human_mask, motion, chunks=chunks, landmarks=landmarks)
     total = 2 * clip.num_frames
     step = view_step(tracks)
     folders = save_views(clip, human_mask, plate, tracks, chunks=chunks, progress=lambda done, _: progress(done, total))
@@ -71,8 +71,7 @@ def find_occlusion(
     with ThreadPoolExecutor(NUM_THREADS) as pool:  # none of these looks needs what another finds
         things = pool.submit(_track_things, folders, plate, hips, body_px)
         standing = [pool.submit(find_still, folders, plate, motion, landmarks, tracks, shot) for shot in shots]
-        lines = pool.submit(find_captions, read_pictures(folders), landmarks, scale, clip.num_frames)
-    found, words = things.result(), lines.result()
+    found, words = things.result(), plate.captions
     still, starts = [one.result() for one in standing], [shot[0] for shot in shots]
     passing = [(is_in_front(landmarks, theirs, tracks, boxes), theirs) for boxes, theirs in (others or {}).values()]
     passing = [(nearer, theirs) for nearer, theirs in passing if nearer.any()]

@@ -7,10 +7,11 @@ window saw is inpainted once and handed on.
 """
 
 import itertools
+import json
 import shutil
 import threading
 from collections.abc import Callable, Iterator
-from dataclasses import replace
+from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
 
@@ -20,6 +21,7 @@ from numpy.typing import NDArray
 
 from engine.layers.background_motion import find_shots
 from engine.layers.borrow import borrow, borrow_lightest
+from engine.layers.caption import Caption, as_line, find_captions
 from engine.layers.inpaint import inpaint
 from engine.layers.membrane import above, apply_exposure, enlarge, fit_exposure, shrink
 from engine.layers.mosaic import Gathered, Stack
@@ -36,7 +38,7 @@ from engine.layers.plate_window import (
 )
 from engine.layers.shadow import find_shadow
 from engine.threads import map_in_order
-from engine.types import BackgroundMotion, Chunks, FrameSource, Progress, Size, quiet
+from engine.types import BackgroundMotion, Chunks, FrameSource, Landmarks, Progress, Size, quiet
 
 WINDOW = 64
 """Frames a window serves at most."""
@@ -57,12 +59,19 @@ _MAX_CLEAR = 8
 class Plate:
     """All windows of a clip, opened from disk as they are needed; may be shown by several threads."""
 
-    def __init__(self, windows: list[PlateWindow], folders: list[Path], motion: BackgroundMotion, size: Size) -> None:
+    def __init__(
+        self,
+        windows: list[PlateWindow],
+        folders: list[Path],
+        motion: BackgroundMotion,
+        size: Size,
+        captions: list[Caption],
+    ) -> None:
         self._windows = windows
         self._folders = folders
         self._to_first = motion.to_first
         self._shots = find_shots(motion)
-        self.size = size
+        self.size, self.captions = size, captions
         self._open: dict[int, PlateWindow] = {}
         self._opening = threading.Lock()
         self.is_static = bool((motion.to_first == np.eye(3)).all())
@@ -134,6 +143,7 @@ def build_plate(
     *,
     chunks: Chunks,
     progress: Progress = quiet,
+    landmarks: Landmarks | None = None,
 ) -> Plate:
     """Build the place without the person for a whole clip.
 
@@ -143,6 +153,8 @@ def build_plate(
         motion: of the background, one homography per frame.
         chunks: where finished windows are kept; a window that is there is not made again.
         progress: called with windows done and windows in all, three times over (seen, cleared of shadow, filled).
+        landmarks: of the person, who tells words laid over the picture from a sign on the wall; without them there are
+            no words.
 
     Returns:
         Plate: covers the surroundings of the person in every frame.
@@ -152,7 +164,9 @@ def build_plate(
     windows = _plan(_find_boxes(human_mask), motion, clip.size)
     total = 3 * len(windows)
     seen: list[Path] = []
-    stack = Stack(clip, human_mask, motion, max_bytes=SAMPLE_BYTES, max_samples=MAX_SAMPLES, reach=REACH)
+    captions = [] if landmarks is None else find_captions(clip, landmarks)
+    limits = {"max_bytes": SAMPLE_BYTES, "max_samples": MAX_SAMPLES, "reach": REACH}
+    stack = Stack(clip, human_mask, motion, **limits, captions=captions)
     for idx, folder in enumerate(map_in_order(partial(_see, chunks), _gather(windows, stack, chunks), ahead=2)):
         seen.append(folder)
         progress(idx + 1, total)
@@ -171,7 +185,7 @@ def build_plate(
             _keep(chunks, f"plate-{window.start:06d}", partial(_fill, idx, windows, seen, lit, filled, motion))
         )
         progress(2 * len(windows) + idx + 1, total)
-    return Plate([read_head(folder) for folder in filled], filled, motion, clip.size)
+    return Plate([read_head(folder) for folder in filled], filled, motion, clip.size, captions)
 
 
 def _keep(chunks: Chunks, name: str, make: Callable[[], PlateWindow]) -> Path:
@@ -188,6 +202,8 @@ def save_plate(plate: Plate, folder: Path) -> None:
     """Copy the windows of a plate into a folder, for `open_plate`."""
     for source in plate.folders:
         shutil.copytree(source, folder / source.name)
+    captions = [[first, last, asdict(line)] for first, last, line in plate.captions]
+    (folder / "captions.json").write_text(json.dumps(captions))
 
 
 def open_plate(folder: Path, motion: BackgroundMotion, size: Size) -> Plate:
@@ -199,7 +215,9 @@ def open_plate(folder: Path, motion: BackgroundMotion, size: Size) -> Plate:
         size: (height, width) of the clip, pixels.
     """
     folders = sorted(path for path in folder.iterdir() if path.is_dir())
-    return Plate([read_head(path) for path in folders], folders, motion, size)
+    found = json.loads((folder / "captions.json").read_text())
+    captions = [(first, last, as_line(line)) for first, last, line in found]
+    return Plate([read_head(path) for path in folders], folders, motion, size, captions)
 
 
 # --- where plates are needed -----------------------------------------------------------------------------------------

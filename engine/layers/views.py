@@ -7,7 +7,6 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.layers.caption import EVERY, caption_scale
 from engine.layers.grow import grow_mask
 from engine.layers.membrane import (
     above,
@@ -66,14 +65,10 @@ def save_views(
     """
     step, folders = view_step(tracks), []
     hidden = is_short_gap(tracks.score > 0)
-    scale = caption_scale(clip.size)
 
-    def look(frame: tuple[int, Glimpse, NDArray]) -> tuple[View, NDArray | None]:
+    def look(frame: tuple[int, Glimpse, NDArray]) -> View:
         idx, rgb, human = frame
-        view = _make_view(plate, idx, rgb, human, step, tracks.box_px[idx] if hidden[idx] else None)
-        if idx % EVERY:
-            return view, None
-        return view, cv2.resize(rgb[:], None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
+        return _make_view(plate, idx, rgb, human, step, tracks.box_px[idx] if hidden[idx] else None)
 
     reel = Reel(clip)
     for start in range(0, clip.num_frames, CHUNK):
@@ -81,10 +76,9 @@ def save_views(
         name = f"views-{start:06d}-{stop - 1:06d}"
         if chunks.get(name) is None:
             frames = zip(range(start, stop), reel.glimpse(start, stop), mask.read(start, stop))
-            views, pictures = zip(*map_in_order(look, frames))
+            views = list(map_in_order(look, frames))
             with chunks.make(name) as part:
                 _write_views(part, views)
-                np.save(part / "pictures.npy", np.array([picture for picture in pictures if picture is not None]))
         folder = chunks.get(name)
         assert folder is not None
         folders.append(folder)
@@ -95,11 +89,6 @@ def save_views(
 def read_views(folders: list[Path]) -> Iterator[View]:
     """Yield the views of all frames, not to be written to."""
     return (view for folder in folders for view in _read_folder(folder))
-
-
-def read_pictures(folders: list[Path]) -> Iterator[NDArray]:
-    """Yield every `caption.EVERY`-th frame, whole and small, (h, w, 3) uint8."""
-    return (picture for folder in folders for picture in np.load(folder / "pictures.npy", mmap_mode="r"))
 
 
 def is_short_gap(seen: NDArray) -> NDArray:

@@ -120,7 +120,8 @@ def plate(job: Job) -> None:
 
     clip = open_source(job)
     motion = tables.read_background(job.inputs[slots.BACKGROUND], clip.num_frames)
-    found = build_plate(clip, _mask(job), motion, chunks=job.chunks, progress=job.progress)
+    landmarks = tables.read_landmarks(job.inputs[slots.LANDMARKS], clip.num_frames)
+    found = build_plate(clip, _mask(job), motion, chunks=job.chunks, progress=job.progress, landmarks=landmarks)
     save_plate(found, job.output(slots.PLATE, "/"))
 
 
