@@ -106,7 +106,7 @@ GATHER_PLATE = Stage(
 )
 FIND_OCCLUSION = Stage(
     name="occlusion",
-    version=8,
+    version=9,
     about="find what passes in front",
     reads=(VIDEO, CLIP, HUMAN_MASK, BACKGROUND, PLATE, TRACKS, LANDMARKS, OTHERS),
     writes=(OCCLUSION, PROPS),

@@ -7,6 +7,7 @@ body passes behind for a frame or two, and bushes, are missed.
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import cv2
@@ -37,6 +38,8 @@ _POLE, _OFTEN = 0.12, 6
 """A band known by a short piece is at most this wide, heights of the body, and seen in so many frames."""
 _LEAST = 0.03
 """Side of the smallest piece that is looked at, heights of the body."""
+_NEAR = 6
+"""Frames around those in which something was seen in front that show what it looks like."""
 _RARE = 4e-4
 """Share of the body's pixels below which a colour is not the body's."""
 
@@ -98,8 +101,8 @@ def find_still(
             core = np.zeros_like(body)
             if sure_landmarks(landmarks, idx):
                 core = draw_core(view, landmarks.image_px[idx] / step, landmarks.visibility[idx], body_px)
-            watch.count(view, body, core, to_first[idx - start], find_threshold(plate, idx))
-    return watch.decide(lambda part: _lay_out(folders, to_first, start, part))
+            watch.count(idx, view, body, core, to_first[idx - start], find_threshold(plate, idx))
+    return watch.decide(partial(_lay_out, folders, to_first, start))
 
 
 def _find_place(boxes: NDArray, to_first: NDArray, body_px: float) -> tuple[int, int, int, int] | None:
@@ -113,20 +116,27 @@ def _find_place(boxes: NDArray, to_first: NDArray, body_px: float) -> tuple[int,
     return int(low[0]), int(low[1]), int(high[0]), int(high[1])
 
 
-def _lay_out(folders: list[Path], to_first: NDArray, start: int, box: tuple[int, int, int, int]) -> NDArray:
-    """(h, w, 3) uint8: a few views laid over each other where they show the place; box in small pixels."""
-    size = box[2] - box[0], box[3] - box[1]
-    canvas = np.zeros((size[1], size[0], 3), np.uint8)
-    every = max(1, len(to_first) // 24)
-    for idx, view in enumerate(read_views(folders)):
-        if not start <= idx < start + len(to_first) or (idx - start) % every or view.away.shape[0] <= 2:
+def _lay_out(folders: list[Path], to_first: NDArray, start: int, when: int, box: tuple[int, int, int, int]) -> NDArray:
+    """(h, w, 3) uint8: views laid over each other where they show the place, in the box (small pixels of the first).
+
+    The nearer in time to the frame `when` they are, the farther up they lie: what stands far before the place moves
+    against it, and many views in turn would show it in strips.
+    """
+    size, num, when = (box[2] - box[0], box[3] - box[1]), len(to_first), when - start
+    chosen = {*range(0, num, max(1, num // 12)), *range(max(0, when - _NEAR), min(num, when + _NEAR + 1))}
+    layers = []
+    for idx, view in enumerate(read_views(folders), -start):
+        if idx not in chosen or view.away.shape[0] <= 2:
             continue
         own = np.array([[1, 0, view.x0], [0, 1, view.y0], [0, 0, 1.0]])
-        matrix = np.array([[1, 0, -box[0]], [0, 1, -box[1]], [0, 0, 1.0]]) @ to_first[idx - start] @ own
+        matrix = np.array([[1, 0, -box[0]], [0, 1, -box[1]], [0, 0, 1.0]]) @ to_first[idx] @ own
         shown = ((grow_mask(view.human) == 0) & (view.away < 40)).astype(np.uint8)
         shown = cv2.warpPerspective(shown, matrix, size, flags=cv2.INTER_NEAREST)
         # Beyond its rim a view goes on: mixed with black it would have an upright edge there.
         moved = cv2.warpPerspective(view.rgb, matrix, size, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+        layers.append((abs(idx - when), shown, moved))
+    canvas = np.zeros((size[1], size[0], 3), np.uint8)
+    for _, shown, moved in sorted(layers, key=lambda layer: -layer[0]):
         canvas[shown > 0] = moved[shown > 0]
     return canvas
 
@@ -138,6 +148,8 @@ class Watch:
         self._x0, self._y0 = box[:2]
         size = (max(1, box[3] - box[1]), max(1, box[2] - box[0]))
         self._behind, self._front = np.zeros(size, np.uint16), np.zeros(size, np.uint16)
+        self._when = np.zeros(size, np.float32)
+        """Sum of the numbers of the frames counted in `_front`."""
         self._body_px = body_px
         self._colours = np.zeros(len(colour_bins(np.zeros((1, 3), np.uint8), count=True)), np.float64)
 
@@ -151,10 +163,11 @@ class Watch:
         inside = view.rgb[(cv2.erode(view.human, np.ones((5, 5), np.uint8)) > 127) & (view.away > threshold)]
         self._colours += colour_bins(inside, count=True)
 
-    def count(self, view: View, body: NDArray, core: NDArray, to_first: NDArray, threshold: float) -> None:
+    def count(self, idx: int, view: View, body: NDArray, core: NDArray, to_first: NDArray, threshold: float) -> None:
         """Second pass: lay one frame over the place.
 
         Args:
+            idx: number of the frame.
             view: the frame.
             body: (h, w) uint8: the expected silhouette.
             core: (h, w) uint8: the inside of trunk and limbs.
@@ -171,16 +184,19 @@ class Watch:
         hidden = (core > 0) & ~same | (body > 0) & (view.human > 127) & (view.away > threshold)
         own = np.array([[1, 0, view.x0], [0, 1, view.y0], [0, 0, 1.0]])
         matrix = np.array([[1, 0, -self._x0], [0, 1, -self._y0], [0, 0, 1.0]]) @ to_first @ own
-        for total, layer in ((self._behind, shown | hidden), (self._front, shown)):
-            flat = layer.astype(np.uint8) * 255
-            seen = cv2.warpPerspective(flat, matrix, total.shape[::-1], flags=cv2.INTER_NEAREST)
-            np.add(total, seen > 0, out=total, casting="unsafe")
+        behind, front = (
+            cv2.warpPerspective(layer.astype(np.uint8), matrix, self._front.shape[::-1], flags=cv2.INTER_NEAREST) > 0
+            for layer in (shown | hidden, shown)
+        )
+        self._behind += behind
+        self._front += front
+        self._when[front] += idx
 
-    def decide(self, picture: Callable[[tuple[int, int, int, int]], NDArray]) -> StillThing | None:
+    def decide(self, picture: Callable[[int, tuple[int, int, int, int]], NDArray]) -> StillThing | None:
         """Keep what is surely a thing in front.
 
         Args:
-            picture: gives the place, (h, w, 3) uint8, of a box in small pixels of the first frame.
+            picture: gives the place as about a frame shows it, (h, w, 3) uint8, in a box of small pixels of the first.
         """
         crossed = self._behind >= max(_MIN_FRAMES, _MIN_PART * float(self._behind.max()))
         front = (crossed & (self._front >= _MIN_SHARE * self._behind)).astype(np.uint8)
@@ -193,31 +209,38 @@ class Watch:
         front = cv2.morphologyEx(front, cv2.MORPH_OPEN, np.ones((3, 3), np.uint8))
         if not front.any() or front.sum() > _MAX_FRONT * crossed.sum():
             return None
-        size = front.shape
-        place = picture((self._x0, self._y0, self._x0 + size[1], self._y0 + size[0]))
-        mask = np.zeros(size, np.uint8)
+        mask = np.zeros(front.shape, np.uint8)
         count, labels, stats, _ = cv2.connectedComponentsWithStats(front, connectivity=8)
         for label in range(1, count):
-            band = self._believe(labels == label, stats[label], place)
+            x, y, width, height, area = stats[label].tolist()
+            if area < (_LEAST * self._body_px) ** 2 or height < _LEAST * self._body_px:
+                continue
+            reach = round(2 * self._body_px)  # as far as a band that leans can lead
+            rows = slice(max(0, y - reach), min(len(mask), y + height + reach))
+            cols = slice(max(0, x - reach // 2), min(mask.shape[1], x + width + reach // 2))
+            place = partial(picture, box=(*self._corner(cols.start, rows.start), *self._corner(cols.stop, rows.stop)))
+            band = self._believe(labels[rows, cols] == label, (rows, cols), place)
             if band is not None:
-                band.draw(mask)
+                band.draw(mask[rows, cols])
         return StillThing(self._x0, self._y0, mask) if mask.any() else None
 
-    def _believe(self, piece: NDArray, stats: NDArray, place: NDArray) -> Band | None:
+    def _corner(self, x: int, y: int) -> tuple[int, int]:
+        return self._x0 + x, self._y0 + y
+
+    def _believe(self, piece: NDArray, part: tuple[slice, slice], place: Callable[[int], NDArray]) -> Band | None:
         """The band of a piece: of a long piece at once, of a short one if the place shows a long, slim band there."""
-        unit = self._body_px
-        if stats[cv2.CC_STAT_AREA] < (_LEAST * unit) ** 2 or stats[cv2.CC_STAT_HEIGHT] < _LEAST * unit:
-            return None
-        hidden = self._behind - self._front
-        band = find_band(piece, place, 2 * hidden > self._behind, 0.9 * unit)
+        unit, front, behind = self._body_px, self._front[part], self._behind[part]
+        when = float(self._when[part][piece].sum()) / max(1.0, float(front[piece].sum()))
+        band = find_band(piece, place(round(when)), 2 * (behind - front) > behind, 0.9 * unit)
         if band is None:
             return None
         width = float(np.median(band.right - band.left))
-        if stats[cv2.CC_STAT_HEIGHT] >= _LONG * unit:
+        rows, cols = np.flatnonzero(piece.any(1)), np.flatnonzero(piece.any(0))
+        if np.ptp(rows) + 1 >= _LONG * unit:
             return band if width <= _SLIM * unit and band.height >= _LONG * unit else None
         # A wall has many upright edges: a short piece must reach from edge to edge, of something like a pole.
-        spans = stats[cv2.CC_STAT_WIDTH] >= 0.45 * width
-        often = float(np.median(self._front[piece])) >= _OFTEN
+        spans = np.ptp(cols) + 1 >= 0.45 * width
+        often = float(np.median(front[piece])) >= _OFTEN
         return band if spans and often and width <= _POLE * unit and band.height >= _VERY_LONG * unit else None
 
 
