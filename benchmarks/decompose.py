@@ -1,6 +1,8 @@
 """How well the human mask agrees with hand-made ones: DAVIS's J (regions) and F (boundaries), and their means.
 
     python benchmarks/decompose.py [FOLDER]
+    python benchmarks/decompose.py --speed [VIDEO]     # what `mimo decompose` costs: frames a second, memory
+    python benchmarks/decompose.py --memory [VIDEO]    # the same, four and twelve times as long, too
 
 FOLDER holds masks/davis_*/{frames,masks}; without it, $MIMO_SAMPLE_DATA or ../shared/data beside the repository. The
 hand-made masks hold what the person rides and holds, too (the bike, the board and its lines): "mimo" is the human mask
@@ -9,12 +11,17 @@ alone, "+props" together with props.mask, which is what goes away from the scene
 
 import argparse
 import os
+import shutil
+import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
+import av
 import cv2
 import numpy as np
+from swap import loop, print_row, run_mimo
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
@@ -77,11 +84,39 @@ def measure(sequence):
     )
 
 
+def measure_runs(video, times):
+    """Print what `mimo decompose` costs on a video, and on that video several times in a row."""
+    with av.open(str(video)) as container:
+        num_frames = sum(packet.size > 0 for packet in container.demux(container.streams.video[0]))
+    subprocess.run([sys.executable, "-m", "compileall", "-q", "engine", "mimo_cli"], cwd=ROOT, check=True)
+    with tempfile.TemporaryDirectory(prefix="mimo-bench-") as folder:
+        peaks = []
+        for number in times:
+            clip, project = Path(folder) / f"{number}.mp4", Path(folder) / f"{number}.mimo"
+            loop(video, clip, number)
+            run = run_mimo("decompose", clip, "--project", project, "-q")
+            shutil.rmtree(project)
+            peaks.append(run.peak_mib)
+            print_row(f"{number * num_frames} frames", run)
+            rate = number * num_frames / run.wall_s
+            print(
+                f"{'':32} {rate:8.1f} frames/s (target 15); memory beside the first {peaks[-1] / peaks[0]:.2f}",
+                flush=True,
+            )
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     default = os.environ.get("MIMO_SAMPLE_DATA", ROOT.parent / "shared" / "data")
     parser.add_argument("folder", nargs="?", type=Path, default=Path(default))
-    sequences = sorted((parser.parse_args().folder / "masks").glob("davis_*"))
+    parser.add_argument("--speed", action="store_true", help="run `mimo decompose` on a video and say what it costs")
+    parser.add_argument("--memory", action="store_true", help="the same four and twelve times as long, too")
+    options = parser.parse_args()
+    if options.speed or options.memory:
+        video = options.folder if options.folder.is_file() else options.folder / "videos" / "sam2_juggle.mp4"
+        measure_runs(video, (1, 4, 12) if options.memory else (1,))
+        return
+    sequences = sorted((options.folder / "masks").glob("davis_*"))
     if not sequences:
         sys.exit("no masks/davis_*/ found; give the folder that holds masks/")
     heads = [f"{measure} {mask}" for measure in "JF" for mask in ("network", "mimo", "+props")]

@@ -34,16 +34,16 @@ def main() -> None:
         subprocess.run([sys.executable, "-m", "compileall", "-q", "engine", "mimo_cli"], cwd=ROOT, check=True)
         cold = _swap(work / "once.mimo", options.video, options.character)
         second = _swap(work / "once.mimo", options.video, options.second)
-        _row("cold project", cold)
-        _row("second character", second)
+        print_row("cold project", cold)
+        print_row("second character", second)
         share, cpu_share = second.wall_s / cold.wall_s, second.cpu_s / cold.cpu_s
         print(f"second character / cold          {share:8.2f}  (target 0.35)  of processor time {cpu_share:.2f}")
         if options.skip_long:
             return
         long = work / "long.mp4"
-        _loop(options.video, long, 4)
+        loop(options.video, long, 4)
         four = _swap(work / "four.mimo", long, options.character)
-        _row("four times as long, cold", four)
+        print_row("four times as long, cold", four)
         print(f"peak memory, four times / once   {four.peak_mib / cold.peak_mib:8.2f}  (target 1.10)")
 
 
@@ -70,20 +70,24 @@ def _options() -> argparse.Namespace:
 
 
 def _swap(project: Path, video: Path, character: Path) -> Run:
-    command = [sys.executable, "-m", "mimo_cli", "swap", "-q", "--project", str(project)]
-    command += ["--video", str(video), "--character", str(character)]
+    return run_mimo("swap", "-q", "--project", project, "--video", video, "--character", character)
+
+
+def run_mimo(*arguments: str | Path) -> Run:
+    """Run a command in a process of its own; it has to end well and to print paths that are there."""
+    command = [sys.executable, "-m", "mimo_cli", *map(str, arguments)]
     started = time.perf_counter()
     with subprocess.Popen(command, stdout=subprocess.PIPE, cwd=ROOT, text=True) as process:
         result = process.stdout.read().strip() if process.stdout else ""
         _, status, usage = os.wait4(process.pid, 0)
         process.returncode = os.waitstatus_to_exitcode(status)
-    if process.returncode != 0 or not Path(result).is_file():
-        raise SystemExit(f"mimo swap failed with exit code {process.returncode}")
+    if process.returncode != 0 or not all(Path(line).is_file() for line in result.splitlines()):
+        raise SystemExit(f"mimo {arguments[0]} failed with exit code {process.returncode}")
     wall_s = time.perf_counter() - started
     return Run(wall_s, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024)
 
 
-def _loop(source: Path, target: Path, times: int) -> None:
+def loop(source: Path, target: Path, times: int) -> None:
     """Repeat the packets of a video, without encoding them again."""
     import av
 
@@ -104,7 +108,8 @@ def _loop(source: Path, target: Path, times: int) -> None:
                 offset += end
 
 
-def _row(name: str, run: Run) -> None:
+def print_row(name: str, run: Run) -> None:
+    """Print what a run cost."""
     print(f"{name:<32} {run.wall_s:8.1f} s {run.cpu_s:8.1f} s of processor time {run.peak_mib:8.0f} MiB")
 
 

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-MAX_BYTES = 384 << 20
-"""Of all frames kept; eleven seconds of 1280x720 at 25 frames a second."""
+MAX_BYTES = 340 << 20
+"""Of all frames kept; ten seconds of 1280x720 at 25 frames a second."""
 
 Planes = list["NDArray"]
 

@@ -119,12 +119,16 @@ def _learn_clothes(
 def _track_things(
     folders: list[FilePath], plate: Plate, hips: NDArray, body_px: float
 ) -> list[tuple[mo.Thing, mo.Path]]:
+    def look(frame: tuple[int, mo.View]) -> tuple[list[mo.Blob], NDArray | None]:
+        idx, view = frame
+        new = mo.find_blobs(view, idx, find_threshold(plate, idx))
+        return new, mo.body_histogram(view) if new else None
+
     blobs: list[mo.Blob] = []
     bodies = {}
-    for idx, view in enumerate(read_views(folders)):
-        new = mo.find_blobs(view, idx, find_threshold(plate, idx))
-        if new:
-            bodies[idx] = mo.body_histogram(view)
+    for idx, (new, body) in enumerate(map_in_order(look, enumerate(read_views(folders)))):
+        if body is not None:
+            bodies[idx] = body
         blobs += new
     found = _follow(mo.learn_things(blobs, bodies, len(hips)), folders, plate)
     if any(mo.is_sure(path) for _, path in found):
@@ -149,11 +153,13 @@ def _track_things(
 
 def _follow(things: list[mo.Thing], folders: list[FilePath], plate: Plate) -> list[tuple[mo.Thing, mo.Path]]:
     """Track things through all frames and keep those whose track is sure."""
-    candidates: list[list[NDArray]] = [[] for _ in things]
-    for idx, view in enumerate(read_views(folders) if things else ()):
-        for table, thing in zip(candidates, things):
-            table.append(mo.find_candidates(thing, view, idx, find_threshold(plate, idx)))
-    paths = [mo.bridge(mo.follow(thing, table), thing) for thing, table in zip(things, candidates)]
+
+    def look(frame: tuple[int, mo.View]) -> list[NDArray]:
+        idx, view = frame
+        return [mo.find_candidates(thing, view, idx, find_threshold(plate, idx)) for thing in things]
+
+    candidates = zip(*map_in_order(look, enumerate(read_views(folders) if things else ())))
+    paths = [mo.bridge(mo.follow(thing, list(table)), thing) for thing, table in zip(things, candidates)]
     return [(thing, path) for thing, path in zip(things, paths) if mo.is_sure(path) or mo.is_thrown(path, thing)]
 
 

@@ -225,13 +225,15 @@ def open_plate(folder: Path, motion: BackgroundMotion, size: Size) -> Plate:
 
 def _find_boxes(mask: FrameSource) -> NDArray:
     """(T, 4) int: x0, y0, x1, y1 of each frame's mask, all 0 where it is empty."""
-    boxes = []
-    for human in mask.read():
-        small = human[::2, ::2] > 24
-        rows, cols = np.flatnonzero(small.any(1)), np.flatnonzero(small.any(0))
-        empty = len(rows) == 0
-        boxes.append([0] * 4 if empty else [2 * cols[0], 2 * rows[0], 2 * cols[-1] + 2, 2 * rows[-1] + 2])
-    return np.array(boxes, int).reshape(-1, 4)
+
+    def find(start: int) -> list[list[int]]:
+        small = (above(np.ascontiguousarray(human[::2, ::2]), 24) for human in mask.read(start, start + WINDOW))
+        return [
+            [2 * x, 2 * y, 2 * (x + width), 2 * (y + height)] for x, y, width, height in map(cv2.boundingRect, small)
+        ]
+
+    parts = map_in_order(find, range(0, mask.num_frames, WINDOW))
+    return np.array([box for part in parts for box in part], int).reshape(-1, 4)
 
 
 def surroundings(box: NDArray, size: Size) -> tuple[int, int, int, int]:

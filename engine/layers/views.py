@@ -1,6 +1,8 @@
 """Small views of the person's surroundings beside the plate: what the search for things in front looks at."""
 
 from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, closing
+from itertools import islice
 from pathlib import Path
 
 import cv2
@@ -20,10 +22,12 @@ from engine.layers.membrane import (
 from engine.layers.moving_object import View
 from engine.layers.plate import Plate, surroundings
 from engine.threads import map_in_order
-from engine.types import Chunks, FrameSource, Glimpse, Progress, Reel, Tracks
+from engine.types import Chunks, FrameSource, Glimpse, Progress, Tracks, glimpse
 
 CHUNK = 64
 """Frames of one finished piece of work."""
+AHEAD = 8
+"""Views that are made while a chunk is written."""
 BODY_PX = 240
 """In a view the person is about this tall."""
 MAX_GAP = 24
@@ -70,19 +74,22 @@ def save_views(
         idx, rgb, human = frame
         return _make_view(plate, idx, rgb, human, step, tracks.box_px[idx] if hidden[idx] else None)
 
-    reel = Reel(clip)
-    for start in range(0, clip.num_frames, CHUNK):
-        stop = min(start + CHUNK, clip.num_frames)
-        name = f"views-{start:06d}-{stop - 1:06d}"
-        if chunks.get(name) is None:
-            frames = zip(range(start, stop), reel.glimpse(start, stop), mask.read(start, stop))
-            views = list(map_in_order(look, frames))
-            with chunks.make(name) as part:
-                _write_views(part, views)
-        folder = chunks.get(name)
-        assert folder is not None
-        folders.append(folder)
-        progress(stop, clip.num_frames)
+    with ExitStack() as stack:
+        looks: Iterator[View] | None = None  # finished chunks are the first ones
+        for start in range(0, clip.num_frames, CHUNK):
+            stop = min(start + CHUNK, clip.num_frames)
+            name = f"views-{start:06d}-{stop - 1:06d}"
+            if chunks.get(name) is None:
+                if looks is None:
+                    frames = zip(range(start, clip.num_frames), glimpse(clip, start), mask.read(start))
+                    looks = stack.enter_context(closing(map_in_order(look, frames, AHEAD)))
+                views = list(islice(looks, stop - start))
+                with chunks.make(name) as part:
+                    _write_views(part, views)
+            folder = chunks.get(name)
+            assert folder is not None
+            folders.append(folder)
+            progress(stop, clip.num_frames)
     return folders
 
 
