@@ -5,9 +5,11 @@ Every joint gets one rotation, from the picture's pose to the pose of the frame,
     trunk       the source's own rotation of that joint, after the picture's trunk was set upright; one that lies, on
                 four legs, stays level and turns to where the source faces
     limbs       the smallest turn from the T-pose, joint by joint along the chain, after each bone of the picture was
-                turned into the T-pose: a front view stays a front view, and no bone spins about itself
+                turned into the T-pose: a front view stays a front view; thighs spin half as far about themselves as the
+                source's, shins half of the rest, arms not at all
     head        most of the source's rotation against the chest
-    feet        nearly the source's rotation of the ankle; hands go with the forearm and bend half as much
+    feet        nearly the source's rotation of the ankle, and its toes' bend; hands go with the forearm and bend half
+                as much
     free parts  the rotation of the joint that drives them
 """
 
@@ -25,6 +27,9 @@ from engine.types import JOINT_PARENTS, JOINTS, Motion, Puppet
 HEAD_SHARE = 0.75
 """How much of the head's turn against the chest a character makes: big heads look broken before people's do."""
 _WRIST_SHARE = 0.5
+_SPIN_SHARE = 0.5
+"""How much of the source's spin about a thigh, and of the rest about the shin, a leg makes: knees and feet point where
+they should, and a front does not go round its side at once."""
 _ANKLE_LIMIT_RAD = np.radians(60.0)
 """Feet bend against the shin less and less up to this: drawn ankles are short and thick, and would tear."""
 _LEAN_IGNORED_RAD = np.radians(4.0)
@@ -178,6 +183,8 @@ def _limb(found: dict[str, NDArray], chain: tuple[str, ...], picture: dict[str, 
         at_rest = source.rest_m[_IDX[end]] - source.rest_m[_IDX[name]]
         now = source.joints_m[:, _IDX[end]] - source.joints_m[:, _IDX[name]]
         swing = rotation_between(swing @ at_rest, now) @ swing
+        if chain[-1].endswith("ankle"):
+            swing = _spun(swing, source.rotations[:, _IDX[name]], now)
         if name in picture and end in picture:
             drawn = picture[end] - picture[name]
             if np.linalg.norm(drawn) > 1e-6:
@@ -195,8 +202,17 @@ def _limb(found: dict[str, NDArray], chain: tuple[str, ...], picture: dict[str, 
         local = matrix_to_rotvec(np.swapaxes(swing, -1, -2) @ source.rotations[:, _IDX[tip]])
         size = np.linalg.norm(local, axis=-1, keepdims=True)
         local *= _ANKLE_LIMIT_RAD * np.tanh(size / _ANKLE_LIMIT_RAD) / np.maximum(size, 1e-9)
-        found[tip] = swing @ rotvec_to_matrix(local) @ rotvec_to_matrix(raised * share)
-        found[tip.replace("ankle", "foot")] = found[tip]
+        ankle, raise_ = swing @ rotvec_to_matrix(local), rotvec_to_matrix(raised * share)
+        toes = tip.replace("ankle", "foot")
+        flex = np.swapaxes(source.rotations[:, _IDX[tip]], -1, -2) @ source.rotations[:, _IDX[toes]]
+        found[tip], found[toes] = ankle @ raise_, ankle @ flex @ raise_
+
+
+def _spun(swing: NDArray, wanted: NDArray, bone: NDArray) -> NDArray:
+    """(T, 3, 3): a rotation, spun about a bone (T, 3) part of the way to another one."""
+    along = bone / np.maximum(np.linalg.norm(bone, axis=-1, keepdims=True), 1e-9)
+    spin = (matrix_to_rotvec(wanted @ np.swapaxes(swing, -1, -2)) * along).sum(-1, keepdims=True)
+    return rotvec_to_matrix(_SPIN_SHARE * spin * along) @ swing
 
 
 def _unsure_lean(puppet: Puppet) -> float:

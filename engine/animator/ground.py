@@ -138,10 +138,11 @@ def keep_planted(
         if not all(name in puppet.joint_names for name in chain):
             continue
         hip, knee, ankle = (puppet.joint_names.index(name) for name in chain)
+        toes = puppet.joint_names.index(f"{side}_foot") if f"{side}_foot" in puppet.joint_names else ankle
         joints = place_joints(puppet, out, root_m, height_m)
         points = joints[:, [hip, knee, ankle]]
         leg_m = np.linalg.norm(np.diff(points[0], axis=0), axis=1).sum()
-        pull, air_m = _pull(points[:, 2], planted[:, foot], time_s, leg_m)
+        pull, air_m = _pull(joints[:, toes], planted[:, foot], time_s, leg_m)
         share = np.linalg.norm(pull, axis=-1, keepdims=True) / max(_MAX_PULL * leg_m, 1e-6)
         pull /= (1 + share**4) ** 0.25  # short pulls are whole, long ones end at the limit
         pull[:, 1] += air_m
@@ -152,37 +153,37 @@ def keep_planted(
     return out, steps
 
 
-def _pull(ankle_m: NDArray, planted: NDArray, time_s: NDArray, leg_m: float) -> tuple[NDArray, NDArray]:
+def _pull(foot_m: NDArray, planted: NDArray, time_s: NDArray, leg_m: float) -> tuple[NDArray, NDArray]:
     """(T, 3) metres: from where the foot is to where it stands, faded in and out, level; and (T,) metres: how high it
     is lifted for small steps."""
-    pull, air = np.zeros_like(ankle_m), np.zeros(len(ankle_m))
-    total = np.full(len(ankle_m), 1e-6)
+    pull, air = np.zeros_like(foot_m), np.zeros(len(foot_m))
+    total = np.full(len(foot_m), 1e-6)
     edges = np.flatnonzero(np.diff(np.concatenate([[0], planted.astype(int), [0]])))
     for start, stop in zip(edges[::2], edges[1::2]):
-        stand = np.empty_like(ankle_m)
-        stand[start:stop], air[start:stop] = _stand(ankle_m[start:stop], time_s[start:stop], leg_m)
+        stand = np.empty_like(foot_m)
+        stand[start:stop], air[start:stop] = _stand(foot_m[start:stop], time_s[start:stop], leg_m)
         stand[:start], stand[stop:] = stand[start], stand[stop - 1]
         away = np.maximum(np.maximum(time_s[start] - time_s, time_s - time_s[stop - 1]), 0)
         weight = np.clip(1 - away / _BLEND_S, 0, 1)
         weight = weight * weight * (3 - 2 * weight)
         near = weight > 0
-        pull[near] += weight[near, None] * (stand[near] - ankle_m[near]) * weight[near, None]
+        pull[near] += weight[near, None] * (stand[near] - foot_m[near]) * weight[near, None]
         total[near] += weight[near]
     pull /= np.maximum(total, 1e-6)[:, None]
     pull[:, 1] = 0
     return pull, air
 
 
-def _stand(ankle_m: NDArray, time_s: NDArray, leg_m: float) -> tuple[NDArray, NDArray]:
+def _stand(foot_m: NDArray, time_s: NDArray, leg_m: float) -> tuple[NDArray, NDArray]:
     """Where a foot stands over one stand: (n, 3) metres, one place or several small steps; (n,) metres: its lift."""
-    slide = float(np.linalg.norm((ankle_m[-1] - ankle_m[0])[[0, 2]]))
+    slide = float(np.linalg.norm((foot_m[-1] - foot_m[0])[[0, 2]]))
     most = int((time_s[-1] - time_s[0]) / _QUICKEST_S)
     count = int(np.clip(np.ceil(slide / max(_STRIDE_SHARE * leg_m, 1e-6)), 1, max(most, 1)))
     if count == 1:
-        return np.broadcast_to(ankle_m.mean(0), ankle_m.shape), np.zeros(len(ankle_m))
+        return np.broadcast_to(foot_m.mean(0), foot_m.shape), np.zeros(len(foot_m))
     phase = (time_s - time_s[0]) / (time_s[-1] - time_s[0]) * count
     number = np.minimum(phase.astype(int), count - 1)
-    places = np.stack([ankle_m[number == k].mean(0) if (number == k).any() else ankle_m.mean(0) for k in range(count)])
+    places = np.stack([foot_m[number == k].mean(0) if (number == k).any() else foot_m.mean(0) for k in range(count)])
     swing = np.clip((phase - number) / _SWING_SHARE, 0, 1)
     swing[number == 0] = 1
     eased = (swing * swing * (3 - 2 * swing))[:, None]

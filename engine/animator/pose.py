@@ -18,6 +18,7 @@ from engine.animator.ground import (
 )
 from engine.animator.reach import join_hands
 from engine.animator.skinning import Skin, dual_quaternions, make_skin, pose_skin
+from engine.animator.soles import Soles
 from engine.animator.sway import sway
 from engine.types import JOINTS, Motion, Puppet
 
@@ -72,7 +73,7 @@ def pose_puppet(
     """
     assert travel in ("person", "stride"), travel
     source = read_source(motion)
-    standing = _standing(puppet)
+    standing, standing_joints = _standing(puppet)
     arms = [k for k, name in enumerate(puppet.joint_drivers) if name.endswith(_ARM)]
     is_arm = puppet.weights[:, arms].sum(1) > 0.5
     height_m = character_height(standing.T, is_arm, person_height(motion)) * scale
@@ -91,7 +92,7 @@ def pose_puppet(
     if not four:
         rotations = push_out(puppet, rotations, root, height_m)
         rotations = join_hands(puppet, rotations, root, height_m, source, person_height(motion))
-    extremes = skin.subset(_extremes(puppet))
+    soles = Soles(puppet, skin, height_m, (standing, standing_joints), _extremes(puppet))
     planted = planted_feet(motion, source)
     above, steps = clearance(source, planted, motion.time_s), np.zeros(len(motion), bool)
     for keep in (False, True):  # bending a leg moves its sole a little, so the height is found again
@@ -99,7 +100,7 @@ def pose_puppet(
             rotations, steps = keep_planted(puppet, rotations, root, height_m, planted, motion.time_s)
         joints = place_joints(puppet, rotations, root, height_m)
         transforms = dual_quaternions(puppet, rotations, joints, height_m)
-        lift = above - _lowest(extremes, transforms)
+        lift = above - soles.lowest(joints, transforms)
         if steps.any() and not steps.all():  # a foot in the air does not carry
             lift[steps] = np.interp(motion.time_s[steps], motion.time_s[~steps], lift[~steps])
         root[:, 1] += lift
@@ -128,11 +129,11 @@ def rest_motion(num_frames: int = 1) -> Motion:
     )
 
 
-def _standing(puppet: Puppet) -> NDArray:
-    """(3, V) vertices of the puppet standing in the T-pose, figure heights."""
+def _standing(puppet: Puppet) -> tuple[NDArray, NDArray]:
+    """(3, V) vertices and (K, 3) joints of the puppet standing in the T-pose, figure heights."""
     rotations = drive_rotations(puppet, read_source(rest_motion()))
     joints = place_joints(puppet, rotations, np.zeros((1, 3)), 1.0)
-    return pose_skin(make_skin(puppet, 1.0), dual_quaternions(puppet, rotations, joints, 1.0)[0])[0]
+    return pose_skin(make_skin(puppet, 1.0), dual_quaternions(puppet, rotations, joints, 1.0)[0])[0], joints[0]
 
 
 def _extremes(puppet: Puppet) -> NDArray:
@@ -147,8 +148,3 @@ def _extremes(puppet: Puppet) -> NDArray:
         own = np.flatnonzero(owner == k)
         found.append(own[np.argmax(puppet.vertices[own].astype(np.float64) @ directions.T, axis=0)])
     return np.unique(np.concatenate(found))
-
-
-def _lowest(skin: Skin, transforms: NDArray) -> NDArray:
-    """(T,) metres: y of the lowest vertex of every frame."""
-    return np.array([pose_skin(skin, frame)[0][1].min() for frame in transforms], np.float64)

@@ -8,6 +8,7 @@ from engine.animator.drive import drive_rotations, read_source
 from engine.animator.ground import clearance, two_bones
 from engine.animator.pose import pose_puppet
 from engine.animator.skinning import dual_quaternions, make_skin, pose_skin
+from engine.animator.soles import SINK_SHARE
 from engine.synth.motions import make_act
 from engine.types import JOINTS
 
@@ -86,7 +87,7 @@ def test_planted_feet_do_not_slide(doll, walk):
     posed = pose_puppet(doll, walk, travel="stride")
     assert walk.contact is not None
     for foot, side in enumerate(("left", "right")):
-        place = posed.joints_m[:, doll.joint_names.index(f"{side}_ankle")][:, [0, 2]]
+        place = posed.joints_m[:, doll.joint_names.index(f"{side}_foot")][:, [0, 2]]  # the heel comes off first
         step = np.linalg.norm(np.diff(place, axis=0), axis=1)
         standing = walk.contact[1:, foot] & walk.contact[:-1, foot]
         assert standing.sum() > 10
@@ -178,3 +179,20 @@ def test_a_trunk_on_four_legs_stays_level(doll):
     level = replace(doll, joints=doll.joints @ lying.T, vertices=doll.vertices @ lying.T)
     rotations = drive_rotations(level, read_source(pose()))[0]
     assert_allclose(rotations[level.joint_names.index("spine3")], np.eye(3), atol=1e-6)
+
+
+def test_legs_spin_bit_by_bit_and_toes_bend_with_the_source(doll):
+    posed = pose_puppet(doll, pose(left_hip=(0, 0.8, 0), right_foot=(-0.5, 0, 0)), stiff=True)
+    k = doll.joint_names.index
+    ahead = [posed.rotations[0, k(name)] @ np.array([0.0, 0, 1]) for name in ("left_hip", "left_knee", "left_ankle")]
+    spun = [np.arctan2(x, z) for x, _, z in ahead]
+    assert_allclose(spun, [0.4, 0.6, 0.8], atol=0.03)  # legs are not quite upright
+    bend = posed.rotations[0, k("right_ankle")].T @ posed.rotations[0, k("right_foot")]
+    assert_allclose(np.arccos((np.trace(bend) - 1) / 2), 0.5, atol=1e-6)
+
+
+def test_bodies_do_not_bob_for_the_length_of_their_shoes(doll):
+    flat, rolled = pose_puppet(doll, pose()), pose_puppet(doll, pose(left_ankle=(0.3, 0, 0), right_ankle=(0.3, 0, 0)))
+    lowest = [posed.vertices_m(0)[0][1].min() for posed in (flat, rolled)]
+    assert_allclose(lowest[0], 0, atol=0.006)  # found on a few hundred vertices of all
+    assert -SINK_SHARE * doll.vertices[:, 1].max() * rolled.height_m - 0.006 <= lowest[1] <= 0
