@@ -1,16 +1,18 @@
 """There and back: a body that is known from all sides, against the puppet made of one picture of it.
 
-    python benchmarks/round_trip.py [--sun] [--bound] [--sheet FILE]
+    python benchmarks/round_trip.py [--sun] [--build NUMBER] [--bound] [--sheet FILE]
 
 The embedded body in clothes is drawn once from the front, standing; the puppet lifted from that picture goes through
 the body's own motions. Both are drawn by the same cameras, in front and up to 60 degrees to either side of where they
 face, and compared: overlap of the silhouettes, and PSNR of the colours where both are. The body stands under a clouded
 sky, which lights it alike wherever it turns, as the puppet keeps the light of its picture; with --sun in the sun. The
-puppet is as tall as the body with hair and soles. --sheet writes some pairs. --bound prints how far any puppet of one
+puppet is as tall as the body with hair and soles. The body is the mean adult; --build takes others, as different as
+people are. --sheet writes some pairs. --bound prints how far any puppet of one
 picture could come: the body itself, moved as it is, painted by that picture alone; and the true render, moved aside.
 """
 
 import argparse
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -20,6 +22,7 @@ from numpy.typing import NDArray
 from engine.animator.ground import person_height
 from engine.animator.pose import PosedPuppet, pose_puppet, rest_motion
 from engine.animator.puppet import PuppetAnimator
+from engine.body.model import load_body
 from engine.geometry import rotvec_to_matrix
 from engine.identity import cut_out, find_joints, lift
 from engine.raster import interpolate, rasterize
@@ -40,18 +43,19 @@ ARM_DOWN_RAD = np.radians(50.0)
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--sun", action="store_true")
+    parser.add_argument("--build", type=int, default=0)
     parser.add_argument("--bound", action="store_true")
     parser.add_argument("--sheet", type=Path)
     given = parser.parse_args()
     if given.bound:
-        print_bounds(given.sun)
+        print_bounds(given.sun, given.build)
     rows, scores = [], {yaw: [] for yaw in YAWS_DEG}
     for seed in (0, 1):
-        actor = Actor(make_costume(seed), np.zeros(10, np.float32), sunny=given.sun)
-        puppet, standing = puppet_of(actor), rest_motion()
+        actor, standing = actor_of(seed, given.build, given.sun)
+        puppet = puppet_of(actor, standing)
         scale = float(np.ptp(actor.pose(standing, 0)[:, 1])) / person_height(standing)
         for name in MOTIONS:
-            motion = make_act(name, rest_motion().rest_m, np.linspace(0, SECONDS, NUM_FRAMES * 8)).motion
+            motion = make_act(name, standing.rest_m, np.linspace(0, SECONDS, NUM_FRAMES * 8)).motion
             posed = pose_puppet(puppet, motion, travel="person", scale=scale)
             for frame in range(4, len(motion), len(motion) // NUM_FRAMES):
                 pairs = [compare(actor, posed, motion, frame, yaw) for yaw in YAWS_DEG]
@@ -67,36 +71,45 @@ def main() -> None:
         cv2.imwrite(str(given.sheet), cv2.cvtColor(np.concatenate(rows).astype(np.uint8), cv2.COLOR_RGB2BGR))
 
 
-def puppet_of(actor: Actor) -> Puppet:
+def actor_of(seed: int, build: int, is_sunny: bool) -> tuple[Actor, Motion]:
+    """An actor in the costume of a seed, and standing in the T-pose; build 0 is the mean adult."""
+    shape = np.zeros(10) if build == 0 else np.random.default_rng([seed, build]).normal(size=10)
+    standing = rest_motion()
+    rest = load_body().rest(shape.astype(np.float32))[1]
+    standing = replace(standing, rest_m=rest.astype(np.float32), root_m=rest[None, 0].astype(np.float32))
+    return Actor(make_costume(seed), shape.astype(np.float32), sunny=is_sunny), standing
+
+
+def puppet_of(actor: Actor, standing: Motion) -> Puppet:
     """Lift the one picture of the actor."""
-    rgb, mask, _ = photograph(actor)
+    rgb, mask, _ = photograph(actor, standing)
     cutout = cut_out(np.dstack([rgb, mask]).astype(np.uint8))
     return lift(cutout, find_joints(cutout))
 
 
-def photograph(actor: Actor) -> tuple[NDArray, NDArray, NDArray]:
+def photograph(actor: Actor, standing: Motion) -> tuple[NDArray, NDArray, NDArray]:
     """The one picture of the actor, from the front, arms a little away from the body.
 
     Returns:
         rgb (H, W, 3) and mask (H, W), float32 0 ... 255, and the body's vertices as the camera has them, (V, 3) metres.
     """
-    motion = rest_motion()
+    motion = replace(standing, rotvec=standing.rotvec.copy())
     for side, sign in (("left", -1), ("right", 1)):
         motion.rotvec[:, JOINTS.index(f"{side}_shoulder"), 2] = sign * ARM_DOWN_RAD
     camera = camera_at(motion, 0, 0.0, PHOTO)
     return *draw(actor, motion, 0, camera, PHOTO), in_camera(actor.pose(motion, 0), camera)
 
 
-def print_bounds(is_sunny: bool) -> None:
+def print_bounds(is_sunny: bool, build: int) -> None:
     """Say what the body itself reaches where the picture is all that its colours are known from."""
     painted, aside = [], {1: [], 2: [], 3: []}
     for seed in (0, 1):
-        actor = Actor(make_costume(seed), np.zeros(10, np.float32), sunny=is_sunny)
-        rgb, _, standing = photograph(actor)
-        K = camera_at(rest_motion(), 0, 0.0, PHOTO).K[0]
-        nearest = rasterize(standing[None], actor.faces, K, PHOTO, cull_back=True).depth[0]
+        actor, standing = actor_of(seed, build, is_sunny)
+        rgb, _, shown = photograph(actor, standing)
+        K = camera_at(standing, 0, 0.0, PHOTO).K[0]
+        nearest = rasterize(shown[None], actor.faces, K, PHOTO, cull_back=True).depth[0]
         for name in MOTIONS:
-            motion = make_act(name, rest_motion().rest_m, np.linspace(0, SECONDS, NUM_FRAMES * 8)).motion
+            motion = make_act(name, standing.rest_m, np.linspace(0, SECONDS, NUM_FRAMES * 8)).motion
             for frame in range(4, len(motion), len(motion) // NUM_FRAMES):
                 for yaw in YAWS_DEG:
                     camera = camera_at(motion, frame, yaw, SIZE)
@@ -105,7 +118,7 @@ def print_bounds(is_sunny: bool) -> None:
                     posed = in_camera(actor.pose(motion, frame), camera)
                     fragments = rasterize(posed[None], actor.faces, camera.K[0], SIZE, cull_back=True)
                     both = there & (fragments.face_idx[0] >= 0)
-                    places = interpolate(standing, fragments, actor.faces)[0][both]
+                    places = interpolate(shown, fragments, actor.faces)[0][both]
                     painted.append(psnr_of(colours_at(places, rgb, nearest, K), want[both]))
                     for pixels, scores in aside.items():
                         still = there & np.roll(there, pixels, 1)
