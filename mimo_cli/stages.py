@@ -236,7 +236,7 @@ CUT_OUT = Stage(
 )
 FIND_JOINTS = Stage(
     name="joints",
-    version=2,
+    version=3,
     about="find its joints",
     reads=(CUTOUT,),
     writes=(JOINTS,),
@@ -244,7 +244,7 @@ FIND_JOINTS = Stage(
 )
 LIFT = Stage(
     name="lift",
-    version=8,
+    version=9,
     about="make a solid figure of it",
     reads=(CUTOUT, JOINTS),
     optional=(REFERENCE, MASK, BACK, PROFILE),
@@ -253,7 +253,7 @@ LIFT = Stage(
 )
 ANIMATE = Stage(
     name="animate",
-    version=4,
+    version=5,
     about="animate the character",
     reads=(CLIP, FRAMES, TRACKS, HUMAN_MASK, SCENE_LIGHT, SHUTTER, BODY, CAMERA, PUPPET),
     writes=(HUMAN, SHADOW, LIGHT),
@@ -263,7 +263,7 @@ ANIMATE = Stage(
 )
 ANIMATE_ALONE = Stage(
     name="animate",
-    version=4,
+    version=5,
     about="animate the character",
     reads=(CLIP, FRAMES, BODY, PUPPET),
     optional=(CAMERA,),

@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine.identity.face import neck_ratio
+from engine.identity.flesh import Flesh
 from engine.identity.mesh import Sheet, inflate, laplacian
 from engine.identity.skeleton import SPINE, faces_away, on_all_fours
 from engine.identity.skin import project
@@ -89,6 +90,7 @@ def find_depths(
     xy: NDArray,
     dist_px: NDArray,
     side: NDArray | None = None,
+    flesh: Flesh | None = None,
 ) -> Depths:
     """Guess how deep a figure is.
 
@@ -99,12 +101,19 @@ def find_depths(
         xy: (K, 2) joints, pixels of the sheet.
         dist_px: (H, W) float32, distance to the silhouette, pixels.
         side: (h, w, 4) uint8 straight: the figure from its side, facing the left; then depths follow its outline.
+        flesh: the body under the picture, where it fits.
 
     Returns:
         Depths. Whoever has the proportions of a person gets a person's profile: chest and toes forward, calves back.
     """
     build = _build(sheet, joints, weights, xy, dist_px)
     half = _half_depth(sheet, joints, weights, xy, dist_px, build)
+    if flesh is not None and side is None:
+        ahead, behind = (
+            np.maximum(own + flesh.away * (half - own), _wall(sheet)) for own in (flesh.ahead, flesh.behind)
+        )
+        joint = np.array([flesh.joint.get(name, 0.0) for name in joints.names])
+        return Depths(ahead + flesh.middle, behind - flesh.middle, joint)
     if side is not None:
         front, rear = side_depth(sheet, joints, weights, half, side)
         bulge, joint = np.zeros(len(half)), np.zeros(len(xy))
@@ -158,12 +167,16 @@ def _half_depth(
         own = project(sheet.xy_px, line)
         radius = np.interp(own, *_thickness(line, dist_px))
         half = np.where(radius > 0, half + share * (np.minimum(half, THIGH_ROUND * radius) - half), half)
+    return half + _wall(sheet)
+
+
+def _wall(sheet: Sheet) -> NDArray:
+    """(N,) pixels > 0: half the height of the wall at the rim, next to nothing elsewhere."""
     length = np.zeros(len(sheet.xy_px))
     edge = np.linalg.norm(sheet.xy_px[sheet.rim[:, 0]] - sheet.xy_px[sheet.rim[:, 1]], axis=1)
     np.maximum.at(length, sheet.rim[:, 0], edge)
     np.maximum.at(length, sheet.rim[:, 1], edge)
-    wall = np.where(length > 0, WALL_SHARE * length, 0.0)
-    return half + np.maximum(wall, 0.15)
+    return np.maximum(WALL_SHARE * length, 0.15)
 
 
 def _legs(joints: PictureJoints, xy: NDArray) -> list[tuple[list[int], NDArray]]:

@@ -11,14 +11,16 @@ from engine.errors import InputError
 from engine.identity.bridges import cut_bridges
 from engine.identity.depth import find_depths
 from engine.identity.face import Face, find_face, find_features
+from engine.identity.flesh import Flesh, flesh_weights, read_flesh
 from engine.identity.layers import find_cuts
 from engine.identity.mesh import Sheet, close_solid, triangulate
 from engine.identity.skeleton import faces_away, on_all_fours
 from engine.identity.skin import find_weights
-from engine.identity.strain import limit_strain
+from engine.identity.strain import FLESH_STRAIN, limit_strain
+from engine.identity.template import Template, eye_px, fit_template
 from engine.identity.texture import Strokes, bleed, fill_texture, find_strokes
 from engine.identity.views import back_texture
-from engine.types import PictureJoints, Puppet
+from engine.types import BODY_JOINTS, PictureJoints, Puppet
 
 SEAM_SHARE, SIDE_SHARE = 0.003, 0.008
 """Half the width in which an arm's colours are not believed where it is cut free of the body, shares of the picture's
@@ -63,30 +65,33 @@ def lift(
         strokes = beside.submit(find_strokes, picture)
         sheet, dist, cuts = _flat(mask, picture, joints, xy, num_vertices // 2)
         front = beside.submit(bleed, _parted(picture, cuts, SEAM_SHARE))
-        sheet, weights = _weigh(sheet, joints, dist, xy)
+        template = _template(picture[..., 3], joints, xy)
+        sheet, weights, flesh = _weigh(sheet, joints, dist, xy, template)
         on_head = _carried_by(sheet, weights, joints, "head", dist.shape)
         face = find_face(picture, strokes.result(), joints, xy, on_head)
         sides, behind = _fills(beside, _parted(picture, cuts, SIDE_SHARE), picture, strokes.result(), face)
-        depths = find_depths(sheet, joints, weights, xy, dist, side)
+        depths = find_depths(sheet, joints, weights, xy, dist, side, flesh)
         vertices, faces, is_back, source = close_solid(sheet, depths.front, -depths.rear)
     all_fours = on_all_fours(dict(zip(joints.names, xy)))  # seen from the other side it is the same
     rear = front.result() if all_fours else behind.result()
-    scale = 1.0 / max(np.ptp(sheet.xy_px[:, 1]), 1e-6)
-    ground = sheet.xy_px[:, 1].max()
+    size = np.array([picture.shape[1], picture.shape[0]], np.float64)
+    uv, rig = vertices[:, :2] / size, np.c_[xy, depths.joint]
+    if template is not None:
+        vertices, rig = (_without_perspective(points, template) for points in (vertices, rig))
+    scale = 1.0 / max(np.ptp(vertices[:, 1]), 1e-6)
     flip = -1.0 if faces_away(joints) else 1.0
     place = np.array([flip * scale, -scale, flip * scale])
-    origin = np.array([xy[0, 0], ground, 0.0])
-    size = np.array([picture.shape[1], picture.shape[0]], np.float64)
+    origin = np.array([rig[0, 0], vertices[:, 1].max(), 0.0])
     return Puppet(
         vertices=((vertices - origin) * place).astype(np.float32),
         faces=faces,
-        uv=(vertices[:, :2] / size).astype(np.float32),
+        uv=uv.astype(np.float32),
         is_back=is_back,
         front_rgba=front.result(),
         fill_rgba=sides.result(),
         back_rgba=rear if back is None else back_texture(picture, back),
         weights=weights[source].astype(np.float32),
-        joints=((np.c_[xy, depths.joint] - origin) * place).astype(np.float32),
+        joints=((rig - origin) * place).astype(np.float32),
         joint_names=joints.names,
         joint_parents=joints.parents,
         joint_drivers=joints.drivers,
@@ -155,15 +160,39 @@ def _fills(
     return pool.submit(fill_texture, parted, strokes, find_features(picture, face), face.head), behind
 
 
-def _weigh(sheet: Sheet, joints: PictureJoints, dist: NDArray, xy: NDArray) -> tuple[Sheet, NDArray]:
-    """The sheet, slit where a limb would tear it, and its skinning weights (N, K)."""
+def _template(alpha: NDArray, joints: PictureJoints, xy: NDArray) -> Template | None:
+    """The body under the picture of a whole person who faces the viewer; None under others."""
+    shown = {name: point for name, point in zip(joints.names, xy) if name in BODY_JOINTS and name not in joints.hidden}
+    if joints.source == "silhouette" or len(shown) < len(BODY_JOINTS) or faces_away(joints):
+        return None
+    template = fit_template(alpha, shown)
+    return template if template.fits else None
+
+
+def _weigh(
+    sheet: Sheet, joints: PictureJoints, dist: NDArray, xy: NDArray, template: Template | None
+) -> tuple[Sheet, NDArray, Flesh | None]:
+    """The sheet, slit where a limb would tear it, its skinning weights (N, K), and the body under it."""
     weights = find_weights(sheet, joints, dist, xy)
     for _ in range(MOST_SLITS):  # behind one bridge there may be another
         slitted = cut_bridges(sheet, joints, weights, xy)
         if slitted is sheet:
             break
         sheet, weights = slitted, find_weights(slitted, joints, dist, xy)
-    return sheet, limit_strain(sheet, joints, weights, xy)
+    if template is None:
+        return sheet, limit_strain(sheet, joints, weights, xy), None
+    flesh = read_flesh(template, sheet, (dist.shape[0], dist.shape[1]))
+    weights = flesh_weights(flesh, joints, weights)
+    return sheet, limit_strain(sheet, joints, weights, xy, FLESH_STRAIN), flesh
+
+
+def _without_perspective(points: NDArray, template: Template) -> NDArray:
+    """Points (..., 3), pixels, where they would be in a picture from far away: feet that are nearer to the eye than the
+    rest are not below it."""
+    out, centre = points.copy(), template.stance.centre_px
+    near = 1 - points[..., 2:] / eye_px(template)
+    out[..., :2] = centre + (points[..., :2] - centre) * near
+    return out
 
 
 def _carried_by(sheet: Sheet, weights: NDArray, joints: PictureJoints, name: str, size: tuple[int, int]) -> NDArray:

@@ -19,6 +19,9 @@ MOST_STRAIN = 0.7
 """Growth of an edge, as share of its length, that one joint may cause at its usual turn; at 1 the inner side of a bend
 folds over itself."""
 
+FLESH_STRAIN = 0.85
+"""The same where weights are a body's own, which bend in fewer places than drawings do."""
+
 NUM_ROUNDS = 24
 FIRST_REACH = 0.5
 """Where strain is too high, weights first spread over this many edge lengths, then farther each round."""
@@ -27,7 +30,9 @@ MOST_GROWTH = 2.0
 """Spreading grows by at most this factor a round."""
 
 
-def limit_strain(sheet: Sheet, joints: PictureJoints, weights: NDArray, xy: NDArray) -> NDArray:
+def limit_strain(
+    sheet: Sheet, joints: PictureJoints, weights: NDArray, xy: NDArray, most: float = MOST_STRAIN
+) -> NDArray:
     """Spread skinning weights where a usual turn of a joint would stretch or fold the figure.
 
     Args:
@@ -35,6 +40,7 @@ def limit_strain(sheet: Sheet, joints: PictureJoints, weights: NDArray, xy: NDAr
         joints: the skeleton.
         weights: (N, K) skinning weights, rows sum to 1.
         xy: (K, 2) joints, pixels of the sheet.
+        most: `MOST_STRAIN` or another limit.
 
     Returns:
         (N, K) weights, rows sum to 1; untouched where nothing strains.
@@ -55,7 +61,7 @@ def limit_strain(sheet: Sheet, joints: PictureJoints, weights: NDArray, xy: NDAr
     spread, out, count = np.zeros(len(i)), weights, len(weights)
     for _ in range(NUM_ROUNDS):
         shares = out @ subtree
-        ratio = (np.abs(shares[i] - shares[j]) * lever).max(1) / MOST_STRAIN
+        ratio = (np.abs(shares[i] - shares[j]) * lever).max(1) / most
         if ratio.max() <= 1.02:
             break
         floor = np.where(ratio > 1, (FIRST_REACH * length) ** 2, 0.0)

@@ -212,13 +212,11 @@ def test_any_silhouette_gives_a_closed_rigged_solid(arm, leg, girth, limb_px, bl
 
 def test_speed_and_order(sample_data):
     picture = read(sample_data / "characters" / "moore_man_fullbody.png")  # 913 pixels high
-    best, puppet = np.inf, None
-    for _ in range(2):
-        started = time.process_time()
-        cutout = cut_out(picture)
-        puppet = lift(cutout, find_joints(cutout))
-        best = min(best, time.process_time() - started)
-    assert best <= 10  # 5 s on two cores, counted in processor time so that a busy machine does not matter
+    started = time.process_time()
+    cutout = cut_out(picture)
+    puppet = lift(cutout, find_joints(cutout))
+    spent_s = time.process_time() - started
+    assert spent_s <= 10  # 5 s on two cores, counted in processor time so that a busy machine does not matter
     check_closed(puppet)
 
 
