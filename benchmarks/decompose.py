@@ -58,10 +58,14 @@ def measure(sequence):
     people = find_people(clip, chunks=chunks)
     person = people[choose_person(people, clip.size)]
     found = time.perf_counter()
-    layer = ArraySource(np.stack(list(human_mask(clip, person, chunks=chunks))))
+    silhouettes = Silhouettes(person, clip.size)
+    motion = track_background(clip, silhouettes, chunks=chunks)
+    first_chunks = TempChunks()
+    first = build_plate(clip, silhouettes, motion, chunks=first_chunks)
+    layer = ArraySource(np.stack(list(human_mask(clip, person, chunks=chunks, plate=first))))
+    first_chunks.close()
     done = time.perf_counter()
     masks = [mask > 127 for mask in layer.read()]
-    motion = track_background(clip, Silhouettes(person, clip.size), chunks=chunks)
     plate = build_plate(clip, layer, motion, chunks=chunks)
     others = {k: (other.tracks, other.landmarks) for k, other in enumerate(people, 1) if other is not person}
     given = clip, layer, motion, person.landmarks, person.tracks

@@ -90,11 +90,12 @@ def measure(clip: SynthClip) -> Measures:
     from engine.layers.background_motion import track_background
     from engine.layers.matte import human_mask
     from engine.layers.occlusion import find_occlusion
+    from engine.layers.plate import build_plate
     from engine.layers.scene import complete_scene
     from engine.people import find_people
     from engine.people.rough import Silhouettes
 
-    chunks, truth = TempChunks(), _Truth(clip)
+    chunks, first_chunks, truth = TempChunks(), TempChunks(), _Truth(clip)
     found: Measures = dict.fromkeys((*TARGETS, *EXTRAS))
     start = time.perf_counter()
     try:
@@ -104,9 +105,11 @@ def measure(clip: SynthClip) -> Measures:
             return found
         person = max(people, key=lambda one: truth.overlap(one.tracks.box_px))
         others = {k: (one.tracks, one.landmarks) for k, one in enumerate(people, 1) if one is not person}
-        mask = ArraySource(np.stack(list(human_mask(truth.rgb, person, chunks=chunks))))
+        rough = Silhouettes(person, truth.rgb.size)
+        background = track_background(truth.rgb, rough, chunks=chunks)
+        first = build_plate(truth.rgb, rough, background, chunks=first_chunks)
+        mask = ArraySource(np.stack(list(human_mask(truth.rgb, person, chunks=chunks, plate=first))))
         found["matte_iou"] = float(np.mean([iou(a, b) for a, b in zip(mask.read(), truth.carried)]))
-        background = track_background(truth.rgb, Silhouettes(person, truth.rgb.size), chunks=chunks)
         found["background_px"] = corner_error_px(background, clip)
         scene = _try("scene", lambda: list(complete_scene(truth.rgb, mask, background, chunks=chunks)))
         if scene is not None:
@@ -129,7 +132,7 @@ def measure(clip: SynthClip) -> Measures:
             found["joint_pa_mm"], found["joint_image_percent"] = errors
         found["wall_s"] = time.perf_counter() - start
     finally:
-        chunks.close()
+        chunks.close(), first_chunks.close()
     return found
 
 

@@ -54,6 +54,8 @@ ROUGH = Slot("layers/rough", (FOLDER,))
 """The network's small masks of the person whom the layers are about, before they are refined."""
 HUMAN_MASK = _layer("layers/human.mask")
 BACKGROUND = data_slot("layers/background", ".csv", check=check_columns("frame_idx", "h00", "inliers"))
+FIRST_PLATE = Slot("layers/first-plate", (FOLDER,))
+"""The place outside of the rough masks: what differs from it is the person's."""
 PLATE = Slot("layers/plate", (FOLDER,))
 """The place without the person, as mosaics of some dozens of frames each."""
 SCENE = _layer("layers/scene")

@@ -1,8 +1,9 @@
 """THE MAP: every stage, what it reads and what it writes, in the order of the walk.
 
-    video ──ingest──> clip ──people──> landmarks ──segment──> human mask ──plate──> occlusion, scene, depth, light
-                                           └──background, fit──> motion, camera
-                                                                    └──preview, surface, sdc──> the body, drawn
+    video ──ingest──> clip ──people──> landmarks ──background, gather──> first plate ──segment──> human mask
+                                           └──fit──> motion, camera                       ──plate──> occlusion, scene,
+                                                        └──preview, surface, sdc──>                  depth, light
+                                                                  the body, drawn
     picture ──cutout──> joints ──lift──> puppet ──animate──> human, shadow ──compose──> out
 
 A project of a video walks `VIDEO_STAGES`; a project of a motion file, with nothing filmed, walks `MOTION_STAGES`.
@@ -23,6 +24,7 @@ from mimo_cli.slots import (
     CLIP,
     CUTOUT,
     DEPTH,
+    FIRST_PLATE,
     FRAMES,
     HUMAN,
     HUMAN_MASK,
@@ -78,35 +80,43 @@ FIND_PEOPLE = Stage(
     params=people.PeopleParams,
     run=people.people,
 )
-SEGMENT = Stage(
-    name="segment",
-    version=7,
-    about="cut the person out",
-    reads=(VIDEO, CLIP, TRACKS, LANDMARKS, ROUGH),
-    writes=(HUMAN_MASK,),
-    params=layers.SegmentParams,
-    weights=layers.network_weights,
-    run=layers.segment,
-)
 TRACK_BACKGROUND = Stage(
     name="background",
-    version=6,
+    version=7,
     about="follow the camera",
     reads=(VIDEO, CLIP, TRACKS, LANDMARKS, ROUGH),
     writes=(BACKGROUND,),
     run=layers.background,
 )
-GATHER_PLATE = Stage(
-    name="plate",
-    version=4,
+GATHER = Stage(
+    name="gather",
+    version=1,
     about="gather the background",
-    reads=(VIDEO, CLIP, HUMAN_MASK, BACKGROUND, LANDMARKS),
+    reads=(VIDEO, CLIP, TRACKS, LANDMARKS, ROUGH, BACKGROUND),
+    writes=(FIRST_PLATE,),
+    run=layers.gather,
+)
+SEGMENT = Stage(
+    name="segment",
+    version=8,
+    about="cut the person out",
+    reads=(VIDEO, CLIP, TRACKS, LANDMARKS, ROUGH, BACKGROUND, FIRST_PLATE),
+    writes=(HUMAN_MASK,),
+    params=layers.SegmentParams,
+    weights=layers.network_weights,
+    run=layers.segment,
+)
+COMPLETE_PLATE = Stage(
+    name="plate",
+    version=5,
+    about="complete the background",
+    reads=(VIDEO, CLIP, TRACKS, LANDMARKS, ROUGH, HUMAN_MASK, BACKGROUND, FIRST_PLATE),
     writes=(PLATE,),
     run=layers.plate,
 )
 FIND_OCCLUSION = Stage(
     name="occlusion",
-    version=9,
+    version=10,
     about="find what passes in front",
     reads=(VIDEO, CLIP, HUMAN_MASK, BACKGROUND, PLATE, TRACKS, LANDMARKS, OTHERS),
     writes=(OCCLUSION, PROPS),
@@ -360,7 +370,7 @@ EXPORT_ALPHA = Stage(
 
 _IDENTITY = (CUT_OUT, FIND_JOINTS, LIFT)
 VIDEO_STAGES = (
-    *(INGEST, *_IDENTITY, FIND_PEOPLE, SEGMENT, TRACK_BACKGROUND, FIT, GATHER_PLATE),
+    *(INGEST, *_IDENTITY, FIND_PEOPLE, TRACK_BACKGROUND, FIT, GATHER, SEGMENT, COMPLETE_PLATE),
     *(FIND_OCCLUSION, COMPLETE_SCENE, MEASURE_LIGHT, MEASURE_SHUTTER),
     *(ESTIMATE_DEPTH, FIT_PEOPLE, PREVIEW_MOTION, DRAW_SURFACE, DRAW_SDC),
     *(ANIMATE, COMPOSE, COMPOSE_LOSSLESS, EXPORT_ALPHA),

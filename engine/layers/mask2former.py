@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from engine.errors import InputError
 from engine.layers.matte import human_mask
+from engine.layers.plate import Plate
 from engine.people.roi import Roi
 from engine.people.rough import Seen
 from engine.types import Chunks, FrameSource, Progress, Reel, quiet
@@ -35,7 +36,13 @@ _STD = np.array([0.229, 0.224, 0.225], np.float32)
 
 
 def detected_mask(
-    clip: FrameSource, person: Seen, checkpoint: Path, *, chunks: Chunks, progress: Progress = quiet
+    clip: FrameSource,
+    person: Seen,
+    checkpoint: Path,
+    *,
+    chunks: Chunks,
+    plate: Plate | None = None,
+    progress: Progress = quiet,
 ) -> Iterator[NDArray]:
     """Yield the mask of one person for every frame, as `human_mask` does.
 
@@ -44,6 +51,7 @@ def detected_mask(
         person: whom to cut out, of the same clip.
         checkpoint: folder of Mask2Former in transformers' layout; loaded only if a piece of work is not done yet.
         chunks: keeps finished pieces of work.
+        plate: see `human_mask`.
         progress: told after every frame.
 
     Yields:
@@ -52,7 +60,7 @@ def detected_mask(
     Raises:
         InputError: the folder does not hold the network, or it knows no people.
     """
-    return human_mask(clip, Detected(clip, person, checkpoint), chunks=chunks, progress=progress)
+    return human_mask(clip, Detected(clip, person, checkpoint), chunks=chunks, plate=plate, progress=progress)
 
 
 class Detected:

@@ -1,14 +1,15 @@
 """The human's mask: from the network's rough one to a steady one with the edges of the picture.
 
 Per frame, on a small copy of the part around the person: evidence from the network, from where the last mask moved to
-(optical flow), from the bones, and from the colours of person and surroundings; smoothed along the edges of the
-picture by guided filters (He et al. 2013), and brought back to full size by the same filter's coefficients.
+(optical flow), from the bones, from what differs from the place without the person, and from the colours of person and
+surroundings; smoothed along the edges of the picture by guided filters (He et al. 2013), and brought back to full size
+by the same filter's coefficients and, where the place is known, by what mixture of person and place a pixel is.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 
 import cv2
@@ -16,8 +17,12 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter1d
 
+from engine.layers.alpha import mixed_alpha
+from engine.layers.difference import place_odds, without_strangers
 from engine.layers.guided import GuidedFilter, apply, split_01
 from engine.layers.membrane import above, shrink
+from engine.layers.plate import Plate
+from engine.layers.plate_window import BORROWED, Box
 from engine.people.roi import Roi, at_indices
 from engine.people.rough import Seen, bridged_masks
 from engine.types import Chunks, FrameSource, Glimpse, Progress, Reel, Size, glimpse, quiet
@@ -62,13 +67,16 @@ class Memory:
     """(2, 16, 16, 16) float32: histograms of surroundings and person."""
 
 
-def human_mask(clip: FrameSource, person: Seen, *, chunks: Chunks, progress: Progress = quiet) -> Iterator[NDArray]:
+def human_mask(
+    clip: FrameSource, person: Seen, *, chunks: Chunks, plate: Plate | None = None, progress: Progress = quiet
+) -> Iterator[NDArray]:
     """Yield the mask of one person for every frame.
 
     Args:
         clip: (H, W, 3) RGB frames.
         person: whom to cut out, of the same clip.
         chunks: keeps finished pieces of `CHUNK` frames.
+        plate: the place without the person, if it is known: what differs from it is the person's.
         progress: told after every frame.
 
     Yields:
@@ -86,7 +94,7 @@ def human_mask(clip: FrameSource, person: Seen, *, chunks: Chunks, progress: Pro
         if folder is None:
             memory = _remember(last)
             with chunks.make(name) as part:
-                _mask_chunk(reel, person, (start, stop), memory, part, progress)
+                _mask_chunk(reel, person, plate, (start, stop), memory, part, progress)
             folder = chunks.get(name)
             assert folder is not None, name
         last = folder
@@ -95,7 +103,13 @@ def human_mask(clip: FrameSource, person: Seen, *, chunks: Chunks, progress: Pro
 
 
 def _mask_chunk(
-    clip: FrameSource, person: Seen, span: tuple[int, int], memory: Memory | None, part: Path, progress: Progress
+    clip: FrameSource,
+    person: Seen,
+    plate: Plate | None,
+    span: tuple[int, int],
+    memory: Memory | None,
+    part: Path,
+    progress: Progress,
 ) -> None:
     start, stop = span
     finishing: dict[str, Future[NDArray]] = {}
@@ -110,7 +124,8 @@ def _mask_chunk(
             roi, mask, is_seen = found
             points, seen = person.landmarks.image_px[frame_idx], person.landmarks.visibility[frame_idx]
             seen = seen if is_seen else np.zeros_like(seen)  # bones between two sightings are a guess
-            known = believe(rgb, roi, mask, points, seen, memory)
+            place = None if plate is None else partial(plate.render, frame_idx, kernel=cv2.INTER_LINEAR)
+            known = believe(rgb, roi, mask, points, seen, memory, place)
             if not is_seen and (memory is None or not known.looks_like(memory.colors)):
                 continue  # hidden, not missed
             memory, places[frame_idx - start] = known.memory, (known.x0, known.y0)
@@ -156,10 +171,12 @@ class Belief:
     """The same, reduced."""
     memory: Memory
     """What the next frame may use."""
+    place: tuple[NDArray, NDArray] | None
+    """The part without the person, see `Plate.render`."""
 
     def finish(self) -> NDArray:
         """The mask of the part, (h, w) uint8."""
-        return _full_size(self.full, self.small, self.memory.belief)
+        return _full_size(self.full, self.small, self.memory.belief, self.place)
 
     def looks_like(self, colors: NDArray) -> bool:
         """Whether a part of what is believed to be the person has colours (see `Memory`) of theirs, not the place's."""
@@ -169,7 +186,13 @@ class Belief:
 
 
 def believe(
-    rgb: Glimpse, roi: Roi, rough: NDArray, points_px: NDArray, visibility: NDArray, memory: Memory | None
+    rgb: Glimpse,
+    roi: Roi,
+    rough: NDArray,
+    points_px: NDArray,
+    visibility: NDArray,
+    memory: Memory | None,
+    place: Callable[[Box], tuple[NDArray, NDArray]] | None = None,
 ) -> Belief:
     """Tell person from background in one frame, at working size.
 
@@ -180,6 +203,7 @@ def believe(
         points_px: (33, 2) float32 landmarks, pixels.
         visibility: (33,) float32.
         memory: of the frame before, or None.
+        place: shows a box of the frame without the person, see `Plate.render`; None where nothing is known of it.
 
     Returns:
         Belief: `finish` makes the mask of it.
@@ -193,18 +217,23 @@ def believe(
     sx, sy = width / (x1 - x0), height / (y1 - y0)
     affine = np.array([[sx, 0, -x0 * sx], [0, sy, -y0 * sy]])
     gray = cv2.cvtColor(small, cv2.COLOR_RGB2GRAY)
-    prior = _network_odds(roi, rough, affine, gray.shape)
+    prior = network = _network_odds(roi, rough, affine, gray.shape)
     if memory is not None:
         moved, sure = _carry(memory, gray, affine)
         prior = prior + 0.45 * sure * np.clip(moved - prior, -4, 4)
     bones = _bones(points_px, visibility, affine, gray.shape)
     prior = prior + 1.5 * bones
+    shown = None if place is None else place((x0, y0, x1, y1))
+    if shown is not None:
+        prior = prior + _place_odds(*shown, small, prior)
     belief, colors = _settle(small, prior, None if memory is None else memory.colors)
-    return Belief(full, x0, y0, small, Memory(gray, belief, affine, colors))
+    if shown is not None:
+        belief = without_strangers(belief, network)
+    return Belief(full, x0, y0, small, Memory(gray, belief, affine, colors), shown)
 
 
-def _part(size: Size, roi: Roi, rough: NDArray, points_px: NDArray) -> tuple[int, int, int, int]:
-    """The part of the picture around mask and landmarks: x0, y0, x1, y1."""
+def _part(size: Size, roi: Roi, rough: NDArray, points_px: NDArray) -> Box:
+    """The part of the picture around mask and landmarks."""
     x0, y0, width, height = cv2.boundingRect(above(rough, 64))
     low, high = points_px.min(0), points_px.max(0)
     if width:
@@ -256,6 +285,18 @@ def _bones(points_px: NDArray, visibility: NDArray, affine: NDArray, size: Size)
             ends = [tuple(round(16 * (float(v) - 0.5)) for v in points[k]) for k in (a, b)]
             cv2.line(out, ends[0], ends[1], seen, max(1, round(0.7 * thickness * torso)), cv2.LINE_8, 4)
     return out
+
+
+def _place_odds(place: NDArray, state: NDArray, small: NDArray, prior: NDArray) -> NDArray:
+    """(h, w) float32 log odds of the small copy, by how it differs from the place."""
+    size = small.shape[1::-1]
+    person = (prior > 0).astype(np.uint8)
+    rows = np.flatnonzero(person.any(1))
+    if not len(rows):
+        return np.zeros(size[::-1], np.float32)
+    known = cv2.resize(state, size, interpolation=cv2.INTER_NEAREST) >= BORROWED
+    place = cv2.resize(place, size, interpolation=cv2.INTER_AREA)
+    return place_odds(small, place, known, person, float(rows[-1] - rows[0] + 1))
 
 
 def _settle(small: NDArray, prior: NDArray, held: NDArray | None) -> tuple[NDArray, NDArray]:
@@ -310,7 +351,7 @@ def _histograms(index: NDArray, share: NDArray, held: NDArray | None) -> NDArray
     return cubes if held is None else (0.7 * held + 0.3 * cubes).astype(np.float32)
 
 
-def _full_size(full: NDArray, small: NDArray, belief: NDArray) -> NDArray:
+def _full_size(full: NDArray, small: NDArray, belief: NDArray, place: tuple[NDArray, NDArray] | None) -> NDArray:
     """Bring the belief to the picture's size with the picture's own edges."""
     share = _largest(1 / (1 + np.exp(-2 * belief))).astype(np.float32)
     size = full.shape[1::-1]
@@ -320,15 +361,20 @@ def _full_size(full: NDArray, small: NDArray, belief: NDArray) -> NDArray:
     if width == 0:
         return mask
     rows, cols = slice(y, y + height), slice(x, x + width)
-    coarse, unsure = coarse[rows, cols], unsure[rows, cols]
+    coarse = coarse[rows, cols]
     large = [np.asarray(cv2.resize(each, size))[rows, cols] for each in _edges(small, share)]
     fine = apply(split_01(full[rows, cols]), large)
     # No wisps of background that happen to have a body's colour.
     fine = cv2.add(coarse, np.clip(cv2.subtract(fine, coarse), -0.35, 0.35))
     np.maximum(fine, 0.1875, out=fine)  # becomes black
     levels = cv2.convertScaleAbs(fine, alpha=1.6 * 255, beta=-0.3 * 255)
-    cv2.copyTo(cv2.LUT(levels, _PLAIN), unsure, mask[rows, cols])
-    return mask
+    if place is None:
+        cv2.copyTo(cv2.LUT(levels, _PLAIN), unsure[rows, cols], mask[rows, cols])
+        return mask
+    guess = mask.copy()
+    cv2.copyTo(levels, unsure[rows, cols], guess[rows, cols])
+    known = place[1] >= BORROWED
+    return cv2.LUT(mixed_alpha(full, place[0], known, guess, mask, small, (share > 0.5).astype(np.uint8)), _PLAIN)
 
 
 def _edges(small: NDArray, share: NDArray) -> list[NDArray]:

@@ -170,7 +170,9 @@ def _look(captions: list[Caption], frame: tuple[int, NDArray, NDArray | None]) -
     return small, _Sample(rgb, cv2.bitwise_and(visible, uncovered(idx, rgb, captions)) if captions else visible)
 
 
-def warp_picture(rgb: NDArray, label: NDArray, matrix: NDArray, size: Size) -> tuple[NDArray, NDArray]:
+def warp_picture(
+    rgb: NDArray, label: NDArray, matrix: NDArray, size: Size, kernel: int = cv2.INTER_LANCZOS4
+) -> tuple[NDArray, NDArray]:
     """Resample a picture and its labels.
 
     Args:
@@ -178,9 +180,10 @@ def warp_picture(rgb: NDArray, label: NDArray, matrix: NDArray, size: Size) -> t
         label: (H, W) uint8; 0 is "nothing here".
         matrix: (3, 3): from pixels of the result to pixels of `rgb`.
         size: of the result.
+        kernel: OpenCV's, for `rgb`.
 
     Returns:
-        rgb (h, w, 3) uint8, by Lanczos's kernel; label (h, w) uint8, 0 where any pixel that was mixed in is outside or
+        rgb (h, w, 3) uint8; label (h, w) uint8, 0 where any pixel that was mixed in is outside or
         0. A matrix that is a whole-pixel shift copies bytes.
     """
     matrix = matrix / matrix[2, 2]
@@ -191,7 +194,7 @@ def warp_picture(rgb: NDArray, label: NDArray, matrix: NDArray, size: Size) -> t
     flags, inverse = size[::-1], _to_cv(matrix)
     # The scene of a moving camera is resampled twice: 38.0 dB, where bicubic gives 36.9 (drawn clip, held by hand).
     moved = cv2.warpPerspective(
-        rgb, inverse, flags, flags=cv2.INTER_LANCZOS4 | cv2.WARP_INVERSE_MAP, borderMode=cv2.BORDER_REPLICATE
+        rgb, inverse, flags, flags=kernel | cv2.WARP_INVERSE_MAP, borderMode=cv2.BORDER_REPLICATE
     )
     nearest = cv2.warpPerspective(label, inverse, flags, flags=cv2.INTER_NEAREST | cv2.WARP_INVERSE_MAP)
     full = np.where(label > 0, 255, 0).astype(np.uint8)

@@ -4,12 +4,15 @@ import json
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from engine.layers.mosaic import warp_picture
 from engine.types import Size
 
+Box = tuple[int, int, int, int]
+"""x0, y0, x1, y1, pixels."""
 UNKNOWN, INPAINTED, BORROWED, SEEN = 0, 64, 128, 255
 """Where a plate's pixel comes from."""
 
@@ -41,7 +44,7 @@ class PlateWindow:
 
 
 def warp_window(
-    window: PlateWindow, frame_to_anchor: NDArray, box: tuple[int, int, int, int]
+    window: PlateWindow, frame_to_anchor: NDArray, box: Box, kernel: int = cv2.INTER_LANCZOS4
 ) -> tuple[NDArray, NDArray]:
     """Show one mosaic in the box of a frame; see `Plate.render`."""
     x0, y0, x1, y1 = box
@@ -49,9 +52,8 @@ def warp_window(
     if window.rgb is None or window.state is None:
         return np.zeros((height, width, 3), np.uint8), np.zeros((height, width), np.uint8)
     to_mosaic = np.array([[1, 0, -window.x0], [0, 1, -window.y0], [0, 0, 1.0]]) @ frame_to_anchor
-    return warp_picture(
-        window.rgb, window.state, to_mosaic @ np.array([[1, 0, x0], [0, 1, y0], [0, 0, 1.0]]), (height, width)
-    )
+    to_mosaic = to_mosaic @ np.array([[1, 0, x0], [0, 1, y0], [0, 0, 1.0]])
+    return warp_picture(window.rgb, window.state, to_mosaic, (height, width), kernel)
 
 
 def write_window(folder: Path, window: PlateWindow) -> None:

@@ -10,7 +10,7 @@ import itertools
 from collections import deque
 from collections.abc import Iterator, Mapping
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import cast
 
@@ -50,6 +50,10 @@ _RIM = 0.05
 """What is nowhere farther from the mask than this is the mask's own edge, heights of the body."""
 _BROAD = 0.04
 """Half the width, heights of the body, from which on a thing is broad: not spokes, a frame or a line."""
+_PARTS = 0.3
+"""How far from what is sure of a thing its other parts may be, heights of the body."""
+_THIN = 0.022
+"""Half the width of a thin part, heights of the body."""
 _SHADE = 0.02
 """Half the width of the narrowest shadow, heights of the body."""
 _MANY = 64
@@ -68,6 +72,8 @@ class _Finding:
     """(h, w) uint8, 0 or 1: may be a prop."""
     loose: NDArray
     """(h, w) uint8, 0 or 1: would be one if it touched the body; a trunk in front may part them."""
+    unlike: NDArray
+    """(h, w) uint8, 0 or 1: is no place just now."""
 
 
 def find_props(
@@ -219,15 +225,17 @@ class _Setting:
         )
         shade = _on_ground(view, human, self._unit)
         sure, may = sure & ~shade, may & ~shade
+        unlike = (now > np.maximum(least, now_ratio * around)) & ~shade
         for tracks, landmarks in self._others.values():
             if tracks.score[idx] > 0:
                 theirs = near_somebody(view, landmarks.image_px[idx] / self._step)
-                sure, may = sure & ~theirs, may & ~theirs
+                sure, may, unlike = sure & ~theirs, may & ~theirs, unlike & ~theirs
         mask = _joined((sure | may).astype(np.uint8), sure)
         mask = _without_floods(mask, human, self._unit)
         loose = mask & (1 - human)
         mask = _touching(loose, human, self._unit)
-        return _Finding(idx, view.x0, view.y0, human, _beyond_rim(mask, human, _RIM * self._unit), loose)
+        unlike = unlike.astype(np.uint8) & (1 - human)
+        return _Finding(idx, view.x0, view.y0, human, _beyond_rim(mask, human, _RIM * self._unit), loose, unlike)
 
     def _over_time(self, idx: int, view: View, near: dict[int, View]) -> NDArray:
         """(h, w) float32: mean difference from the plate, body on body, where other frames do not have the body."""
@@ -266,7 +274,7 @@ class _Setting:
                 count += self._laid_over(idx, found, other, known[other], np.maximum(1 - known[other].human, mask))
         agreed = (votes >= _AGREE * np.maximum(count, 3)).astype(np.uint8)
         mask = _touching(found.mask & agreed, found.human, self._unit) | (found.loose & agreed)
-        yield _Finding(idx, found.x0, found.y0, found.human, mask, found.loose)
+        yield replace(found, mask=_whole(mask, found.unlike, found.human, self._unit))
 
 
 # --- one frame -------------------------------------------------------------------------------------------------------
@@ -335,6 +343,15 @@ def _touching(mask: NDArray, human: NDArray, unit: float) -> NDArray:
     side = 2 * max(1, round(_JOIN * unit)) + 1
     both = mask | cv2.dilate(human, np.ones((5, 5), np.uint8))
     return mask & _joined(cv2.morphologyEx(both, cv2.MORPH_CLOSE, np.ones((side, side), np.uint8)), human > 0)
+
+
+def _whole(mask: NDArray, unlike: NDArray, human: NDArray, unit: float) -> NDArray:
+    """A thing with the thin parts that are joined to what is sure of it: a wheel's rim moves against the body."""
+    side = 2 * max(1, round(_THIN * unit)) + 1
+    broad = cv2.morphologyEx(unlike, cv2.MORPH_OPEN, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (side, side)))
+    thin = unlike & (1 - cv2.dilate(broad, np.ones((3, 3), np.uint8)))
+    near = (cv2.distanceTransform(1 - mask, cv2.DIST_L2, 3) < _PARTS * unit).astype(np.uint8)
+    return _joined(thin & near | mask, mask > 0)
 
 
 def _beyond_rim(mask: NDArray, human: NDArray, rim: float) -> NDArray:

@@ -76,6 +76,9 @@ def bridged_masks(person: Seen, start: int, stop: int) -> Iterator[tuple[Roi, ND
             found = [next(person.rough_masks(each, each + 1)) for each in (first, last)]
             ends = {each: pair for each, pair in zip((first, last), found) if pair is not None}
         share = (frame - first) / (last - first)
+        if first not in ends or last not in ends:  # a network may miss somebody whom the tracks have
+            yield None
+            continue
         (roi, mask), (next_roi, next_mask) = ends[first], ends[last]
         between = Roi.from_array((1 - share) * roi.as_array() + share * next_roi.as_array())
         yield between, cv2.addWeighted(mask, (1 - share) / 2, next_mask, share / 2, 64), False
@@ -118,9 +121,9 @@ class Silhouettes:
         return len(self._person.tracks.score)
 
     def read(self, start: int = 0, stop: int | None = None) -> Iterator[NDArray]:
-        """Yield frames start ... stop-1; empty where the person was not seen. See `FrameSource.read`."""
+        """Yield frames start ... stop-1; empty where the person was not seen for long. See `FrameSource.read`."""
         corners = np.array([[0, 0, 1], [1, 0, 1], [0, 1, 1], [1, 1, 1]])
-        for seen in self._person.rough_masks(start, stop):
+        for seen in bridged_masks(self._person, start, self.num_frames if stop is None else stop):
             out = np.zeros(self.size, np.uint8)
             if seen is not None:
                 roi, mask = Roi.from_array(seen[0].as_array() * [self._scale, self._scale, self._scale, 1]), seen[1]

@@ -94,12 +94,13 @@ def segment(job: Job) -> None:
     from engine.layers.sam2 import network_mask
 
     clip, person = open_source(job), read_person(job)
-    networks = {"sam2": network_mask, "mask2former": detected_mask}
-    if job.params.backend in networks:
-        folder = job.weights(job.params.backend).folder
-        masks = networks[job.params.backend](clip, person, folder, chunks=job.chunks, progress=job.progress)
+    _, plate = _background(job, slots.FIRST_PLATE)
+    folders = [job.weights(name).folder for name in network_weights(job.params)]
+    if job.params.backend == "sam2":
+        masks = network_mask(clip, person, *folders, chunks=job.chunks, progress=job.progress)
     else:
-        masks = human_mask(clip, person, chunks=job.chunks, progress=job.progress)
+        find = detected_mask if job.params.backend == "mask2former" else human_mask
+        masks = find(clip, person, *folders, chunks=job.chunks, plate=plate, progress=job.progress)
     _write(job, slots.HUMAN_MASK, "gray8", clip, masks)
 
 
@@ -114,14 +115,29 @@ def background(job: Job) -> None:
     tables.write_background(motion, job.outputs[slots.BACKGROUND])
 
 
-def plate(job: Job) -> None:
-    """Gather the place without the person from the frames that show it."""
+def gather(job: Job) -> None:
+    """Gather the place outside of the rough masks from the frames that show it."""
     from engine.layers.plate import build_plate, save_plate
+    from engine.people.rough import Silhouettes
 
     clip = open_source(job)
     motion = tables.read_background(job.inputs[slots.BACKGROUND], clip.num_frames)
-    landmarks = tables.read_landmarks(job.inputs[slots.LANDMARKS], clip.num_frames)
-    found = build_plate(clip, _mask(job), motion, chunks=job.chunks, progress=job.progress, landmarks=landmarks)
+    person = read_person(job)
+    masks = Silhouettes(person, clip.size)
+    found = build_plate(clip, masks, motion, chunks=job.chunks, progress=job.progress, landmarks=person.landmarks)
+    save_plate(found, job.output(slots.FIRST_PLATE, "/"))
+
+
+def plate(job: Job) -> None:
+    """Take the place that was gathered, or gather it anew where the mask has more of the person than was known then."""
+    from engine.layers.cover import is_covered
+    from engine.layers.plate import build_plate, save_plate
+    from engine.people.rough import Silhouettes
+
+    clip, (motion, found) = open_source(job), _background(job, slots.FIRST_PLATE)
+    masks, person = _mask(job), read_person(job)
+    if not is_covered(masks, Silhouettes(person, clip.size), motion):
+        found = build_plate(clip, masks, motion, chunks=job.chunks, progress=job.progress, landmarks=person.landmarks)
     save_plate(found, job.output(slots.PLATE, "/"))
 
 
@@ -174,12 +190,12 @@ def occlusion(job: Job) -> None:
         job.note(f"the person holds or rides things in {seen} of {clip.num_frames} frames; {other[job.params.props]}")
 
 
-def _background(job: Job) -> "tuple[BackgroundMotion, Plate]":
+def _background(job: Job, plate: Slot = slots.PLATE) -> "tuple[BackgroundMotion, Plate]":
     from engine.layers.plate import open_plate
 
     info = tables.read_clip(job.inputs[slots.CLIP])
     motion = tables.read_background(job.inputs[slots.BACKGROUND], info.num_frames)
-    return motion, open_plate(job.inputs[slots.PLATE], motion, info.size)
+    return motion, open_plate(job.inputs[plate], motion, info.size)
 
 
 def depth_weights(params: DepthParams) -> tuple[str, ...]:

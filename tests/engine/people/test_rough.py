@@ -49,7 +49,7 @@ def test_silhouettes_are_the_masks_at_full_size(someone):
     masks = Silhouettes(someone, SIZE)
     assert (masks.num_frames, masks.size) == (10, SIZE)
     frames = list(masks.read(3, 9))
-    for frame, seen in zip(frames, someone.rough_masks(3, 9), strict=True):
+    for frame, seen in zip(frames, bridged_masks(someone, 3, 9), strict=True):
         want = np.zeros(SIZE, np.uint8) if seen is None else seen[0].paste(seen[1], SIZE)
         assert want.any() == (seen is not None)
         # OpenCV's table of sub-pixels has steps of 1/32: at another corner a level of 255 may fall into the next one.

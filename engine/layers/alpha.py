@@ -1,0 +1,71 @@
+"""How much of a pixel at the person's edge is person: the mixture of their colour and the place's that it shows."""
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+_INSIDE, _OUTSIDE = 0.008, 0.016
+"""How far the edge may reach into the person and out of them (a moving hand's smear), heights of the person."""
+_APART = 14.0
+"""Levels of each colour that the person must differ from the place by for a mixture to say half of it."""
+_OFF = 12.0
+"""Levels of each colour that a pixel may be off every mixture."""
+_LEAST = 0.03
+"""Shares nearer to 0 or 1 are that."""
+
+
+def mixed_alpha(
+    picture: NDArray, place: NDArray, known: NDArray, guess: NDArray, hard: NDArray, small: NDArray, person: NDArray
+) -> NDArray:
+    """Measure the share of the person in the pixels of their edge.
+
+    Args:
+        picture: (H, W, 3) uint8 RGB.
+        place: (H, W, 3) uint8 RGB: the same without the person.
+        known: (H, W) bool: the place is known there.
+        guess: (H, W) uint8, 0 ... 255: the share, where the colours do not tell.
+        hard: (H, W) uint8, 0 or 255: the person.
+        small: (h, w, 3) uint8: the picture, reduced.
+        person: (h, w) uint8, 0 or 1: `hard`, reduced.
+
+    Returns:
+        (H, W) uint8, 0 ... 255; 0 or 255 away from the edge.
+
+    Source: the matting equation with a known background (Smith and Blinn 1996); the person's colour is that of the
+        nearest pixel that is surely theirs.
+    """
+    rows = np.flatnonzero(person.any(1))
+    if not len(rows):
+        return np.zeros(hard.shape, np.uint8)
+    scale = len(hard) / len(person)
+    height = float(rows[-1] - rows[0] + 1) * scale
+    inner, outer = max(1.0, _INSIDE * height), max(2.0, _OUTSIDE * height)
+    into, out = (cv2.distanceTransform(mask, cv2.DIST_L2, 3) for mask in (person, 1 - person))
+    depth = cv2.resize((into - out) * scale, hard.shape[::-1])
+    at = np.nonzero((depth < inner + scale / 2) & (depth > -outer - scale / 2))
+    alpha = hard.copy()
+    nearest = tuple((axis * (len_s / len_f)).astype(int) for axis, len_s, len_f in zip(at, person.shape, hard.shape))
+    base = place[at].astype(np.float32)
+    apart = _own_color(small, person, into, inner / scale)[nearest] - base
+    seen = picture[at] - base
+    length = np.einsum("nc,nc->n", apart, apart)
+    share = np.clip(np.einsum("nc,nc->n", apart, seen) / np.maximum(length, 1), 0, 1)
+    off = seen - share[:, None] * apart
+    trust = length / (length + 3 * _APART**2) * np.exp(-np.einsum("nc,nc->n", off, off) / (6 * _OFF**2)) * known[at]
+    share = trust * share + (1 - trust) * guess[at] / 255
+    alpha[at] = np.rint(np.clip((share - _LEAST) / (1 - 2 * _LEAST), 0, 1) * 255)
+    return alpha
+
+
+def _own_color(small: NDArray, person: NDArray, into: NDArray, inner: float) -> NDArray:
+    """(h, w, 3) float32: the colour of the person, continued from their inside to and over the edge."""
+    core = (into > inner).astype(np.uint8)
+    if not core.any():
+        core = person
+    weight = cv2.GaussianBlur(core.astype(np.float32), (0, 0), 1.0)
+    colour = cv2.GaussianBlur(small * core[..., None].astype(np.float32), (0, 0), 1.0)
+    _, label = cv2.distanceTransformWithLabels(1 - core, cv2.DIST_L2, 5, labelType=cv2.DIST_LABEL_PIXEL)
+    at = np.nonzero(core)
+    table = np.zeros((int(label.max()) + 1, 3), np.float32)
+    table[label[at]] = colour[at] / weight[at][:, None]
+    return table[label]
