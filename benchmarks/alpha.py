@@ -4,7 +4,8 @@
 
 Printed, in the band of pixels around the true edge: SAD (sum of absolute differences of alpha, thousands, a frame) and
 gradient error (Rhemann et al. 2009: sum of squared differences of the alpha's gradients, Gaussian of 1.4 pixels,
-thousands, a frame), of the network's own mask, of ours, and of the hard masks: the network's, ours and the true one, cut at one half.
+thousands, a frame), of the network's own mask, of ours, and of hard masks: the network's, ours and the true one, cut at
+one half.
 """
 
 import sys

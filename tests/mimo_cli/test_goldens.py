@@ -21,7 +21,7 @@ GOLDENS = ROOT / "tests" / "goldens"
 GRID = (4, 3)
 """Cells across and down of a summarised picture."""
 STAGES = (
-    *("ingest", "people", "segment", "background", "plate", "scene", "occlusion", "fit", "light", "shutter"),
+    *("ingest", "people", "background", "gather", "segment", "plate", "scene", "occlusion", "fit", "light", "shutter"),
     *("cutout", "joints", "lift", "animate", "compose"),
 )
 LEVELS = 2.0
