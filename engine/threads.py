@@ -1,5 +1,6 @@
 """Work on one frame after another, several at a time."""
 
+import queue
 import threading
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator
@@ -31,7 +32,7 @@ def map_in_order(
         Exception: what `work` raised, when its turn comes.
     """
     source = iter(items)
-    with _OPENCV.alone(), ThreadPoolExecutor(NUM_THREADS) as pool:
+    with OPENCV.alone(), ThreadPoolExecutor(NUM_THREADS) as pool:
         waiting = deque(pool.submit(work, item) for item in islice(source, ahead))
         while waiting:
             yield waiting.popleft().result()
@@ -61,4 +62,51 @@ class _OpenCV:
                     cv2.setNumThreads(self._before)
 
 
-_OPENCV = _OpenCV()
+OPENCV = _OpenCV()
+"""The one of this process."""
+
+
+_END = object()
+
+
+def run_ahead(items: Generator[Item, None, None], depth: int = 4) -> Generator[Item, None, None]:
+    """Run a generator in a thread of its own, at most `depth` items ahead of whoever takes them.
+
+    An exception in it is raised here. Closing this generator stops the thread and closes the other.
+    """
+    ready: queue.Queue = queue.Queue(depth)
+    stopped = threading.Event()
+
+    def put(item: object) -> bool:
+        while not stopped.is_set():
+            try:
+                ready.put(item, timeout=0.1)
+                return True
+            except queue.Full:
+                continue
+        return False
+
+    def work() -> None:
+        try:
+            for item in items:
+                if not put((item, None)):
+                    break
+            put((_END, None))
+        except BaseException as error:
+            put((_END, error))
+        finally:
+            items.close()
+
+    thread = threading.Thread(target=work, name="mimo-ahead", daemon=True)
+    thread.start()
+    try:
+        while True:
+            item, error = ready.get()
+            if error is not None:
+                raise error
+            if item is _END:
+                return
+            yield item
+    finally:
+        stopped.set()
+        thread.join()

@@ -79,8 +79,11 @@ def run(planner: Planner, goals: Iterable[Slot], listener: Listener, *, workers:
         for warning in dict.fromkeys(warning for step in steps for warning in step.warnings):
             listener.warned(warning)
         steps = [step for step in steps if step.action != "yours"]
-        with SHELF.kept():
-            _run_steps(planner, steps, listener, workers)
+        if steps:
+            from engine.threads import OPENCV
+
+            with SHELF.kept(), OPENCV.alone():  # stages have threads of their own, and run side by side
+                _run_steps(planner, steps, listener, workers)
         results = {}
         for goal in goals:
             found = planner.find(goal)

@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.layers.membrane import extrapolate
+from engine.layers.membrane import extrapolate, largest_channel
 
 _PATCH = 7
 _COARSE_PX = 9_000
@@ -76,16 +76,22 @@ def _merge_boxes(stats: NDArray, size: tuple[int, ...]) -> list[tuple[int, int, 
 
 def _fill_box(rgb: NDArray, hole: NDArray, known: NDArray) -> NDArray:
     mask = (hole > 0).astype(np.uint8)
-    telea = cv2.inpaint(rgb, (known == 0).astype(np.uint8), 3, cv2.INPAINT_TELEA) if rgb.size < 3_000_000 else None
     if mask.sum() < 200 or (known > 0).sum() < 400:
-        return np.where(mask[..., None] > 0, telea if telea is not None else _rough(rgb, known), rgb)
+        return _fill_plainly(rgb, mask, known)
     scale = min(1.0, float(np.sqrt(_COARSE_PX / mask.sum())))
     size = (max(2 * _PATCH, round(rgb.shape[1] * scale)), max(2 * _PATCH, round(rgb.shape[0] * scale)))
     small, small_hole, small_known = _shrink(rgb, mask, known, size)
     offsets = _search(small, small_hole, small_known)
-    if offsets is None:
-        return np.where(mask[..., None] > 0, telea if telea is not None else _rough(rgb, known), rgb)
-    return _copy_fine(rgb, mask, known, offsets)
+    return _fill_plainly(rgb, mask, known) if offsets is None else _copy_fine(rgb, mask, known, offsets)
+
+
+def _fill_plainly(rgb: NDArray, mask: NDArray, known: NDArray) -> NDArray:
+    """Fill a hole that is small, or has too little around it to copy from."""
+    if rgb.size < 3_000_000:
+        filled = cv2.inpaint(rgb, (known == 0).astype(np.uint8), 3, cv2.INPAINT_TELEA)
+    else:
+        filled = _rough(rgb, known)
+    return np.where(mask[..., None] > 0, filled, rgb)
 
 
 def _shrink(rgb: NDArray, hole: NDArray, known: NDArray, size: tuple[int, int]) -> tuple[NDArray, NDArray, NDArray]:
@@ -313,9 +319,9 @@ def _level(filled: NDArray, rgb: NDArray, hole: NDArray, known: NDArray) -> NDAr
     theirs = cv2.GaussianBlur(rgb * have[..., None], (0, 0), 6) / np.maximum(outside, 1e-3)[..., None]
     # A large step is structure (a window beside a tree), not a seam.
     step = theirs - mine
-    step = np.where(np.abs(step).max(2, keepdims=True) < 30, step, 0)
+    step[largest_channel(np.abs(step)) >= 30] = 0
     ring = ((near > 0.3) & (outside > 0.3) & (hole > 0)).astype(np.float32)
     depth = cv2.distanceTransform((hole > 0).astype(np.uint8), cv2.DIST_L2, 3)
-    lift = extrapolate(step.astype(np.float32), ring) * np.exp(-depth / 12)[..., None]
+    lift = cv2.multiply(extrapolate(step.astype(np.float32), ring), cv2.merge([np.exp(-depth / 12)] * 3))
     levelled = np.clip(filled + lift + 0.5, 0, 255).astype(np.uint8)
     return np.where(hole[..., None] > 0, levelled, rgb)

@@ -6,6 +6,7 @@ surroundings; smoothed along the edges of the picture by guided filters (He et a
 by the same filter's coefficients and, where the place is known, by what mixture of person and place a pixel is.
 """
 
+from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
@@ -113,6 +114,7 @@ def _mask_chunk(
 ) -> None:
     start, stop = span
     finishing: dict[str, Future[NDArray]] = {}
+    pending: deque[Future[NDArray]] = deque()
     places = np.zeros((stop - start, 2), np.int64)
     rough = bridged_masks(person, start, stop)
     with ThreadPoolExecutor(1) as pool:  # what is known small is finished at full size while the next frame begins
@@ -130,8 +132,9 @@ def _mask_chunk(
                 continue  # hidden, not missed
             memory, places[frame_idx - start] = known.memory, (known.x0, known.y0)
             finishing[f"mask_{frame_idx - start}"] = future = pool.submit(known.finish)
-            if len(finishing) % PENDING == 0:
-                future.result()
+            pending.append(future)
+            if len(pending) > PENDING:
+                pending.popleft().result()
             progress(frame_idx + 1, clip.num_frames)
         crops = {name: future.result() for name, future in finishing.items()}
     state = {} if memory is None else {f"state_{name}": value for name, value in vars(memory).items()}

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from engine.errors import InputError
 from engine.shelf import SHELF
+from engine.threads import run_ahead
 from engine.types import ClipInfo, FrameTimes, Size
 from engine.video.color import planes_to_rgb
 from engine.video.decode import (
@@ -23,7 +24,6 @@ from engine.video.decode import (
     index_stream,
     open_container,
     pick_stream,
-    prefetch,
     reuse_index,
 )
 from engine.video.planes import over_white, read_orientation, read_planes, read_tags, working_format
@@ -86,7 +86,7 @@ class Clip:
 
     def read(self, start: int = 0, stop: int | None = None) -> Iterator[NDArray]:
         """Yield frames start ... stop-1: (H, W, 3) uint8 RGB. See `FrameSource.read`."""
-        yield from prefetch(frame.rgb() for frame in self._frames(start, self._stop(stop)))
+        yield from run_ahead(frame.rgb() for frame in self._frames(start, self._stop(stop)))
 
     def read_frames(self, start: int = 0, stop: int | None = None) -> Iterator[Frame]:
         """Yield frames start ... stop-1 in their working format; decoding runs a few frames ahead in a thread.
@@ -94,11 +94,11 @@ class Clip:
         Raises:
             InputError: the file changed or can no longer be decoded.
         """
-        yield from prefetch(self._frames(start, self._stop(stop)))
+        yield from run_ahead(self._frames(start, self._stop(stop)))
 
     def glimpse(self, start: int = 0, stop: int | None = None) -> Iterator[Sight]:
         """Yield frames start ... stop-1, to look at parts of them. See `engine.types.glimpse`."""
-        yield from prefetch(Sight(frame.planes, frame.info) for frame in self._frames(start, self._stop(stop)))
+        yield from run_ahead(Sight(frame.planes, frame.info) for frame in self._frames(start, self._stop(stop)))
 
     def pick(self, frame_idx: Iterable[int]) -> Iterator[NDArray]:
         """Yield single frames, (H, W, 3) uint8 RGB; in rising order what lies between them is decoded once at most."""

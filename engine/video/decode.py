@@ -1,14 +1,11 @@
 """Packets and frames of a video file: which stream, how many frames, decoding from any of them, in the background."""
 
-import queue
-import threading
 from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
 from itertools import pairwise
 from pathlib import Path
-from typing import TypeVar
 
 import av
 import numpy as np
@@ -23,8 +20,6 @@ MAX_PIXELS = 1 << 26
 """Largest picture that is decoded: 8192 x 8192. Refused before memory is taken."""
 
 CONVERT = "convert it first, e.g. ffmpeg -i {name} out.mp4, or choose another file."
-
-Item = TypeVar("Item")
 
 
 @dataclass(frozen=True)
@@ -305,49 +300,3 @@ def _skip_to(
         elif frame.pts is not None and frame.pts >= index.pts[start]:
             return frame if frame.pts == index.pts[start] else None
     return None
-
-
-_END = object()
-
-
-def prefetch(items: Generator[Item, None, None], depth: int = 4) -> Generator[Item, None, None]:
-    """Run a generator in a thread of its own, at most `depth` items ahead of whoever takes them.
-
-    An exception in it is raised here. Closing this generator stops the thread and closes the other.
-    """
-    ready: queue.Queue = queue.Queue(depth)
-    stopped = threading.Event()
-
-    def put(item: object) -> bool:
-        while not stopped.is_set():
-            try:
-                ready.put(item, timeout=0.1)
-                return True
-            except queue.Full:
-                continue
-        return False
-
-    def work() -> None:
-        try:
-            for item in items:
-                if not put((item, None)):
-                    break
-            put((_END, None))
-        except BaseException as error:
-            put((_END, error))
-        finally:
-            items.close()
-
-    thread = threading.Thread(target=work, name="mimo-decode", daemon=True)
-    thread.start()
-    try:
-        while True:
-            item, error = ready.get()
-            if error is not None:
-                raise error
-            if item is _END:
-                return
-            yield item
-    finally:
-        stopped.set()
-        thread.join()

@@ -14,9 +14,10 @@ from av.error import FFmpegError
 from numpy.typing import NDArray
 
 from engine.errors import InputError
+from engine.threads import run_ahead
 from engine.types import FrameSource, Size
 from engine.video.color import plane_layout, to_8_bits
-from engine.video.decode import decode_stream, open_container, pick_stream, prefetch
+from engine.video.decode import decode_stream, open_container, pick_stream
 from engine.video.layer import STORED, WITH_ALPHA, plan_slices
 from engine.video.planes import Orientation, copy_planes, frame_rgb, frame_rgba, read_planes
 from engine.video.slices import Headers, SliceDecoder, SlicePlan, find_headers
@@ -111,7 +112,7 @@ class _VideoLayer:
         """See `FrameSource.read`."""
         stop = self.num_frames if stop is None else min(stop, self.num_frames)
         walk = self._walk if self._coding is None else self._walk_slices
-        yield from prefetch(walk(start, stop))
+        yield from run_ahead(walk(start, stop))
 
     def _walk_slices(self, start: int, stop: int) -> Generator:
         if start >= stop:
@@ -183,7 +184,7 @@ class _PictureLayer:
 
     def read(self, start: int = 0, stop: int | None = None) -> Iterator[NDArray]:
         """See `FrameSource.read`."""
-        yield from prefetch(self._walk(start, self.num_frames if stop is None else stop))
+        yield from run_ahead(self._walk(start, self.num_frames if stop is None else stop))
 
     def _walk(self, start: int, stop: int) -> Generator:
         for picture in self._pictures[start:stop]:

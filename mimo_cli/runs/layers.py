@@ -90,8 +90,9 @@ def network_weights(params: SegmentParams | SceneParams) -> tuple[str, ...]:
 def segment(job: Job) -> None:
     """Cut the person out of every frame."""
     from engine.layers.mask2former import detected_mask
-    from engine.layers.matte import human_mask
+    from engine.layers.matte import CHUNK, human_mask
     from engine.layers.sam2 import network_mask
+    from engine.threads import run_ahead
 
     clip, person = open_source(job), read_person(job)
     _, plate = _background(job, slots.FIRST_PLATE)
@@ -100,7 +101,8 @@ def segment(job: Job) -> None:
         masks = network_mask(clip, person, *folders, chunks=job.chunks, progress=job.progress)
     else:
         find = detected_mask if job.params.backend == "mask2former" else human_mask
-        masks = find(clip, person, *folders, chunks=job.chunks, plate=plate, progress=job.progress)
+        # A chunk's masks come at once; while they are written, the next chunk is worked on.
+        masks = run_ahead(find(clip, person, *folders, chunks=job.chunks, plate=plate, progress=job.progress), CHUNK)
     _write(job, slots.HUMAN_MASK, "gray8", clip, masks)
 
 

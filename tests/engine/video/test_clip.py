@@ -5,9 +5,9 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
 from engine.errors import InputError
+from engine.threads import run_ahead
 from engine.types import FrameTimes
 from engine.video import LayerWriter, open_clip, read_image, write_png
-from engine.video.decode import prefetch
 
 # file: (height, width), frames, clockwise turn, pixel format, time base, last time in ticks
 CLIPS = {
@@ -177,7 +177,7 @@ def test_still_picture_is_a_clip_of_one_frame(tmp_path):
     assert_array_equal(next(clip.read()), read_image(tmp_path / "a.png")[..., :3])
 
 
-def test_prefetch_passes_errors_on_and_stops():
+def test_run_ahead_passes_errors_on_and_stops():
     closed = []
 
     def numbers():
@@ -191,7 +191,7 @@ def test_prefetch_passes_errors_on_and_stops():
 
     got = []
     with pytest.raises(ValueError, match="five"):
-        for n in prefetch(numbers(), depth=2):
+        for n in run_ahead(numbers(), depth=2):
             got.append(n)
     assert got == [0, 1, 2, 3, 4]
 
@@ -202,7 +202,7 @@ def test_prefetch_passes_errors_on_and_stops():
         finally:
             closed.append(True)
 
-    walk = prefetch(endless(), depth=2)
+    walk = run_ahead(endless(), depth=2)
     next(walk)
     walk.close()
     assert closed == [True, True]
