@@ -123,15 +123,24 @@ def _link(looks: Mapping[int, list[Line]], num_frames: int) -> list[Caption]:
             else:
                 done.append((first, last, lines))
         open_lines = still + [(idx, idx, [line]) for line in found]
+    runs = done + open_lines
+    told = [_lies_over(lines) for _, _, lines in runs]
+    known = [lines[len(lines) // 2] for (_, _, lines), is_told in zip(runs, told) if is_told]
     captions = []
-    for first, last, lines in done + open_lines:
-        height = float(np.median([line.bottom - line.top for line in lines]))
-        met = [line for line in lines if line.crossed > 0.05 * height**2]
-        told = [line for line in met if line.shown >= _MIN_FILL * line.crossed]
-        if len(told) >= _LEAST_LOOKS and len(told) >= 0.6 * len(met):
-            line = lines[len(lines) // 2]
+    for (first, last, lines), is_told in zip(runs, told):
+        line = lines[len(lines) // 2]
+        # One look that fails parts a caption in two, and the rest may be short, or clear of the body.
+        if is_told or any(line.is_like(other) for other in known):
             captions.append((max(0, first - EVERY + 1), min(num_frames, last + EVERY), line))
     return captions
+
+
+def _lies_over(lines: list[Line]) -> bool:
+    """Whether the looks at a line that cross the body tell that it does not lie behind."""
+    height = float(np.median([line.bottom - line.top for line in lines]))
+    met = [line for line in lines if line.crossed > 0.05 * height**2]
+    told = [line for line in met if line.shown >= _MIN_FILL * line.crossed]
+    return len(told) >= _LEAST_LOOKS and len(told) >= 0.6 * len(met)
 
 
 def draw_inside(landmarks: Landmarks, idx: int, scale: float, size: tuple[int, ...]) -> NDArray:

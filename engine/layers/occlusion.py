@@ -84,7 +84,8 @@ def find_occlusion(
             _draw_thing(mask, rgb, plate, idx, thing, path, 1 / step)
         post = still[int(np.searchsorted(starts, idx, side="right")) - 1]
         if post is not None:
-            mask = draw_still(mask, post, motion.to_first[idx], step, view, find_threshold(plate, idx))
+            limit, is_seen = find_threshold(plate, idx), bool(tracks.score[idx] > 0)
+            mask = draw_still(mask, post, motion.to_first[idx], step, view, limit, is_seen=is_seen)
         for (nearer, theirs), looks in zip(passing, clothes):
             if not nearer[idx]:
                 continue

@@ -244,7 +244,9 @@ class Watch:
         return band if spans and often and width <= _POLE * unit and band.height >= _VERY_LONG * unit else None
 
 
-def draw_still(mask: NDArray, thing: StillThing, to_first: NDArray, step: int, view: View, threshold: float) -> NDArray:
+def draw_still(
+    mask: NDArray, thing: StillThing, to_first: NDArray, step: int, view: View, threshold: float, *, is_seen: bool
+) -> NDArray:
     """Add a thing to a frame's mask, but for what is plainly the person.
 
     Args:
@@ -254,13 +256,14 @@ def draw_still(mask: NDArray, thing: StillThing, to_first: NDArray, step: int, v
         step: pixels per small pixel.
         view: the frame's.
         threshold: difference from the plate that is no noise.
+        is_seen: whether the person is; where their mask is but a guess, nothing is plain.
     """
     size: Size = (mask.shape[0], mask.shape[1])
     half = np.array([[1, 0, 0.5], [0, 1, 0.5], [0, 0, 1.0]])
     small = np.array([[1 / step, 0, -thing.x0], [0, 1 / step, -thing.y0], [0, 0, 1.0]])
     matrix = np.linalg.inv(half) @ small @ to_first @ half
     drawn = cv2.warpPerspective(thing.mask, matrix, size[::-1], flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP)
-    body = ((view.human > 127) & (view.away > threshold)).astype(np.uint8) * 255
+    body = ((view.human > 127) & (view.away > threshold) & is_seen).astype(np.uint8) * 255
     body = cv2.morphologyEx(body, cv2.MORPH_OPEN, np.ones((5, 5), np.uint8))
     if body.any():
         rows, cols = (slice(at * step, (at + num) * step) for at, num in zip((view.y0, view.x0), body.shape))

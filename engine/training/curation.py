@@ -1,7 +1,6 @@
 """Which stretches of a video are worth training on, and why the others are not."""
 
 from collections import Counter
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import cast
 
@@ -146,19 +145,10 @@ def text_over_person(clip: FrameSource, landmarks: Landmarks) -> NDArray:
     Returns:
         (T,) bool.
     """
-    import cv2
-
-    from engine.layers.caption import EVERY, caption_scale, find_captions
-
-    scale = caption_scale(clip.size)
-
-    def pictures() -> Iterator[NDArray]:
-        for idx, rgb in enumerate(clip.read()):
-            if idx % EVERY == 0:
-                yield cast(NDArray, cv2.resize(rgb, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA))
+    from engine.layers.caption import find_captions
 
     found = np.zeros(clip.num_frames, bool)
-    for start, stop, _ in find_captions(pictures(), landmarks, scale, clip.num_frames):
+    for start, stop, _ in find_captions(clip, landmarks):
         found[start:stop] = True
     return found
 
