@@ -9,7 +9,7 @@ Every joint gets one rotation, from the picture's pose to the pose of the frame,
                 source's, shins half of the rest, arms not at all
     head        most of the source's rotation against the chest
     feet        nearly the source's rotation of the ankle, and its toes' bend; hands go with the forearm and bend half
-                as much
+                as much, fingers as the source's against its wrist
     free parts  the rotation of the joint that drives them
 """
 
@@ -19,6 +19,7 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
+from engine.animator.fingers import finger_rotations
 from engine.body.model import forward_kinematics
 from engine.geometry import matrix_to_rotvec, rotation_between, rotvec_to_matrix
 from engine.identity.skeleton import LYING_RAD, on_all_fours
@@ -147,8 +148,9 @@ def _body_rotations(puppet: Puppet, source: Source) -> dict[str, NDArray]:
     turn = source.rotations[:, _IDX["head"]] @ np.swapaxes(source.rotations[:, _IDX["spine3"]], -1, -2)
     found["head"] = share_of(turn, HEAD_SHARE) @ found["spine3"]
     found["neck"] = share_of(turn, HEAD_SHARE / 2) @ found["spine3"]
+    wanted = frozenset((*puppet.joint_names, *puppet.joint_drivers))
     for chain in LIMBS:
-        _limb(found, chain, picture, source)
+        _limb(found, chain, picture, source, wanted)
     return {name: rotation @ turned for name, rotation in found.items()}
 
 
@@ -175,8 +177,14 @@ def _as_limb(puppet: Puppet, k: int, source: Source) -> NDArray:
     return np.eye(3)
 
 
-def _limb(found: dict[str, NDArray], chain: tuple[str, ...], picture: dict[str, NDArray], source: Source) -> None:
-    """Add the rotations of one arm or leg."""
+def _limb(
+    found: dict[str, NDArray],
+    chain: tuple[str, ...],
+    picture: dict[str, NDArray],
+    source: Source,
+    wanted: frozenset[str],
+) -> None:
+    """Add the rotations of one arm or leg, and of those fingers that are wanted."""
     swing = source.rotations[:, JOINT_PARENTS[_IDX[chain[0]]]]
     bend = np.eye(3)
     for name, end in pairwise(chain):
@@ -193,7 +201,9 @@ def _limb(found: dict[str, NDArray], chain: tuple[str, ...], picture: dict[str, 
     tip = chain[-1]
     if tip.endswith("wrist"):
         local = np.swapaxes(source.rotations[:, _IDX[chain[-2]]], -1, -2) @ source.rotations[:, _IDX[tip]]
-        found[tip] = swing @ share_of(local, _WRIST_SHARE) @ bend
+        hand = swing @ share_of(local, _WRIST_SHARE)
+        found[tip] = hand @ bend
+        found |= finger_rotations(tip.partition("_")[0], wanted, picture, hand, bend, source.rotations)
     else:
         # A foot stays as it was drawn where the leg stands; where the leg is drawn raised, the foot goes with it.
         raised = matrix_to_rotvec(bend)
