@@ -41,3 +41,23 @@ def test_hands_that_do_not_meet_are_left_alone(doll: Puppet, monkeypatch: pytest
     with_it = pose_puppet(doll, motion, stiff=True).rotations
     monkeypatch.setattr("engine.animator.pose.join_hands", lambda puppet, rotations, *_: rotations)
     assert_array_equal(with_it, pose_puppet(doll, motion, stiff=True).rotations)
+
+
+def test_a_hand_at_the_head_is_at_the_head_of_a_big_headed_figure(doll: Puppet, monkeypatch: pytest.MonkeyPatch):
+    """The source's right hand is at its temple; the doll's head is three times as wide for its height."""
+    motion = rest_motion()
+    motion.rotvec[:, JOINTS.index("right_shoulder"), 2] = -np.radians(25)
+    motion.rotvec[:, JOINTS.index("right_elbow"), 2] = -np.radians(140)
+    head = doll.vertices[doll.weights[:, doll.joint_names.index("head")] > 0.5]
+
+    def off() -> float:
+        posed = pose_puppet(doll, motion, stiff=True)
+        elbow, wrist = (posed.joints_m[0, doll.joint_names.index(f"right_{name}")] for name in ("elbow", "wrist"))
+        palm = (wrist + 0.35 * (wrist - elbow) - posed.joints_m[0, doll.joint_names.index("head")]) / posed.height_m
+        middle = (head.min(0) + head.max(0)) / 2 - doll.joints[doll.joint_names.index("head")]
+        return float(np.linalg.norm((palm - middle) / (np.ptp(head, axis=0) / 2)))
+
+    reached = off()
+    monkeypatch.setattr("engine.animator.pose.touch_head", lambda puppet, rotations, *_: rotations)
+    assert 1.1 < reached < 1.6  # halves of the head's size from its middle; the source's hand is at 1.45
+    assert off() < 0.8  # left alone it is inside the head
