@@ -42,18 +42,21 @@ def mixed_alpha(
     inner, outer = max(1.0, _INSIDE * height), max(2.0, _OUTSIDE * height)
     into, out = (cv2.distanceTransform(mask, cv2.DIST_L2, 3) for mask in (person, 1 - person))
     depth = cv2.resize((into - out) * scale, hard.shape[::-1])
-    at = np.nonzero((depth < inner + scale / 2) & (depth > -outer - scale / 2))
+    at = np.flatnonzero((depth < inner + scale / 2) & (depth > -outer - scale / 2))
     alpha = hard.copy()
-    nearest = tuple((axis * (len_s / len_f)).astype(int) for axis, len_s, len_f in zip(at, person.shape, hard.shape))
-    base = place[at].astype(np.float32)
-    apart = _own_color(small, person, into, inner / scale)[nearest] - base
-    seen = picture[at] - base
+    places = np.divmod(at, hard.shape[1])
+    row, col = ((axis * (s / f)).astype(int) for axis, s, f in zip(places, person.shape, hard.shape))
+    base = place.reshape(-1, 3)[at].astype(np.float32)
+    apart = _own_color(small, person, into, inner / scale)[row, col] - base
+    seen = picture.reshape(-1, 3)[at] - base
     length = np.einsum("nc,nc->n", apart, apart)
     share = np.clip(np.einsum("nc,nc->n", apart, seen) / np.maximum(length, 1), 0, 1)
     off = seen - share[:, None] * apart
-    trust = length / (length + 3 * _APART**2) * np.exp(-np.einsum("nc,nc->n", off, off) / (6 * _OFF**2)) * known[at]
-    share = trust * share + (1 - trust) * guess[at] / 255
-    alpha[at] = np.rint(np.clip((share - _LEAST) / (1 - 2 * _LEAST), 0, 1) * 255)
+    trust = (
+        length / (length + 3 * _APART**2) * np.exp(-np.einsum("nc,nc->n", off, off) / (6 * _OFF**2)) * known.ravel()[at]
+    )
+    share = trust * share + (1 - trust) * guess.ravel()[at] / 255
+    alpha.ravel()[at] = np.rint(np.clip((share - _LEAST) / (1 - 2 * _LEAST), 0, 1) * 255)
     return alpha
 
 
@@ -63,7 +66,7 @@ def _own_color(small: NDArray, person: NDArray, into: NDArray, inner: float) -> 
     if not core.any():
         core = person
     weight = cv2.GaussianBlur(core.astype(np.float32), (0, 0), 1.0)
-    colour = cv2.GaussianBlur(small * core[..., None].astype(np.float32), (0, 0), 1.0)
+    colour = cv2.GaussianBlur(cv2.bitwise_and(small, small, mask=core).astype(np.float32), (0, 0), 1.0)
     _, label = cv2.distanceTransformWithLabels(1 - core, cv2.DIST_L2, 5, labelType=cv2.DIST_LABEL_PIXEL)
     at = np.nonzero(core)
     table = np.zeros((int(label.max()) + 1, 3), np.float32)

@@ -17,7 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine.layers.membrane import shrink_whole
-from engine.types import BackgroundMotion, Chunks, FrameSource, Progress, Reel, Size, glimpse, quiet
+from engine.threads import map_in_order
+from engine.types import BackgroundMotion, Chunks, FrameSource, Glimpse, Progress, Reel, Size, glimpse, quiet
 
 CHUNK = 64
 """Frames per finished piece of work."""
@@ -145,11 +146,14 @@ def _small_frames(
     height, width = clip.size
     size = (max(1, round(width * scale)), max(1, round(height * scale)))
     grow = np.ones((2 * max(2, size[1] // 60) + 1,) * 2, np.uint8)
-    for frame, human in zip(glimpse(clip, start, stop), mask.read(start, stop)):
+
+    def reduce(pair: tuple[Glimpse, NDArray]) -> tuple[NDArray, NDArray]:
+        frame, human = pair
         gray = cv2.cvtColor(shrink_whole(frame, size[::-1]), cv2.COLOR_RGB2GRAY)
         small = human if human.shape == size[::-1] else cv2.resize(human, size, interpolation=cv2.INTER_AREA)
-        still = 255 - cv2.dilate((small > 24).astype(np.uint8), grow) * 255
-        yield gray, still
+        return gray, 255 - cv2.dilate((small > 24).astype(np.uint8), grow) * 255
+
+    yield from map_in_order(reduce, zip(glimpse(clip, start, stop), mask.read(start, stop)), ahead=16)
 
 
 def _new_key(gray: NDArray, still: NDArray, idx: int) -> _State:

@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.layers.membrane import amplify, find_gain
+from engine.layers.membrane import amplify, find_gain, largest_channel
 
 _FLOOR = 14.0
 """Levels: a smaller difference is noise, whatever the surroundings do."""
@@ -35,8 +35,9 @@ def match_exposure(place: NDArray, picture: NDArray, seen: NDArray) -> NDArray:
     Returns:
         (h, w, 3) uint8; the place itself where nothing changed.
     """
-    step = max(1, int(seen.sum()) // 4000)
-    gain = find_gain(place[seen][::step], picture[seen][::step])
+    at = np.flatnonzero(seen)
+    at = at[:: max(1, len(at) // 4000)]
+    gain = find_gain(place.reshape(-1, 3)[at], picture.reshape(-1, 3)[at])
     return place if (gain == 1).all() else amplify(place, gain, cv2.CV_8U)
 
 
@@ -101,7 +102,7 @@ def _difference(picture: NDArray, place: NDArray) -> NDArray:
     least = None
     for y, x in ((1, 1), (0, 1), (1, 0), (1, 2), (2, 1)):
         away = cv2.absdiff(picture, wide[y : y + height, x : x + width])
-        most = cv2.max(cv2.max(away[..., 0], away[..., 1]), away[..., 2])
+        most = largest_channel(away)
         least = most if least is None else cv2.min(least, most)
     assert least is not None
     return least.astype(np.float32)
