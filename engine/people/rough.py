@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from engine.people.roi import Roi
 from engine.people.table import CHUNK
+from engine.threads import run_ahead
 from engine.types import Landmarks, Size, Tracks
 
 LONGEST_GAP = 12
@@ -122,14 +123,16 @@ class Silhouettes:
 
     def read(self, start: int = 0, stop: int | None = None) -> Iterator[NDArray]:
         """Yield frames start ... stop-1; empty where the person was not seen for long. See `FrameSource.read`."""
-        corners = np.array([[0, 0, 1], [1, 0, 1], [0, 1, 1], [1, 1, 1]])
-        for seen in bridged_masks(self._person, start, self.num_frames if stop is None else stop):
-            out = np.zeros(self.size, np.uint8)
-            if seen is not None:
-                roi, mask = Roi.from_array(seen[0].as_array() * [self._scale, self._scale, self._scale, 1]), seen[1]
-                reach = corners @ roi.to_image(1).T
-                x0, y0 = np.clip(np.floor(reach.min(0)), 0, self.size[::-1]).astype(int).tolist()
-                x1, y1 = np.clip(np.ceil(reach.max(0)), 0, self.size[::-1]).astype(int).tolist()
-                if x1 > x0 and y1 > y0:
-                    out[y0:y1, x0:x1] = roi.paste(mask, (y1 - y0, x1 - x0), x0=x0, y0=y0)
-            yield out
+        seen = bridged_masks(self._person, start, self.num_frames if stop is None else stop)
+        yield from run_ahead(self._paste(found) for found in seen)
+
+    def _paste(self, found: tuple[Roi, NDArray, bool] | None) -> NDArray:
+        out = np.zeros(self.size, np.uint8)
+        if found is not None:
+            roi, mask = Roi.from_array(found[0].as_array() * [self._scale, self._scale, self._scale, 1]), found[1]
+            reach = np.array([[0, 0, 1], [1, 0, 1], [0, 1, 1], [1, 1, 1]]) @ roi.to_image(1).T
+            x0, y0 = np.clip(np.floor(reach.min(0)), 0, self.size[::-1]).astype(int).tolist()
+            x1, y1 = np.clip(np.ceil(reach.max(0)), 0, self.size[::-1]).astype(int).tolist()
+            if x1 > x0 and y1 > y0:
+                out[y0:y1, x0:x1] = roi.paste(mask, (y1 - y0, x1 - x0), x0=x0, y0=y0)
+        return out
