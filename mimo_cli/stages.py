@@ -108,7 +108,7 @@ SEGMENT = Stage(
 )
 COMPLETE_PLATE = Stage(
     name="plate",
-    version=6,
+    version=7,
     about="complete the background",
     reads=(VIDEO, CLIP, TRACKS, LANDMARKS, ROUGH, HUMAN_MASK, BACKGROUND, FIRST_PLATE),
     writes=(PLATE,),
@@ -116,7 +116,7 @@ COMPLETE_PLATE = Stage(
 )
 FIND_OCCLUSION = Stage(
     name="occlusion",
-    version=11,
+    version=12,
     about="find what passes in front",
     reads=(VIDEO, CLIP, HUMAN_MASK, BACKGROUND, PLATE, TRACKS, LANDMARKS, OTHERS),
     writes=(OCCLUSION, PROPS),

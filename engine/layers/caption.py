@@ -129,9 +129,9 @@ def _link(looks: Mapping[int, list[Line]], num_frames: int) -> list[Caption]:
     captions = []
     for (first, last, lines), is_told in zip(runs, told):
         line = lines[len(lines) // 2]
-        # One look that fails parts a caption in two, and the rest may be short, or clear of the body.
+        # One look that fails parts a caption in two, which meet there; the rest may be short, or clear of the body.
         if is_told or any(line.is_like(other) for other in known):
-            captions.append((max(0, first - EVERY + 1), min(num_frames, last + EVERY), line))
+            captions.append((max(0, first - EVERY + 1), min(num_frames, last + EVERY + 1), line))
     return captions
 
 
