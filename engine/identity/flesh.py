@@ -24,6 +24,10 @@ bodies have no hair."""
 MOST_FACTOR = 3.0
 """The solid is at most this many times as deep as `mesh.inflate` makes it."""
 
+HANDS = ("left_wrist", "right_wrist")
+HAND_FACTOR = 1.0
+"""The same of hands: one that hangs shows its edge, and what lies behind that, a palm, nobody has drawn."""
+
 AWAY_SHARES = (0.01, 0.04)
 """What is farther from the body than the second share of the figure's height (a bag, a coat) is as deep as if there
 were no body; nearer than the first the body decides."""
@@ -63,7 +67,8 @@ def read_flesh(template: Template, sheet: Sheet, size: Size) -> Flesh:
     (front, off), (back, _) = (_read(template, sheet, size, from_behind) for from_behind in (False, True))
     weights, scale = front[:, 1:] + back[:, 1:], template.stance.scale_px
     head = front[:, 1 + BODY_JOINTS.index("head")]
-    middle, ahead, behind = _fitted(sheet, front[:, 0] * scale, back[:, 0] * scale, head)
+    hand = weights[:, [BODY_JOINTS.index(name) for name in HANDS]].sum(1) / weights.sum(1)
+    middle, ahead, behind = _fitted(sheet, front[:, 0] * scale, back[:, 0] * scale, head, hand)
     near, far = (share * np.ptp(sheet.xy_px[:, 1]) for share in AWAY_SHARES)
     away = np.clip((off - near) / (far - near), 0, 1)
     depth = dict(zip(BODY_JOINTS, (template.joints_m[:, 2] * scale).tolist()))
@@ -138,9 +143,11 @@ def _seen(
     return np.einsum("mk,mka->ma", fragments.bary.reshape(-1, 3)[pixel], corners), off[rows, columns] / ratio
 
 
-def _fitted(sheet: Sheet, near: NDArray, far: NDArray, head: NDArray) -> tuple[NDArray, NDArray, NDArray]:
+def _fitted(
+    sheet: Sheet, near: NDArray, far: NDArray, head: NDArray, hand: NDArray
+) -> tuple[NDArray, NDArray, NDArray]:
     """Where the rim is in depth, and how far the body goes before and behind that: as round as `inflate`, so that it
-    closes at the sheet's own rim, but as deep as the body."""
+    closes at the sheet's own rim, but as deep as the body. (N,) `head` and `hand` are shares of these."""
     from scipy.sparse import diags
     from scipy.sparse.linalg import splu
 
@@ -153,8 +160,8 @@ def _fitted(sheet: Sheet, near: NDArray, far: NDArray, head: NDArray) -> tuple[N
     )
     middle = plain + head * (hair - plain)
     smooth, half = splu((diags(area) + (SMOOTH_SHARE * tall) ** 2 * matrix).tocsc()), inflate(sheet)
-    base = np.maximum(smooth.solve(area * half), 1e-6)
+    base, most = np.maximum(smooth.solve(area * half), 1e-6), MOST_FACTOR + hand * (HAND_FACTOR - MOST_FACTOR)
     ahead, behind = (
-        np.clip(smooth.solve(area * depth) / base, 0, MOST_FACTOR) * half for depth in (near - middle, middle - far)
+        np.clip(smooth.solve(area * depth) / base, 0, most) * half for depth in (near - middle, middle - far)
     )
     return middle, ahead, behind
