@@ -68,10 +68,12 @@ def touch_head(
 
     Args and returns as `join_hands`; arms that are too short point there.
     """
-    own = puppet.vertices[puppet.weights[:, puppet.joint_names.index("head")] > 0.5] if _has_arms(puppet) else []
-    if len(own) < 20:
+    if not _has_arms(puppet):
         return rotations
     head = puppet.joint_names.index("head")
+    own = puppet.vertices[puppet.weights[:, head] > 0.5]
+    if len(own) < 20:
+        return rotations
     low, high = own.min(0).astype(np.float64), own.max(0).astype(np.float64)
     out = rotations.copy()
     for arm in _ARMS:

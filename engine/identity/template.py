@@ -154,8 +154,9 @@ def _match(
     for step in CLEAR_M:
         clear &= body.query(at + step * stance.scale_px * flat)[0] > 0.6 * CLEAR_M[0] * stance.scale_px
     near = clear & (far < reach_px)
-    normal = outward[nearest[near]]
-    return edge[near], ((places[nearest[near]] - at[near]) * normal).sum(1) / stance.scale_px, normal
+    nearest = np.asarray(nearest)[near]
+    normal = outward[nearest]
+    return edge[near], ((places[nearest] - at[near]) * normal).sum(1) / stance.scale_px, normal
 
 
 def _outline(mask: NDArray) -> tuple[NDArray, NDArray]:
@@ -178,7 +179,7 @@ def _outline(mask: NDArray) -> tuple[NDArray, NDArray]:
 
 def _overlap(vertices_px: NDArray, mask: NDArray) -> float:
     scale = min(1.0, _OVERLAP_PX / max(mask.shape))
-    small = cv2.resize(mask, None, fx=scale, fy=scale, interpolation=cv2.INTER_NEAREST)
+    small = np.asarray(cv2.resize(mask, None, fx=scale, fy=scale, interpolation=cv2.INTER_NEAREST), np.uint8)
     body = np.zeros_like(small)
     for triangle in np.round(vertices_px * scale - 0.5).astype(np.int32)[load_body().faces]:
         cv2.fillConvexPoly(body, triangle, 1)

@@ -68,7 +68,7 @@ def _own_color(small: NDArray, person: NDArray, into: NDArray, inner: float) -> 
     weight = cv2.GaussianBlur(core.astype(np.float32), (0, 0), 1.0)
     colour = cv2.GaussianBlur(cv2.bitwise_and(small, small, mask=core).astype(np.float32), (0, 0), 1.0)
     _, label = cv2.distanceTransformWithLabels(1 - core, cv2.DIST_L2, 5, labelType=cv2.DIST_LABEL_PIXEL)
-    at = np.nonzero(core)
+    label, at = np.asarray(label, np.int32), np.nonzero(core)
     table = np.zeros((int(label.max()) + 1, 3), np.float32)
     table[label[at]] = colour[at] / weight[at][:, None]
     return table[label]

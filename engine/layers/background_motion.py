@@ -11,6 +11,7 @@ import json
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -29,12 +30,12 @@ _MIN_POINTS = 14
 """With fewer agreeing points a homography is not trusted."""
 _RANSAC_PX = 0.9
 """Pixels of the small picture; Lucas-Kanade on clean corners is good to about 0.1."""
-_LK = {
+_LK: dict[str, Any] = {
     "winSize": (17, 17),
     "maxLevel": 3,
     "criteria": (cv2.TERM_CRITERIA_EPS | cv2.TERM_CRITERIA_COUNT, 24, 0.01),
 }
-_BACK = {"maxLevel": 1}
+_BACK: dict[str, Any] = {**_LK, "maxLevel": 1}
 """The way back begins where it should end: it need not look far."""
 _MODELS = ("identity", "translation", "similarity", "homography")
 _PARAMETERS = {"identity": 0, "translation": 2, "similarity": 4, "homography": 8}
@@ -144,13 +145,13 @@ def _small_frames(
 ) -> Iterator[tuple[NDArray, NDArray]]:
     """Yield (gray, still): uint8 pictures at tracking size; still is 255 where a point may be the background's."""
     height, width = clip.size
-    size = (max(1, round(width * scale)), max(1, round(height * scale)))
-    grow = np.ones((2 * max(2, size[1] // 60) + 1,) * 2, np.uint8)
+    size: Size = (max(1, round(height * scale)), max(1, round(width * scale)))
+    grow = np.ones((2 * max(2, size[0] // 60) + 1,) * 2, np.uint8)
 
     def reduce(pair: tuple[Glimpse, NDArray]) -> tuple[NDArray, NDArray]:
         frame, human = pair
-        gray = cv2.cvtColor(shrink_whole(frame, size[::-1]), cv2.COLOR_RGB2GRAY)
-        small = human if human.shape == size[::-1] else cv2.resize(human, size, interpolation=cv2.INTER_AREA)
+        gray = cv2.cvtColor(shrink_whole(frame, size), cv2.COLOR_RGB2GRAY)
+        small = human if human.shape == size else cv2.resize(human, size[::-1], interpolation=cv2.INTER_AREA)
         return gray, 255 - cv2.dilate((small > 24).astype(np.uint8), grow) * 255
 
     yield from map_in_order(reduce, zip(glimpse(clip, start, stop), mask.read(start, stop)), ahead=16)
@@ -211,7 +212,7 @@ def _match(state: _State, gray: NDArray, still: NDArray, guess: NDArray) -> _Lin
         state.key_gray, gray, source, start.copy(), **_LK, flags=cv2.OPTFLOW_USE_INITIAL_FLOW
     )
     back, ok_back, _ = cv2.calcOpticalFlowPyrLK(
-        gray, state.key_gray, found, source.copy(), **_LK | _BACK, flags=cv2.OPTFLOW_USE_INITIAL_FLOW
+        gray, state.key_gray, found, source.copy(), **_BACK, flags=cv2.OPTFLOW_USE_INITIAL_FLOW
     )
     pixel = np.clip(found[:, 0].round().astype(int), 0, (width - 1, height - 1))
     good = (ok[:, 0] > 0) & (ok_back[:, 0] > 0) & (np.linalg.norm(back - source, axis=2)[:, 0] < 0.6)

@@ -64,8 +64,8 @@ def find_band(piece: NDArray, picture: NDArray, against: NDArray, reach: float) 
     for slope in _SLOPES:
         line = middle + slope * (np.arange(low, high) - middle_row)
         strip = np.minimum(_straighten(change, line, low, half), _CLEAR)
-        known = [np.nansum(_straighten(part, line, low, half), axis=0) for part in (piece, against)]
-        score, left, right = _edge_pair(strip, *known, 0.5 * width, most)
+        inside, outside = (np.nansum(_straighten(part, line, low, half), axis=0) for part in (piece, against))
+        score, left, right = _edge_pair(strip, inside, outside, 0.5 * width, most)
         best = max(best, (score, float(slope), left, right))
     typical, slope, left, right = best
     if typical < _LEAST_EDGE:

@@ -72,7 +72,8 @@ Caption = tuple[int, int, Line]
 
 def as_line(values: Mapping[str, Any]) -> Line:
     """Make a line of what `dataclasses.asdict` made of it, by way of JSON."""
-    return Line(**{name: tuple(value) if isinstance(value, list) else value for name, value in values.items()})
+    own: dict[str, Any] = {name: tuple(value) if isinstance(value, list) else value for name, value in values.items()}
+    return Line(**own)
 
 
 def caption_scale(size: tuple[int, int]) -> float:

@@ -92,7 +92,8 @@ def without_strangers(belief: NDArray, network: NDArray) -> NDArray:
     count, labels = cv2.connectedComponents((belief > 0).astype(np.uint8))
     area = np.bincount(labels.ravel(), minlength=count)
     seen = np.bincount(labels.ravel(), (network > 0).ravel(), minlength=count)
-    return np.where(np.take(seen >= 0.1 * area, labels) | (belief <= 0), belief, -1).astype(np.float32)
+    known = np.take(seen >= 0.1 * area, np.asarray(labels, np.int32))
+    return np.where(known | (belief <= 0), belief, -1).astype(np.float32)
 
 
 def _difference(picture: NDArray, place: NDArray) -> NDArray:

@@ -7,7 +7,7 @@ where none does, that mask stays. Everything after it (time, colours, the edge) 
 Source: Cheng et al. 2022, "Masked-attention Mask Transformer for Universal Image Segmentation".
 """
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -43,7 +43,7 @@ def detected_mask(
     chunks: Chunks,
     plate: Plate | None = None,
     progress: Progress = quiet,
-) -> Iterator[NDArray]:
+) -> Generator[NDArray, None, None]:
     """Yield the mask of one person for every frame, as `human_mask` does.
 
     Args:

@@ -7,7 +7,7 @@ by the same filter's coefficients and, where the place is known, by what mixture
 """
 
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cache, partial
@@ -70,7 +70,7 @@ class Memory:
 
 def human_mask(
     clip: FrameSource, person: Seen, *, chunks: Chunks, plate: Plate | None = None, progress: Progress = quiet
-) -> Iterator[NDArray]:
+) -> Generator[NDArray, None, None]:
     """Yield the mask of one person for every frame.
 
     Args:
@@ -235,7 +235,7 @@ def believe(
     return Belief(full, x0, y0, small, Memory(gray, belief, affine, colors), shown)
 
 
-def _part(size: Size, roi: Roi, rough: NDArray, points_px: NDArray) -> Box:
+def _part(size: tuple[int, ...], roi: Roi, rough: NDArray, points_px: NDArray) -> Box:
     """The part of the picture around mask and landmarks."""
     x0, y0, width, height = cv2.boundingRect(above(rough, 64))
     low, high = points_px.min(0), points_px.max(0)

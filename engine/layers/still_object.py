@@ -116,7 +116,7 @@ def _find_place(boxes: NDArray, to_first: NDArray, body_px: float) -> tuple[int,
     return int(low[0]), int(low[1]), int(high[0]), int(high[1])
 
 
-def _lay_out(folders: list[Path], to_first: NDArray, start: int, when: int, box: tuple[int, int, int, int]) -> NDArray:
+def _lay_out(folders: list[Path], to_first: NDArray, start: int, box: tuple[int, int, int, int], when: int) -> NDArray:
     """(h, w, 3) uint8: views laid over each other where they show the place, in the box (small pixels of the first).
 
     The nearer in time to the frame `when` they are, the farther up they lie: what stands far before the place moves
@@ -192,11 +192,11 @@ class Watch:
         self._front += front
         self._when[front] += idx
 
-    def decide(self, picture: Callable[[int, tuple[int, int, int, int]], NDArray]) -> StillThing | None:
+    def decide(self, picture: Callable[[tuple[int, int, int, int], int], NDArray]) -> StillThing | None:
         """Keep what is surely a thing in front.
 
         Args:
-            picture: gives the place as about a frame shows it, (h, w, 3) uint8, in a box of small pixels of the first.
+            picture: gives the place in a box of small pixels of the first, (h, w, 3) uint8, as about a frame shows it.
         """
         crossed = self._behind >= max(_MIN_FRAMES, _MIN_PART * float(self._behind.max()))
         front = (crossed & (self._front >= _MIN_SHARE * self._behind)).astype(np.uint8)
@@ -209,7 +209,7 @@ class Watch:
         front = cv2.morphologyEx(front, cv2.MORPH_OPEN, np.ones((3, 3), np.uint8))
         if not front.any() or front.sum() > _MAX_FRONT * crossed.sum():
             return None
-        mask = np.zeros(front.shape, np.uint8)
+        mask = np.zeros(self._front.shape, np.uint8)
         count, labels, stats, _ = cv2.connectedComponentsWithStats(front, connectivity=8)
         for label in range(1, count):
             x, y, width, height, area = stats[label].tolist()
@@ -218,7 +218,7 @@ class Watch:
             reach = round(2 * self._body_px)  # as far as a band that leans can lead
             rows = slice(max(0, y - reach), min(len(mask), y + height + reach))
             cols = slice(max(0, x - reach // 2), min(mask.shape[1], x + width + reach // 2))
-            place = partial(picture, box=(*self._corner(cols.start, rows.start), *self._corner(cols.stop, rows.stop)))
+            place = partial(picture, (*self._corner(cols.start, rows.start), *self._corner(cols.stop, rows.stop)))
             band = self._believe(labels[rows, cols] == label, (rows, cols), place)
             if band is not None:
                 band.draw(mask[rows, cols])
