@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter1d, median_filter
 
 from engine.layers.membrane import above
-from engine.layers.moving_object import View
+from engine.layers.views import View
 from engine.types import Landmarks
 
 OFFSETS = (-14, -10, -7, -4, 4, 7, 10, 14)

@@ -14,6 +14,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from engine.layers.views import View
+
 _BINS = 16
 _MAX_CANDIDATES = 8
 _MIN_AREA = 70
@@ -35,25 +37,6 @@ _MOVE_COST = 0.05
 """Per squared diameter moved in one frame."""
 _MAX_MOVE = 2.2
 """Diameters per frame."""
-
-
-@dataclass
-class View:
-    """One frame, shrunk, as the search for things sees it."""
-
-    x0: int
-    y0: int
-    """Top-left corner, small pixels."""
-    rgb: NDArray
-    """(h, w, 3) uint8."""
-    away: NDArray
-    """(h, w) uint8: largest difference of a channel from the plate; 255 where the plate knows nothing."""
-    human: NDArray
-    """(h, w) uint8."""
-    sure: NDArray
-    """(h, w) uint8: 255 where the plate was seen, not guessed."""
-    shade: NDArray
-    """(h, w) uint8: 255 where the frame is the plate, only darker."""
 
 
 @dataclass(frozen=True)

@@ -23,7 +23,7 @@ from engine.layers.membrane import largest_channel
 from engine.layers.passer_by import Clothes, draw_passer_by, find_passer_by, is_in_front
 from engine.layers.plate import Plate, build_plate
 from engine.layers.still_object import draw_still, find_still
-from engine.layers.views import body_height, find_threshold, read_views, save_views, view_step
+from engine.layers.views import View, body_height, find_threshold, read_views, save_views, view_step
 from engine.threads import NUM_THREADS, map_in_order
 from engine.types import BackgroundMotion, Chunks, FrameSource, Glimpse, Landmarks, Progress, Tracks, glimpse, quiet
 
@@ -77,7 +77,7 @@ def find_occlusion(
     passing = [(nearer, theirs) for nearer, theirs in passing if nearer.any()]
     clothes = [_learn_clothes(folders, plate, landmarks, theirs, step) for _, theirs in passing]
 
-    def draw(frame: tuple[int, Glimpse, mo.View]) -> NDArray:
+    def draw(frame: tuple[int, Glimpse, View]) -> NDArray:
         idx, rgb, view = frame
         mask = np.zeros(clip.size, np.uint8)
         for thing, path in found:
@@ -120,7 +120,7 @@ def _learn_clothes(
 def _track_things(
     folders: list[FilePath], plate: Plate, hips: NDArray, body_px: float
 ) -> list[tuple[mo.Thing, mo.Path]]:
-    def look(frame: tuple[int, mo.View]) -> tuple[list[mo.Blob], NDArray | None]:
+    def look(frame: tuple[int, View]) -> tuple[list[mo.Blob], NDArray | None]:
         idx, view = frame
         new = mo.find_blobs(view, idx, find_threshold(plate, idx))
         return new, mo.body_histogram(view) if new else None
@@ -155,7 +155,7 @@ def _track_things(
 def _follow(things: list[mo.Thing], folders: list[FilePath], plate: Plate) -> list[tuple[mo.Thing, mo.Path]]:
     """Track things through all frames and keep those whose track is sure."""
 
-    def look(frame: tuple[int, mo.View]) -> list[NDArray]:
+    def look(frame: tuple[int, View]) -> list[NDArray]:
         idx, view = frame
         return [mo.find_candidates(thing, view, idx, find_threshold(plate, idx)) for thing in things]
 

@@ -7,8 +7,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.layers.moving_object import View, colour_bins
-from engine.layers.views import is_short_gap
+from engine.layers.moving_object import colour_bins
+from engine.layers.views import View, is_short_gap
 from engine.types import Landmarks, Tracks
 
 _BONES = (

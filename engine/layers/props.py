@@ -20,10 +20,9 @@ from numpy.typing import NDArray
 
 from engine.layers.background_motion import find_shots
 from engine.layers.expected import body_path, with_neighbours
-from engine.layers.moving_object import View
 from engine.layers.passer_by import near_somebody
 from engine.layers.plate import Plate
-from engine.layers.views import body_height, find_threshold, read_views, save_views, view_step
+from engine.layers.views import View, body_height, find_threshold, read_views, save_views, view_step
 from engine.types import BackgroundMotion, Chunks, FrameSource, Landmarks, Progress, Tracks, quiet
 
 BODY_PX = 130

@@ -17,9 +17,9 @@ from numpy.typing import NDArray
 from engine.layers.band import Band, find_band
 from engine.layers.expected import body_path, draw_core, expected_trunk, sure_landmarks, with_neighbours
 from engine.layers.grow import grow_mask
-from engine.layers.moving_object import View, colour_bins
+from engine.layers.moving_object import colour_bins
 from engine.layers.plate import Plate
-from engine.layers.views import BODY_PX, body_height, find_threshold, read_views, view_step
+from engine.layers.views import BODY_PX, View, body_height, find_threshold, read_views, view_step
 from engine.types import BackgroundMotion, Landmarks, Size, Tracks
 
 _MAX_FRAMES = 150

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, closing
+from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
@@ -19,7 +20,6 @@ from engine.layers.membrane import (
     shrink,
     shrink_least,
 )
-from engine.layers.moving_object import View
 from engine.layers.plate import Plate, surroundings
 from engine.threads import map_in_order
 from engine.types import Chunks, FrameSource, Glimpse, Progress, Tracks, glimpse
@@ -32,6 +32,25 @@ BODY_PX = 240
 """In a view the person is about this tall."""
 MAX_GAP = 24
 """Frames that the person may be out of sight and still be looked for where they must be."""
+
+
+@dataclass
+class View:
+    """One frame, shrunk, as the search for things sees it."""
+
+    x0: int
+    y0: int
+    """Top-left corner, small pixels."""
+    rgb: NDArray
+    """(h, w, 3) uint8."""
+    away: NDArray
+    """(h, w) uint8: largest difference of a channel from the plate; 255 where the plate knows nothing."""
+    human: NDArray
+    """(h, w) uint8."""
+    sure: NDArray
+    """(h, w) uint8: 255 where the plate was seen, not guessed."""
+    shade: NDArray
+    """(h, w) uint8: 255 where the frame is the plate, only darker."""
 
 
 def view_step(tracks: Tracks) -> int:

@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 
 from engine.layers import passer_by
-from engine.layers.moving_object import View
+from engine.layers.views import View
 from engine.types import Landmarks, Tracks
 
 SIZE = (200, 160)
