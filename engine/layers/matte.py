@@ -10,15 +10,15 @@ from collections import deque
 from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import cache, partial
+from functools import partial
 from pathlib import Path
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from scipy.ndimage import gaussian_filter1d
 
 from engine.layers.alpha import mixed_alpha
+from engine.layers.colors import color_index, histograms
 from engine.layers.difference import place_odds, without_strangers
 from engine.layers.guided import GuidedFilter, apply, split_01
 from engine.layers.membrane import above, shrink
@@ -36,8 +36,6 @@ WORK_PX = 288
 """Longer side of the small copy, pixels; the network's own mask has 256 for the same part."""
 MARGIN = 0.15
 """Room around the person, in shares of their size."""
-BINS = 16
-"""Steps of each of the three colour axes (CIE Lab)."""
 COLOR = 2.0
 """Weight of the colours' log odds, times the squared distance of the histograms (0 the same, 1 no colour shared)."""
 _PLAIN = np.arange(256)
@@ -183,7 +181,7 @@ class Belief:
 
     def looks_like(self, colors: NDArray) -> bool:
         """Whether a part of what is believed to be the person has colours (see `Memory`) of theirs, not the place's."""
-        inside = _color_index(self.small)[self.memory.belief > 0]
+        inside = color_index(self.small)[self.memory.belief > 0]
         surroundings, person = colors.reshape(2, -1)
         return inside.size > 0 and float((person > 1.5 * surroundings)[inside].mean()) > LIKE_THEM
 
@@ -305,11 +303,11 @@ def _place_odds(place: NDArray, state: NDArray, small: NDArray, prior: NDArray) 
 def _settle(small: NDArray, prior: NDArray, held: NDArray | None) -> tuple[NDArray, NDArray]:
     """Add the evidence of colours and smooth along edges; returns log odds and the histograms."""
     edges = GuidedFilter(small, radius=6, eps=1e-3, step=2)
-    index = _color_index(small)
+    index = color_index(small)
     belief, colors = prior, held
     for _ in range(2):
         share = 1 / (1 + np.exp(-belief))
-        colors = _histograms(index, share, held)
+        colors = histograms(index, share, held)
         evidence = np.log(colors[1] + 1e-6) - np.log(colors[0] + 1e-6)
         apart = 1 - float(np.sqrt(colors[0] * colors[1]).sum())
         odds = prior + (COLOR * apart**2 * np.clip(evidence, -2.5, 2.5)).ravel()[index]
@@ -318,40 +316,6 @@ def _settle(small: NDArray, prior: NDArray, held: NDArray | None) -> tuple[NDArr
         belief = (0.4 * odds + 0.6 * np.log(smooth / (1 - smooth))).astype(np.float32)
     assert colors is not None
     return np.clip(belief, -4, 4), colors
-
-
-def _color_index(small: NDArray) -> NDArray:
-    """(h, w) int: which cell of a histogram of `BINS`**3 colours (CIE Lab) each pixel falls into."""
-    red, green, blue = (plane.astype(np.int32) for plane in cv2.split(small // 4))
-    return _bins()[(red * 64 + green) * 64 + blue]
-
-
-@cache
-def _bins() -> NDArray:
-    """(64**3,) int64: the bin of every colour, its three channels in steps of 4 levels."""
-    levels = (np.arange(64, dtype=np.float32) * 4 + 1.5) / 255
-    rgb = np.stack(np.meshgrid(levels, levels, levels, indexing="ij"), -1).reshape(64 * 64, 64, 3)
-    lab = cv2.cvtColor(rgb, cv2.COLOR_RGB2LAB)
-    bins = np.clip((lab + np.array([0, 96, 96])) * (BINS / 100, BINS / 192, BINS / 192), 0, BINS - 1).astype(int)
-    return ((bins[..., 0] * BINS + bins[..., 1]) * BINS + bins[..., 2]).ravel()
-
-
-@cache
-def _softening() -> NDArray:
-    """(16, 16) float32: softens one axis of a histogram."""
-    return gaussian_filter1d(np.eye(BINS), 0.7, axis=0, mode="nearest").astype(np.float32)
-
-
-def _histograms(index: NDArray, share: NDArray, held: NDArray | None) -> NDArray:
-    """(2, 16, 16, 16) float32: colours of the surroundings and of the person, each summing to 1."""
-    out = np.empty((2, BINS**3), np.float32)
-    for k, weight in enumerate((np.clip(1 - 2 * share, 0, 1), np.clip(2 * share - 1, 0, 1))):
-        out[k] = np.bincount(index.ravel(), weight.ravel(), BINS**3)
-    soften = _softening()
-    cubes = (soften @ out.reshape(2, BINS, BINS**2)).reshape(2, BINS, BINS, BINS)
-    cubes = (soften @ cubes) @ soften.T
-    cubes /= np.maximum(cubes.sum((1, 2, 3), keepdims=True), 1e-6)
-    return cubes if held is None else (0.7 * held + 0.3 * cubes).astype(np.float32)
 
 
 def _full_size(full: NDArray, small: NDArray, belief: NDArray, place: tuple[NDArray, NDArray] | None) -> NDArray:

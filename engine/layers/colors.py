@@ -1,0 +1,61 @@
+"""Histograms of colours: what the person and their surroundings look like."""
+
+from functools import cache
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from scipy.ndimage import gaussian_filter1d
+
+BINS = 16
+"""Steps of each of the three colour axes (CIE Lab)."""
+
+
+def color_index(small: NDArray) -> NDArray:
+    """Say which cell of a histogram of `BINS`**3 colours each pixel falls into.
+
+    Args:
+        small: (h, w, 3) uint8 RGB.
+
+    Returns:
+        (h, w) int64.
+    """
+    red, green, blue = (plane.astype(np.int32) for plane in cv2.split(small // 4))
+    return _bins()[(red * 64 + green) * 64 + blue]
+
+
+def histograms(index: NDArray, share: NDArray, held: NDArray | None) -> NDArray:
+    """Count the colours of the surroundings and of the person.
+
+    Args:
+        index: (h, w) int64, see `color_index`.
+        share: (h, w) float, 0 ... 1: how much a pixel is the person's; one in doubt counts for neither.
+        held: the same of the frame before, which weighs 0.7; or None.
+
+    Returns:
+        (2, 16, 16, 16) float32: of surroundings and person, softened, each summing to 1.
+    """
+    out = np.empty((2, BINS**3), np.float32)
+    for k, weight in enumerate((np.clip(1 - 2 * share, 0, 1), np.clip(2 * share - 1, 0, 1))):
+        out[k] = np.bincount(index.ravel(), weight.ravel(), BINS**3)
+    soften = _softening()
+    cubes = (soften @ out.reshape(2, BINS, BINS**2)).reshape(2, BINS, BINS, BINS)
+    cubes = (soften @ cubes) @ soften.T
+    cubes /= np.maximum(cubes.sum((1, 2, 3), keepdims=True), 1e-6)
+    return cubes if held is None else (0.7 * held + 0.3 * cubes).astype(np.float32)
+
+
+@cache
+def _bins() -> NDArray:
+    """(64**3,) int64: the bin of every colour, its three channels in steps of 4 levels."""
+    levels = (np.arange(64, dtype=np.float32) * 4 + 1.5) / 255
+    rgb = np.stack(np.meshgrid(levels, levels, levels, indexing="ij"), -1).reshape(64 * 64, 64, 3)
+    lab = cv2.cvtColor(rgb, cv2.COLOR_RGB2LAB)
+    bins = np.clip((lab + np.array([0, 96, 96])) * (BINS / 100, BINS / 192, BINS / 192), 0, BINS - 1).astype(int)
+    return ((bins[..., 0] * BINS + bins[..., 1]) * BINS + bins[..., 2]).ravel()
+
+
+@cache
+def _softening() -> NDArray:
+    """(16, 16) float32: softens one axis of a histogram."""
+    return gaussian_filter1d(np.eye(BINS), 0.7, axis=0, mode="nearest").astype(np.float32)
