@@ -10,6 +10,8 @@ if TYPE_CHECKING:
 
 MAX_BYTES = 340 << 20
 """Of all frames kept; ten seconds of 1280x720 at 25 frames a second."""
+PART_BYTES = 240 << 20
+"""The same of a longer clip: the decoder of the rest needs room, too."""
 
 Planes = list["NDArray"]
 
@@ -21,6 +23,7 @@ class Shelf:
         self._lock = threading.Lock()
         self._users = self._frame_bytes = 0
         self._clip: Hashable = None
+        self._most_bytes = MAX_BYTES
         self._frames: dict[int, Planes] = {}
 
     @contextmanager
@@ -53,7 +56,7 @@ class Shelf:
     def has_room(self, clip: Hashable, idx: int) -> bool:
         """Whether a frame of this number would be kept: the first one always, later ones if all up to them fit in."""
         with self._lock:
-            return idx == 0 or (self._clip == clip and (idx + 1) * self._frame_bytes <= MAX_BYTES)
+            return idx == 0 or (self._clip == clip and self._fits(idx))
 
     def put(self, clip: Hashable, idx: int, planes: Planes) -> None:
         """Keep a frame if there is room; from then on nobody may write to it."""
@@ -61,12 +64,22 @@ class Shelf:
             if not self._users:
                 return
             if self._clip != clip:
-                self._clip, self._frames = clip, {}
+                self._clip, self._frames, self._most_bytes = clip, {}, MAX_BYTES
             self._frame_bytes = sum(plane.nbytes for plane in planes)
-            if idx not in self._frames and (idx + 1) * self._frame_bytes <= MAX_BYTES:
+            if idx not in self._frames and self._fits(idx):
                 for plane in planes:
                     plane.flags.writeable = False
                 self._frames[idx] = planes
+
+    def _fits(self, idx: int) -> bool:
+        """Whether a frame is one of the first that are kept; the first that is not makes them fewer."""
+        if (idx + 1) * self._frame_bytes <= self._most_bytes:
+            return True
+        if self._most_bytes > PART_BYTES:
+            self._most_bytes = PART_BYTES
+            num = PART_BYTES // self._frame_bytes
+            self._frames = {number: planes for number, planes in self._frames.items() if number < num}
+        return False
 
     def clear(self) -> None:
         """Forget all frames."""
