@@ -34,11 +34,10 @@ def mixed_alpha(
     Source: the matting equation with a known background (Smith and Blinn 1996); the person's colour is that of the
         nearest pixel that is surely theirs.
     """
-    rows = np.flatnonzero(person.any(1))
-    if not len(rows):
+    if not person.any():
         return np.zeros(hard.shape, np.uint8)
     scale = len(hard) / len(person)
-    height = float(rows[-1] - rows[0] + 1) * scale
+    height = cv2.boundingRect(person)[3] * scale
     inner, outer = max(1.0, _INSIDE * height), max(2.0, _OUTSIDE * height)
     into, out = (cv2.distanceTransform(mask, cv2.DIST_L2, 3) for mask in (person, 1 - person))
     depth = cv2.resize((into - out) * scale, hard.shape[::-1])

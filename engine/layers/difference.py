@@ -77,8 +77,7 @@ def without_strangers(belief: NDArray, network: NDArray) -> NDArray:
         (h, w) float32: negative where what is believed is round and broad, or apart, and not the person to the network.
     """
     body = (network > 0).astype(np.uint8)
-    rows = np.flatnonzero(body.any(1))
-    unit = float(rows[-1] - rows[0] + 1) if len(rows) else 1.0
+    unit = cv2.boundingRect(body)[3] or 1
     away = ((belief > 0) & (cv2.distanceTransform(1 - body, cv2.DIST_L2, 3) > _CLOSE * unit)).astype(np.uint8)
     side = 2 * max(1, round(_BROAD * unit)) + 1
     disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (side, side))

@@ -292,12 +292,12 @@ def _place_odds(place: NDArray, state: NDArray, small: NDArray, prior: NDArray) 
     """(h, w) float32 log odds of the small copy, by how it differs from the place."""
     size = small.shape[1::-1]
     person = (prior > 0).astype(np.uint8)
-    rows = np.flatnonzero(person.any(1))
-    if not len(rows):
+    height = cv2.boundingRect(person)[3]
+    if height == 0:
         return np.zeros(size[::-1], np.float32)
     known = cv2.resize(state, size, interpolation=cv2.INTER_NEAREST) >= BORROWED
     place = cv2.resize(place, size, interpolation=cv2.INTER_AREA)
-    return place_odds(small, place, known, person, float(rows[-1] - rows[0] + 1))
+    return place_odds(small, place, known, person, height)
 
 
 def _settle(small: NDArray, prior: NDArray, held: NDArray | None) -> tuple[NDArray, NDArray]:
