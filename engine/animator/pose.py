@@ -16,6 +16,7 @@ from engine.animator.ground import (
     planted_feet,
     travel_root,
 )
+from engine.animator.hold import lay_hands
 from engine.animator.reach import join_hands, touch_head
 from engine.animator.skinning import Skin, dual_quaternions, make_skin, pose_skin
 from engine.animator.soles import Soles
@@ -59,7 +60,7 @@ def pose_puppet(
     Height: as tall as the person of the motion times `scale`; see `ground.character_height` for wide characters.
     Root: the lowest point of the character is as high above the ground as the lowest foot of the source, so jumps fly
     as high; over the ground the pelvis is where the source's is, or, with its own steps, as far as its legs carry it.
-    Feet that stand are held by bending the legs; hands that meet or are at the head, by bending the arms.
+    Feet that stand are held by bending the legs; hands that meet or touch head, body or legs, by bending the arms.
 
     Args:
         puppet: the character.
@@ -91,8 +92,10 @@ def pose_puppet(
         rotations = sway(puppet, rotations, root, height_m, motion.time_s)
     if not four:
         rotations = push_out(puppet, rotations, root, height_m)
-        rotations = touch_head(puppet, rotations, root, height_m, source, person_height(motion))
-        rotations = join_hands(puppet, rotations, root, height_m, source, person_height(motion))
+        person_m = person_height(motion)
+        rotations, laid = lay_hands(puppet, rotations, root, height_m, source, person_m, motion.time_s)
+        rotations = touch_head(puppet, rotations, root, height_m, source, person_m)
+        rotations = join_hands(puppet, rotations, root, height_m, source, person_m, laid)
     soles = Soles(puppet, skin, height_m, (standing, standing_joints), _extremes(puppet))
     planted = planted_feet(motion, source)
     above, steps = clearance(source, planted, motion.time_s), np.zeros(len(motion), bool)

@@ -23,11 +23,18 @@ _PALM_SHARE = 0.35
 """Middle of a hand beyond its wrist, as share of the forearm."""
 
 _IDX = {name: idx for idx, name in enumerate(JOINTS)}
-_ARMS = tuple(tuple(f"{side}_{joint}" for joint in ("shoulder", "elbow", "wrist")) for side in ("left", "right"))
+ARMS = tuple(tuple(f"{side}_{joint}" for joint in ("shoulder", "elbow", "wrist")) for side in ("left", "right"))
+"""Joints of the arms."""
 
 
 def join_hands(
-    puppet: Puppet, rotations: NDArray, root_m: NDArray, height_m: float, source: Source, person_m: float
+    puppet: Puppet,
+    rotations: NDArray,
+    root_m: NDArray,
+    height_m: float,
+    source: Source,
+    person_m: float,
+    laid: NDArray,
 ) -> NDArray:
     """Bend arms so that wrists which touch in the source touch.
 
@@ -38,22 +45,25 @@ def join_hands(
         height_m: metres per figure height.
         source: what drives.
         person_m: height of the person of the source, metres.
+        laid: (T,) 0 ... 1, of `lay_hands`: where hands lie on the body, as crossed arms do, only wrists that touch for
+            sure are joined.
 
     Returns:
         (T, K, 3, 3) with changed shoulders and elbows; both hands come half the way, wrists keep their rotation.
 
     Source: two-bone inverse kinematics; the elbow stays in the plane it was in.
     """
-    if not _has_arms(puppet):
+    if not has_arms(puppet):
         return rotations
     apart = source.joints_m[:, _IDX["left_wrist"]] - source.joints_m[:, _IDX["right_wrist"]]
-    near = np.clip((_NEAR - np.linalg.norm(apart, axis=1) / person_m) / (_NEAR - _TOUCH), 0, 1)
+    far = _NEAR - laid * (_NEAR - 1.2 * _TOUCH)
+    near = np.clip((far - np.linalg.norm(apart, axis=1) / person_m) / (far - _TOUCH), 0, 1)
     if not near.any():
         return rotations
     share = (near * near * (3 - 2 * near))[:, None]
     out = rotations.copy()
     joints = place_joints(puppet, rotations, root_m, height_m)
-    arms = [[puppet.joint_names.index(name) for name in arm] for arm in _ARMS]
+    arms = [[puppet.joint_names.index(name) for name in arm] for arm in ARMS]
     middle = 0.5 * (joints[:, arms[0][2]] + joints[:, arms[1][2]])
     for (shoulder, elbow, wrist), sign in zip(arms, (0.5, -0.5)):
         wanted = middle + sign * apart * height_m / person_m
@@ -66,9 +76,9 @@ def touch_head(
 ) -> NDArray:
     """Bend arms so that hands which are at the source's head are at the same place of the character's.
 
-    Args and returns as `join_hands`; arms that are too short point there.
+    Args and returns as `join_hands`, without `laid`; arms that are too short point there.
     """
-    if not _has_arms(puppet):
+    if not has_arms(puppet):
         return rotations
     head = puppet.joint_names.index("head")
     own = puppet.vertices[puppet.weights[:, head] > 0.5]
@@ -76,7 +86,7 @@ def touch_head(
         return rotations
     low, high = own.min(0).astype(np.float64), own.max(0).astype(np.float64)
     out = rotations.copy()
-    for arm in _ARMS:
+    for arm in ARMS:
         shoulder, elbow, wrist = (puppet.joint_names.index(name) for name in arm)
         hand = _palm(source.joints_m, _IDX[arm[1]], _IDX[arm[2]]) - source.joints_m[:, _IDX["head"]]
         local = (np.swapaxes(source.rotations[:, _IDX["head"]], -1, -2) @ hand[..., None])[..., 0]
@@ -94,13 +104,19 @@ def touch_head(
     return out
 
 
-def _has_arms(puppet: Puppet) -> bool:
-    return {"head", *(name for arm in _ARMS for name in arm)} <= set(puppet.joint_names)
+def has_arms(puppet: Puppet) -> bool:
+    """Whether a puppet has two whole arms and a head."""
+    return {"head", *(name for arm in ARMS for name in arm)} <= set(puppet.joint_names)
 
 
 def _palm(joints_m: NDArray, elbow: int, wrist: int) -> NDArray:
     """(T, 3) the middle of a hand."""
-    return joints_m[:, wrist] + _PALM_SHARE * (joints_m[:, wrist] - joints_m[:, elbow])
+    return palm_of(joints_m[:, elbow], joints_m[:, wrist])
+
+
+def palm_of(elbow: NDArray, wrist: NDArray) -> NDArray:
+    """(..., 3) the middle of a hand that goes on as its forearm does."""
+    return wrist + _PALM_SHARE * (wrist - elbow)
 
 
 def _reach(out: NDArray, joints_m: NDArray, arm: tuple[int, int, int], wanted: NDArray, share: NDArray) -> None:

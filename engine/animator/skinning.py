@@ -28,18 +28,23 @@ class Skin:
 def make_skin(puppet: Puppet, height_m: float) -> Skin:
     """Scale a puppet to metres and find the normals of its drawing."""
     vertices = puppet.vertices.astype(np.float64)
-    a, b, c = (vertices[puppet.faces[:, k]] for k in range(3))
-    face_normal = np.cross(b - a, c - a)
-    normals = np.zeros_like(vertices)
-    for k in range(3):
-        for axis in range(3):
-            normals[:, axis] += np.bincount(puppet.faces[:, k], face_normal[:, axis], len(vertices))
-    normals /= np.maximum(np.linalg.norm(normals, axis=1, keepdims=True), 1e-12)
+    normals = vertex_normals(vertices, puppet.faces)
     return Skin(
         np.ascontiguousarray((vertices * height_m).T, np.float32),
         np.ascontiguousarray(normals.T, np.float32),
         puppet.weights.astype(np.float32),
     )
+
+
+def vertex_normals(vertices: NDArray, faces: NDArray) -> NDArray:
+    """Normals (V, 3), unit, of vertices (V, 3) float64 and faces (F, 3): means of those of the faces by their area."""
+    a, b, c = (vertices[faces[:, k]] for k in range(3))
+    face_normal = np.cross(b - a, c - a)
+    normals = np.zeros_like(vertices)
+    for k in range(3):
+        for axis in range(3):
+            normals[:, axis] += np.bincount(faces[:, k], face_normal[:, axis], len(vertices))
+    return normals / np.maximum(np.linalg.norm(normals, axis=1, keepdims=True), 1e-12)
 
 
 def dual_quaternions(puppet: Puppet, rotations: NDArray, joints_m: NDArray, height_m: float) -> NDArray:
