@@ -45,9 +45,9 @@ def mixed_alpha(
     alpha = hard.copy()
     places = np.divmod(at, hard.shape[1])
     row, col = ((axis * (s / f)).astype(int) for axis, s, f in zip(places, person.shape, hard.shape))
-    base = place.reshape(-1, 3)[at].astype(np.float32)
-    apart = _own_color(small, person, into, inner / scale)[row, col] - base
-    seen = picture.reshape(-1, 3)[at] - base
+    base = np.take(place.reshape(-1, 3), at, axis=0).astype(np.float32)
+    apart = _own_color(small, person, into, inner / scale, row * person.shape[1] + col) - base
+    seen = np.take(picture.reshape(-1, 3), at, axis=0) - base
     length = np.einsum("nc,nc->n", apart, apart)
     share = np.clip(np.einsum("nc,nc->n", apart, seen) / np.maximum(length, 1), 0, 1)
     off = seen - share[:, None] * apart
@@ -59,15 +59,15 @@ def mixed_alpha(
     return alpha
 
 
-def _own_color(small: NDArray, person: NDArray, into: NDArray, inner: float) -> NDArray:
-    """(h, w, 3) float32: the colour of the person, continued from their inside to and over the edge."""
+def _own_color(small: NDArray, person: NDArray, into: NDArray, inner: float, where: NDArray) -> NDArray:
+    """(n, 3) float32: the colour of the person, continued from their inside to and over the edge, at pixels (n,)."""
     core = (into > inner).astype(np.uint8)
     if not core.any():
         core = person
     weight = cv2.GaussianBlur(core.astype(np.float32), (0, 0), 1.0)
     colour = cv2.GaussianBlur(cv2.bitwise_and(small, small, mask=core).astype(np.float32), (0, 0), 1.0)
     _, label = cv2.distanceTransformWithLabels(1 - core, cv2.DIST_L2, 5, labelType=cv2.DIST_LABEL_PIXEL)
-    label, at = np.asarray(label, np.int32), np.nonzero(core)
+    label, at = np.asarray(label, np.int32).ravel(), np.flatnonzero(core)
     table = np.zeros((int(label.max()) + 1, 3), np.float32)
-    table[label[at]] = colour[at] / weight[at][:, None]
-    return table[label]
+    table[label[at]] = np.take(colour.reshape(-1, 3), at, axis=0) / weight.ravel()[at][:, None]
+    return np.take(table, label[where], axis=0)

@@ -37,7 +37,7 @@ def match_exposure(place: NDArray, picture: NDArray, seen: NDArray) -> NDArray:
     """
     at = np.flatnonzero(seen)
     at = at[:: max(1, len(at) // 4000)]
-    gain = find_gain(place.reshape(-1, 3)[at], picture.reshape(-1, 3)[at])
+    gain = find_gain(*(np.take(each.reshape(-1, 3), at, axis=0) for each in (place, picture)))
     return place if (gain == 1).all() else amplify(place, gain, cv2.CV_8U)
 
 
@@ -61,8 +61,9 @@ def place_odds(picture: NDArray, place: NDArray, known: NDArray, person: NDArray
     around = (2 * round(_AROUND * height / 2) + 1,) * 2
     restless = cv2.blur(np.minimum(away, 60) * apart, around) / np.maximum(cv2.blur(apart, around), 0.05)
     odds = np.clip(_GAIN * (away / np.maximum(_FLOOR, _RESTLESS * restless) - 1), -_AGAINST, _FOR)
-    more = np.nonzero((odds > 0) & known)
-    odds[more] *= np.where(_is_shade(picture[more], place[more]), np.float32(_SHADE), np.float32(1))
+    more = np.flatnonzero((odds > 0) & known)
+    shade = _is_shade(*(np.take(each.reshape(-1, 3), more, axis=0) for each in (picture, place)))
+    odds.ravel()[more[shade]] *= np.float32(_SHADE)
     return np.where(known, odds, 0).astype(np.float32)
 
 
@@ -82,8 +83,11 @@ def without_strangers(belief: NDArray, network: NDArray) -> NDArray:
     side = 2 * max(1, round(_BROAD * unit)) + 1
     disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (side, side))
     strange = np.zeros_like(away)
-    broad = cv2.morphologyEx(away, cv2.MORPH_OPEN, disc)
-    for outline in cv2.findContours(broad, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)[0]:
+    x, y, width, height = cv2.boundingRect(away)
+    part = slice(max(0, y - side), y + height + side), slice(max(0, x - side), x + width + side)
+    broad = cv2.morphologyEx(away[part], cv2.MORPH_OPEN, disc)
+    offset = part[1].start, part[0].start
+    for outline in cv2.findContours(broad, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE, offset=offset)[0]:
         radius = cv2.minEnclosingCircle(outline)[1]
         if cv2.contourArea(outline) > _ROUND * np.pi * radius**2:
             cv2.drawContours(strange, [outline], -1, 1, cv2.FILLED)
@@ -110,8 +114,8 @@ def _difference(picture: NDArray, place: NDArray) -> NDArray:
 
 def _is_shade(picture: NDArray, place: NDArray) -> NDArray:
     """(n,) bool of n colours: darker than the place by one factor in all three."""
-    seen, lit = picture.astype(np.float32), place.astype(np.float32)
-    dark, light = seen.sum(1) + 1, lit.sum(1) + 1
+    seen, lit = (each.T.astype(np.float32, order="C") for each in (picture, place))
+    dark, light = seen.sum(0) + 1, lit.sum(0) + 1
     ratio = dark / light
-    change = np.abs(seen / dark[:, None] - lit / light[:, None]).max(1)
+    change = np.abs(seen / dark - lit / light).max(0)
     return (ratio > 0.35) & (ratio < 1) & (change < 0.02)

@@ -60,12 +60,12 @@ def fit_exposure(plate: NDArray, frame: NDArray, seen: NDArray) -> tuple[NDArray
         return gain, np.zeros(plate.shape, np.float32)
     at = np.flatnonzero(seen)
     at = at[:: max(1, len(at) // 4000)]
-    gain = find_gain(plate.reshape(-1, 3)[at], frame.reshape(-1, 3)[at])
+    gain = find_gain(*(np.take(each.reshape(-1, 3), at, axis=0) for each in (plate, frame)))
     value = cv2.subtract(frame, apply_exposure(plate, gain, 0.0), dtype=cv2.CV_32F)
     # Things that pass (other people, a ball) are no exposure: what lies far from the typical difference does not count.
-    sample = value.reshape(-1, 3)[at]
-    middle = np.median(sample, axis=0)
-    spread = float(np.median(np.abs(sample - middle), axis=0).max())
+    sample = np.ascontiguousarray(np.take(value.reshape(-1, 3), at, axis=0).T)
+    middle = np.median(sample, axis=1)
+    spread = float(np.median(np.abs(sample - middle[:, None]), axis=1).max())
     away = largest_channel(cv2.absdiff(value, (*middle.tolist(), 0.0)))  # type: ignore[call-overload]
     weight = np.clip(1.5 - away * np.float32(1 / (6.0 + 4.0 * spread)), 0, 1) * seen
     return gain, extrapolate(value, 0.02 * weight)

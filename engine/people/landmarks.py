@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from engine.people.network import Network
 from engine.people.roi import Roi
+from engine.threads import NUM_THREADS
 
 SIDE = 256
 """Input of the network and size of its mask, pixels."""
@@ -53,7 +54,7 @@ class Landmarker:
     """The landmark network and the graph around it (heatmap refinement, projection back into the picture)."""
 
     def __init__(self) -> None:
-        self._network = Network("pose_landmark_full.tflite")
+        self._network = Network("pose_landmark_full.tflite", threads=NUM_THREADS)
 
     def find(self, rgb: NDArray, roi: Roi) -> Pose:
         """Look for one person in a square of the picture; whether there is one is for the caller to judge by `score`.

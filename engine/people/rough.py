@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from engine.people.roi import Roi
 from engine.people.table import CHUNK
-from engine.threads import run_ahead
+from engine.threads import map_in_order, run_ahead
 from engine.types import Landmarks, Size, Tracks
 
 LONGEST_GAP = 12
@@ -88,7 +88,8 @@ def bridged_masks(person: Seen, start: int, stop: int) -> Iterator[tuple[Roi, ND
 def save_rough(person: Seen, folder: Path) -> None:
     """Write the rough masks of one person into an empty folder, for `Followed`: a file for every `CHUNK` frames."""
     num_frames = len(person.tracks.score)
-    for start in range(0, num_frames, CHUNK):
+
+    def save(start: int) -> None:
         seen = enumerate(person.rough_masks(start, min(start + CHUNK, num_frames)), start)
         found = [(frame, roi.as_array(), mask) for frame, (roi, mask) in ((k, each) for k, each in seen if each)]
         np.savez_compressed(
@@ -97,6 +98,9 @@ def save_rough(person: Seen, folder: Path) -> None:
             roi=np.array([roi for _, roi, _ in found], np.float64).reshape(-1, 4),
             mask=np.array([mask for _, _, mask in found], np.uint8).reshape(-1, 256, 256),
         )
+
+    for _ in map_in_order(save, range(0, num_frames, CHUNK), ahead=2):
+        pass
 
 
 def _name(start: int) -> str:

@@ -112,10 +112,7 @@ def planes_to_rgb(planes: list[NDArray], info: ClipInfo) -> NDArray:
         levels = np.arange(1 << layout.bits, dtype=np.float64)
         lut = np.rint(np.clip((levels - offset[0]) * 255 / gain, 0, 255)).astype(np.uint8)
         return cv2.merge([lut[planes[0]]] * 3)
-    full_size = (planes[1].shape[1] * layout.sub_x, planes[1].shape[0] * layout.sub_y)
-    chroma = planes[1:]
-    if layout.sub_x * layout.sub_y > 1:
-        chroma = [cv2.resize(p, full_size, interpolation=cv2.INTER_NEAREST)[:height, :width] for p in chroma]
+    chroma = [_repeat(plane, layout)[:height, :width] for plane in planes[1:]]
     forward, offset = code_values(info)
     inverse = np.linalg.inv(forward)
     affine = np.concatenate([inverse, -(inverse @ offset)[:, None]], axis=1)
@@ -123,6 +120,16 @@ def planes_to_rgb(planes: list[NDArray], info: ClipInfo) -> NDArray:
     if layout.bits == 8:
         return cv2.transform(yuv, affine)
     return cv2.convertScaleAbs(cv2.transform(yuv, affine * 257), alpha=1 / 257)  # 16-bit steps: 255 * 257 = 65535
+
+
+def _repeat(chroma: NDArray, layout: PlaneLayout) -> NDArray:
+    """A plane of chroma with every sample as often as luma has it: two of them are one number of twice the width."""
+    if layout.sub_x == 2:
+        wide = np.uint16 if layout.bits == 8 else np.uint32
+        pairs = chroma.astype(wide)
+        pairs *= wide(257 if layout.bits == 8 else 65537)
+        chroma = pairs.view(layout.dtype)
+    return chroma.repeat(layout.sub_y, axis=0) if layout.sub_y == 2 else chroma
 
 
 def rgb_to_planes(rgb: NDArray, info: ClipInfo) -> list[NDArray]:
