@@ -8,7 +8,7 @@ background as the camera travels, are not found: paint them into `layers/occlusi
 """
 
 import itertools
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path as FilePath
 
@@ -125,31 +125,36 @@ def _track_things(
         new = mo.find_blobs(view, idx, find_threshold(plate, idx))
         return new, mo.body_histogram(view) if new else None
 
-    blobs: list[mo.Blob] = []
-    bodies = {}
-    for idx, (new, body) in enumerate(map_in_order(look, enumerate(read_views(folders)))):
-        if body is not None:
-            bodies[idx] = body
-        blobs += new
+    blobs, bodies = _gather(map_in_order(look, enumerate(read_views(folders))))
     found = _follow(mo.learn_things(blobs, bodies, len(hips)), folders, plate)
     if any(mo.is_sure(path) for _, path in found):
         return [(thing, path) for thing, path in found if mo.is_sure(path)]
     # What is only thrown has to cross the body: the ball's shadow is thrown, too.
     found = [(thing, path) for thing, path in found if mo.nearest(path, hips) < 0.25 * body_px]
-    circles: list[mo.Blob] = []
-    bodies = {}
-    every = max(1, len(hips) // _MAX_CIRCLE_FRAMES)
-    for idx, view in enumerate(read_views(folders)):
-        if idx % every:
-            continue
+
+    def look_closer(frame: tuple[int, View]) -> tuple[list[mo.Blob], NDArray | None]:
+        idx, view = frame
         rings = mo.find_circles(view, idx, body_px)
-        if rings:
-            bodies[idx] = mo.body_histogram(view)
-        circles += rings
+        return rings, mo.body_histogram(view) if rings else None
+
+    every = max(1, len(hips) // _MAX_CIRCLE_FRAMES)
+    chosen = itertools.islice(enumerate(read_views(folders)), 0, None, every)
+    circles, bodies = _gather(map_in_order(look_closer, chosen))
     balls = _follow(mo.learn_ball(circles, bodies, hips, len(hips) // every), folders, plate)
     # One ball, not five: the guess whose track is the surest.
     balls = [ball for ball in balls if mo.is_sure(ball[1])]
     return sorted(balls, key=lambda ball: -float(ball[1].score.sum()))[:1] or found
+
+
+def _gather(seen: Iterable[tuple[list[mo.Blob], NDArray | None]]) -> tuple[list[mo.Blob], dict[int, NDArray]]:
+    """All blobs, and the body's colours by the number of the frames that have some."""
+    blobs: list[mo.Blob] = []
+    bodies = {}
+    for new, body in seen:
+        if body is not None:
+            bodies[new[0].frame_idx] = body
+        blobs += new
+    return blobs, bodies
 
 
 def _follow(things: list[mo.Thing], folders: list[FilePath], plate: Plate) -> list[tuple[mo.Thing, mo.Path]]:
