@@ -9,7 +9,9 @@ a camera on a tripod gives exact identities, not jitter.
 import itertools
 import json
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine.layers.membrane import shrink_whole
-from engine.threads import map_in_order
+from engine.threads import NUM_THREADS, map_in_order
 from engine.types import BackgroundMotion, Chunks, FrameSource, Glimpse, Progress, Reel, Size, glimpse, quiet
 
 CHUNK = 64
@@ -129,14 +131,15 @@ def _track_chunk(
     clip: FrameSource, mask: FrameSource, start: int, stop: int, scale: float, state: _State
 ) -> tuple[_State, list[_Link]]:
     links = []
-    for idx, (gray, still) in enumerate(_small_frames(clip, mask, start, stop, scale), start):
-        if state.key_idx < 0 or (link := _follow(state, gray, still, idx)) is None:
-            state = _new_key(gray, still, idx)
-            link = _Link(idx, np.zeros((0, 2), np.float32), np.zeros((0, 2), np.float32), 0.0, np.eye(3))
-        elif link.inliers < 0.45 or _overlap(link.guess, gray.shape) < 0.6:
-            state = _new_key(gray, still, idx)
-        links.append(link)
-        state.last_gray = gray
+    with ThreadPoolExecutor(NUM_THREADS) as pool:
+        for idx, (gray, still) in enumerate(_small_frames(clip, mask, start, stop, scale), start):
+            if state.key_idx < 0 or (link := _follow(state, gray, still, pool)) is None:
+                state = _new_key(gray, still, idx)
+                link = _Link(idx, np.zeros((0, 2), np.float32), np.zeros((0, 2), np.float32), 0.0, np.eye(3))
+            elif link.inliers < 0.45 or _overlap(link.guess, gray.shape) < 0.6:
+                state = _new_key(gray, still, idx)
+            links.append(link)
+            state.last_gray = gray
     return state, links
 
 
@@ -182,13 +185,13 @@ def _find_points(gray: NDArray, still: NDArray) -> NDArray:
     return np.stack([x, y], 1)[good].astype(np.float32)
 
 
-def _follow(state: _State, gray: NDArray, still: NDArray, idx: int) -> _Link | None:
+def _follow(state: _State, gray: NDArray, still: NDArray, pool: ThreadPoolExecutor) -> _Link | None:
     """Tie a frame to the keyframe, or return None at a cut."""
     guess = state.key_to_last
-    link = _match(state, gray, still, guess)
+    link = _match(state, gray, still, guess, pool)
     if link is None:  # a jump: let the whole pictures say how far, then look again
         shift = _coarse_shift(state.last_gray, gray)
-        link = _match(state, gray, still, shift @ guess)
+        link = _match(state, gray, still, shift @ guess, pool)
     if link is None:
         if _is_cut(state.last_gray, gray):
             return None
@@ -198,7 +201,7 @@ def _follow(state: _State, gray: NDArray, still: NDArray, idx: int) -> _Link | N
     return link
 
 
-def _match(state: _State, gray: NDArray, still: NDArray, guess: NDArray) -> _Link | None:
+def _match(state: _State, gray: NDArray, still: NDArray, guess: NDArray, pool: ThreadPoolExecutor) -> _Link | None:
     points = state.points
     if len(points) < _MIN_POINTS:
         return None
@@ -207,15 +210,10 @@ def _match(state: _State, gray: NDArray, still: NDArray, guess: NDArray) -> _Lin
     inside = ((start[:, 0] > 4) & (start[:, 0] < (width - 5, height - 5))).all(1)
     if inside.sum() < _MIN_POINTS:
         return None
-    source, start = points[inside][:, None], np.ascontiguousarray(start[inside])
-    found, ok, _ = cv2.calcOpticalFlowPyrLK(
-        state.key_gray, gray, source, start.copy(), **_LK, flags=cv2.OPTFLOW_USE_INITIAL_FLOW
-    )
-    back, ok_back, _ = cv2.calcOpticalFlowPyrLK(
-        gray, state.key_gray, found, source.copy(), **_BACK, flags=cv2.OPTFLOW_USE_INITIAL_FLOW
-    )
+    source, start = points[inside][:, None], start[inside]
+    parts = zip(np.array_split(source, NUM_THREADS), np.array_split(start, NUM_THREADS))
+    found, good = (np.concatenate(each) for each in zip(*pool.map(partial(_find, state.key_gray, gray), parts)))
     pixel = np.clip(found[:, 0].round().astype(int), 0, (width - 1, height - 1))
-    good = (ok[:, 0] > 0) & (ok_back[:, 0] > 0) & (np.linalg.norm(back - source, axis=2)[:, 0] < 0.6)
     good &= still[pixel[:, 1], pixel[:, 0]] > 0
     if good.sum() < _MIN_POINTS:
         return None
@@ -228,6 +226,16 @@ def _match(state: _State, gray: NDArray, still: NDArray, guess: NDArray) -> _Lin
         return None
     inliers = float(agree.sum() / max(1, inside.sum()))
     return _Link(state.key_idx, source[agree], target[agree], max(inliers, 2e-3), matrix)
+
+
+def _find(key: NDArray, gray: NDArray, points: tuple[NDArray, NDArray]) -> tuple[NDArray, NDArray]:
+    """Follow points (N, 1, 2) of a keyframe, from where they may be: where they are, and (N,) whether that is sure."""
+    source, start = (np.ascontiguousarray(each) for each in points)
+    found, ok, _ = cv2.calcOpticalFlowPyrLK(key, gray, source, start.copy(), **_LK, flags=cv2.OPTFLOW_USE_INITIAL_FLOW)
+    back, ok_back, _ = cv2.calcOpticalFlowPyrLK(
+        gray, key, found, source.copy(), **_BACK, flags=cv2.OPTFLOW_USE_INITIAL_FLOW
+    )
+    return found, (ok[:, 0] > 0) & (ok_back[:, 0] > 0) & (np.linalg.norm(back - source, axis=2)[:, 0] < 0.6)
 
 
 def _coarse_shift(last: NDArray, gray: NDArray) -> NDArray:

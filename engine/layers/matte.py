@@ -84,21 +84,25 @@ def human_mask(
         a part of them.
     """
     memory: Memory | None = None
-    last: Path | None = None
     reel = Reel(clip)
-    for start in range(0, clip.num_frames, CHUNK):
-        stop = min(start + CHUNK, clip.num_frames)
-        name = f"matte-{start:06d}-{stop - 1:06d}"
-        folder = chunks.get(name)
-        if folder is None:
-            memory = _remember(last)
-            with chunks.make(name) as part:
-                _mask_chunk(reel, person, plate, (start, stop), memory, part, progress)
+    begun: deque[tuple[Future[Path], int]] = deque()
+    with ThreadPoolExecutor(1) as pool:  # what is known small is finished at full size while the next frame begins
+        for start in range(0, clip.num_frames, CHUNK):
+            stop = min(start + CHUNK, clip.num_frames)
+            name = f"matte-{start:06d}-{stop - 1:06d}"
             folder = chunks.get(name)
-            assert folder is not None, name
-        last = folder
-        yield from _read_chunk(folder, stop - start, clip.size)
-        progress(stop, clip.num_frames)
+            if folder is None:
+                pieces, memory = _mask_chunk(reel, person, plate, (start, stop), memory, pool, progress)
+                done = pool.submit(_keep, chunks, name, stop - start, pieces, memory)
+            else:
+                memory, done = _remember(folder), Future()
+                done.set_result(folder)
+            begun.append((done, stop - start))
+            if len(begun) > 1:  # a chunk is finished while the next one begins
+                yield from _read_chunk(*begun.popleft(), clip.size)
+            progress(stop, clip.num_frames)
+        for chunk in begun:
+            yield from _read_chunk(*chunk, clip.size)
 
 
 def _mask_chunk(
@@ -107,49 +111,66 @@ def _mask_chunk(
     plate: Plate | None,
     span: tuple[int, int],
     memory: Memory | None,
-    part: Path,
+    pool: ThreadPoolExecutor,
     progress: Progress,
-) -> None:
+) -> "tuple[dict[int, _Piece], Memory | None]":
+    """Look at some frames; returns what is being finished of each, and what the frame after them may use."""
     start, stop = span
-    finishing: dict[str, Future[NDArray]] = {}
+    pieces: dict[int, _Piece] = {}
     pending: deque[Future[NDArray]] = deque()
-    places = np.zeros((stop - start, 2), np.int64)
     rough = bridged_masks(person, start, stop)
-    with ThreadPoolExecutor(1) as pool:  # what is known small is finished at full size while the next frame begins
-        for frame_idx, rgb in enumerate(glimpse(clip, start, stop), start):
-            found = next(rough)
-            if found is None:
-                memory = None  # what was before is of no use when they come back
-                continue
-            roi, mask, is_seen = found
-            points, seen = person.landmarks.image_px[frame_idx], person.landmarks.visibility[frame_idx]
-            seen = seen if is_seen else np.zeros_like(seen)  # bones between two sightings are a guess
-            place = None if plate is None else partial(plate.render, frame_idx, kernel=cv2.INTER_LINEAR)
-            known = believe(rgb, roi, mask, points, seen, memory, place)
-            if not is_seen and (memory is None or not known.looks_like(memory.colors)):
-                continue  # hidden, not missed
-            memory, places[frame_idx - start] = known.memory, (known.x0, known.y0)
-            finishing[f"mask_{frame_idx - start}"] = future = pool.submit(known.finish)
-            pending.append(future)
-            if len(pending) > PENDING:
-                pending.popleft().result()
-            progress(frame_idx + 1, clip.num_frames)
-        crops = {name: future.result() for name, future in finishing.items()}
+    for frame_idx, rgb in enumerate(glimpse(clip, start, stop), start):
+        found = next(rough)
+        if found is None:
+            memory = None  # what was before is of no use when they come back
+            continue
+        roi, mask, is_seen = found
+        points, seen = person.landmarks.image_px[frame_idx], person.landmarks.visibility[frame_idx]
+        seen = seen if is_seen else np.zeros_like(seen)  # bones between two sightings are a guess
+        place = None if plate is None else partial(plate.render, frame_idx, kernel=cv2.INTER_LINEAR)
+        known = believe(rgb, roi, mask, points, seen, memory, place)
+        if not is_seen and (memory is None or not known.looks_like(memory.colors)):
+            continue  # hidden, not missed
+        memory = known.memory
+        pending.append(pool.submit(known.finish))
+        pieces[frame_idx - start] = _Piece(known.x0, known.y0, pending[-1])
+        if len(pending) > PENDING:
+            pending.popleft().result()
+        progress(frame_idx + 1, clip.num_frames)
+    return pieces, memory
+
+
+@dataclass(frozen=True)
+class _Piece:
+    """The part of a mask around the person."""
+
+    x0: int
+    y0: int
+    mask: Future[NDArray]
+    """(h, w) uint8."""
+
+
+def _keep(chunks: Chunks, name: str, num: int, pieces: dict[int, _Piece], memory: Memory | None) -> Path:
+    """Write a chunk of some frames whose pieces are finished."""
+    places = np.array([(pieces[k].x0, pieces[k].y0) if k in pieces else (0, 0) for k in range(num)], np.int64)
+    crops = {f"mask_{k}": piece.mask.result() for k, piece in pieces.items()}
     state = {} if memory is None else {f"state_{name}": value for name, value in vars(memory).items()}
-    np.savez(part / "matte.npz", places=places, **crops, **state)  # pyright: ignore[reportArgumentType]
+    with chunks.make(name) as part:
+        np.savez(part / "matte.npz", places=places, **crops, **state)  # pyright: ignore[reportArgumentType]
+    folder = chunks.get(name)
+    assert folder is not None, name
+    return folder
 
 
-def _remember(folder: Path | None) -> Memory | None:
-    if folder is None:
-        return None
+def _remember(folder: Path) -> Memory | None:
     with np.load(folder / "matte.npz") as file:
         if "state_gray" not in file.files:
             return None
         return Memory(**{name[6:]: file[name] for name in file.files if name.startswith("state_")})
 
 
-def _read_chunk(folder: Path, num: int, size: Size) -> Iterator[NDArray]:
-    with np.load(folder / "matte.npz") as file:
+def _read_chunk(folder: Future[Path], num: int, size: Size) -> Iterator[NDArray]:
+    with np.load(folder.result() / "matte.npz") as file:
         places = file["places"]
         for k in range(num):
             out = np.zeros(size, np.uint8)

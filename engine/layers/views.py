@@ -26,7 +26,7 @@ from engine.types import Chunks, FrameSource, Glimpse, Progress, Tracks, glimpse
 
 CHUNK = 64
 """Frames of one finished piece of work."""
-AHEAD = 8
+AHEAD = 24
 """Views that are made while a chunk is written."""
 BODY_PX = 240
 """In a view the person is about this tall."""

@@ -1,6 +1,7 @@
 """Everybody in a clip: who they are, where they are in every frame, and their rough masks on disk."""
 
 from collections.abc import Generator, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
 from itertools import islice
@@ -75,22 +76,24 @@ def find_people(clip: FrameSource, *, chunks: Chunks, progress: Progress = quiet
         MissingError: the networks are not installed.
     """
     folders: list[Path] = []
+    packed: list[Future[Path]] = []
     with ExitStack() as stack:
+        packer = stack.enter_context(ThreadPoolExecutor(1))  # packs a chunk while the next one is walked through
         tracker: Tracker | None = None
         scouted: Iterator[Scouted] = iter(())
         for start in range(0, clip.num_frames, CHUNK):
             stop = min(start + CHUNK, clip.num_frames)
             name = f"people-{start:06d}-{stop - 1:06d}"
-            if chunks.get(name) is None:
-                if tracker is None:
-                    tracker = _resume(folders)
-                    scouted = stack.enter_context(closing(_scout(clip, start, tracker)))
-                with chunks.make(name) as part:
-                    _track_chunk(clip.num_frames, start, islice(scouted, stop - start), tracker, part, progress)
-            folder = chunks.get(name)
-            assert folder is not None, name
-            folders.append(folder)
-            progress(stop, clip.num_frames)
+            if (folder := chunks.get(name)) is not None:  # finished chunks are the first ones
+                folders.append(folder)
+                progress(stop, clip.num_frames)
+                continue
+            if tracker is None:
+                tracker = _resume(folders)
+                scouted = stack.enter_context(closing(_scout(clip, start, tracker)))
+            found = _track_chunk(clip.num_frames, start, islice(scouted, stop - start), tracker, progress)
+            packed.append(packer.submit(_keep, chunks, name, found))
+        folders += [each.result() for each in packed]
     return _gather(clip, tuple(folders), chunks)
 
 
@@ -114,8 +117,9 @@ def _scout(clip: FrameSource, start: int, tracker: Tracker) -> Generator[Scouted
 
 
 def _track_chunk(
-    num_frames: int, start: int, frames: Iterable[Scouted], tracker: Tracker, part: Path, progress: Progress
-) -> None:
+    num_frames: int, start: int, frames: Iterable[Scouted], tracker: Tracker, progress: Progress
+) -> dict[str, NDArray]:
+    """Walk through some frames; returns who was seen there, and the state of the tracker after them."""
     seen: list[Sighting] = []
     best: dict[int, tuple[float, int, NDArray]] = {}  # area, row and picture of each person where they are largest
     for frame_idx, scouted in enumerate(frames, start):
@@ -129,8 +133,15 @@ def _track_chunk(
         "thumb_row": np.array(sorted(row for _, row, _ in best.values()), np.int64),
     }
     pictures = {f"thumb_{row}": picture for _, row, picture in best.values()}
-    arrays = columns | pictures | tracker.state()
-    np.savez_compressed(part / "people.npz", **arrays)  # pyright: ignore[reportArgumentType]
+    return columns | pictures | tracker.state()
+
+
+def _keep(chunks: Chunks, name: str, found: dict[str, NDArray]) -> Path:
+    with chunks.make(name) as part:
+        np.savez_compressed(part / "people.npz", **found)  # pyright: ignore[reportArgumentType]
+    folder = chunks.get(name)
+    assert folder is not None, name
+    return folder
 
 
 def _thumb(rgb: NDArray, box: NDArray) -> NDArray:

@@ -16,6 +16,8 @@ from engine.types import Landmarks, Size, Tracks
 
 LONGEST_GAP = 12
 """Frames for which somebody may be hidden, or missed, and still be guessed at."""
+FAINT = 24
+"""Levels of a rough mask that are nobody."""
 
 
 class Seen(Protocol):
@@ -108,7 +110,7 @@ def _name(start: int) -> str:
 
 
 class Silhouettes:
-    """A `FrameSource` of rough masks: (H, W) uint8, 0 not the person ... 255 the person.
+    """A `FrameSource` of rough masks: (H, W) uint8, up to `FAINT` not the person ... 255 the person.
 
     Args:
         person: whose.
@@ -134,7 +136,9 @@ class Silhouettes:
         out = np.zeros(self.size, np.uint8)
         if found is not None:
             roi, mask = Roi.from_array(found[0].as_array() * [self._scale, self._scale, self._scale, 1]), found[1]
-            reach = np.array([[0, 0, 1], [1, 0, 1], [0, 1, 1], [1, 1, 1]]) @ roi.to_image(1).T
+            x, y, width, height = cv2.boundingRect(cv2.compare(mask, FAINT, cv2.CMP_GT))  # pyright: ignore[reportCallIssue, reportArgumentType]
+            corners = [[u, v, 1] for u in (x - 1, x + width + 1) for v in (y - 1, y + height + 1)]
+            reach = np.array(corners if width else [[0, 0, 1]]) @ roi.to_image(len(mask)).T
             x0, y0 = np.clip(np.floor(reach.min(0)), 0, self.size[::-1]).astype(int).tolist()
             x1, y1 = np.clip(np.ceil(reach.max(0)), 0, self.size[::-1]).astype(int).tolist()
             if x1 > x0 and y1 > y0:
