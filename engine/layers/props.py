@@ -20,10 +20,12 @@ from numpy.typing import NDArray
 
 from engine.layers.background_motion import find_shots
 from engine.layers.expected import body_path, with_neighbours
+from engine.layers.membrane import largest_channel
 from engine.layers.passer_by import near_somebody
 from engine.layers.plate import Plate
+from engine.layers.plate_window import BORROWED
 from engine.layers.views import View, body_height, find_threshold, read_views, save_views, view_step
-from engine.types import BackgroundMotion, Chunks, FrameSource, Landmarks, Progress, Tracks, quiet
+from engine.types import BackgroundMotion, Chunks, FrameSource, Glimpse, Landmarks, Progress, Tracks, glimpse, quiet
 
 BODY_PX = 130
 """Here the person is about this tall; at most twice as much."""
@@ -112,8 +114,11 @@ def find_props(
     assert folder is not None
     step = view_step(tracks)
     is_believed = int((np.load(folder / "shares.npy") >= LEAST).sum()) > 0.5 * int((tracks.score > 0).sum())
-    found = _read(folder, clip.num_frames) if is_believed else itertools.repeat(None, clip.num_frames)
-    for view, mask in zip(read_views(folders), found):
+    if not is_believed:
+        yield from itertools.repeat(np.zeros(clip.size, np.uint8), clip.num_frames)
+        return
+    frames = enumerate(zip(glimpse(clip), read_views(folders), _read(folder, clip.num_frames)))
+    for idx, (frame, view, mask) in frames:
         full = np.zeros(clip.size, np.uint8)
         if mask is not None:
             rows, cols = (slice(at * step, (at + num) * step) for at, num in zip((view.y0, view.x0), view.away.shape))
@@ -121,7 +126,21 @@ def find_props(
             wide = cv2.resize(mask * 255, view.away.shape[::-1], interpolation=cv2.INTER_LINEAR)
             soft = cv2.GaussianBlur(wide, (0, 0), 0.7)
             part[:] = cv2.resize(soft, part.shape[::-1], interpolation=cv2.INTER_LINEAR)
+            _trim(full, frame, plate, idx)
         yield full
+
+
+def _trim(mask: NDArray, frame: Glimpse, plate: Plate, idx: int) -> None:
+    """Take out of a frame's mask, drawn from a small one, the pixels that show the place."""
+    x, y, width, height = cv2.boundingRect(mask)
+    if width == 0:
+        return
+    part = slice(y, y + height), slice(x, x + width)
+    place, state = plate.render(idx, (x, y, x + width, y + height), cv2.INTER_LINEAR)
+    away = cv2.GaussianBlur(largest_channel(cv2.absdiff(frame[part], place)).astype(np.float32), (0, 0), 0.7)
+    share = np.clip(away / find_threshold(plate, idx) - 0.5, 0, 1)
+    share[state < BORROWED] = 1
+    mask[part] = np.rint(mask[part] * share)
 
 
 class Together:
