@@ -98,7 +98,7 @@ GATHER = Stage(
 )
 SEGMENT = Stage(
     name="segment",
-    version=8,
+    version=9,
     about="cut the person out",
     reads=(VIDEO, CLIP, TRACKS, LANDMARKS, ROUGH, BACKGROUND, FIRST_PLATE),
     writes=(HUMAN_MASK,),

@@ -354,8 +354,8 @@ def _full_size(full: NDArray, small: NDArray, belief: NDArray, place: tuple[NDAr
     fine = apply(split_01(full[rows, cols]), large)
     # No wisps of background that happen to have a body's colour.
     fine = cv2.add(coarse, np.clip(cv2.subtract(fine, coarse), -0.35, 0.35))
-    np.maximum(fine, 0.1875, out=fine)  # becomes black
-    levels = cv2.convertScaleAbs(fine, alpha=1.6 * 255, beta=-0.3 * 255)
+    np.maximum(fine, 0.17, out=fine)  # becomes black
+    levels = cv2.convertScaleAbs(fine, alpha=1.3 * 255, beta=-0.22 * 255)
     if place is None:
         cv2.copyTo(cv2.LUT(levels, _PLAIN), unsure[rows, cols], mask[rows, cols])
         return mask
