@@ -90,9 +90,9 @@ TRACK_BACKGROUND = Stage(
 )
 GATHER = Stage(
     name="gather",
-    version=1,
+    version=2,
     about="gather the background",
-    reads=(VIDEO, CLIP, TRACKS, LANDMARKS, ROUGH, BACKGROUND),
+    reads=(VIDEO, CLIP, TRACKS, LANDMARKS, OTHERS, ROUGH, BACKGROUND),
     writes=(FIRST_PLATE,),
     run=layers.gather,
 )
@@ -108,15 +108,15 @@ SEGMENT = Stage(
 )
 COMPLETE_PLATE = Stage(
     name="plate",
-    version=7,
+    version=8,
     about="complete the background",
-    reads=(VIDEO, CLIP, TRACKS, LANDMARKS, ROUGH, HUMAN_MASK, BACKGROUND, FIRST_PLATE),
+    reads=(VIDEO, CLIP, TRACKS, LANDMARKS, OTHERS, ROUGH, HUMAN_MASK, BACKGROUND, FIRST_PLATE),
     writes=(PLATE,),
     run=layers.plate,
 )
 FIND_OCCLUSION = Stage(
     name="occlusion",
-    version=12,
+    version=14,
     about="find what passes in front",
     reads=(VIDEO, CLIP, HUMAN_MASK, BACKGROUND, PLATE, TRACKS, LANDMARKS, OTHERS),
     writes=(OCCLUSION, PROPS),
@@ -125,9 +125,9 @@ FIND_OCCLUSION = Stage(
 )
 COMPLETE_SCENE = Stage(
     name="scene",
-    version=4,
+    version=5,
     about="fill in the scene behind the person",
-    reads=(VIDEO, CLIP, HUMAN_MASK, PROPS, BACKGROUND, PLATE),
+    reads=(VIDEO, CLIP, OTHERS, HUMAN_MASK, PROPS, BACKGROUND, PLATE),
     writes=(SCENE,),
     params=layers.SceneParams,
     weights=layers.network_weights,

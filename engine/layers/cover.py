@@ -5,8 +5,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine.layers.background_motion import find_shots
+from engine.layers.grow import grow_mask
 from engine.layers.membrane import above, shrink
-from engine.layers.mosaic import grow_mask
 from engine.types import BackgroundMotion, FrameSource
 
 _EVERY = 2

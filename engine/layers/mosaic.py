@@ -1,7 +1,7 @@
 """Pictures laid over each other: warping, local alignment, and the robust combination of many samples into one."""
 
-from collections.abc import Generator, Iterator
-from dataclasses import dataclass
+from collections.abc import Generator, Iterator, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
 
 import cv2
@@ -9,12 +9,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine.layers.background_motion import find_shots
+from engine.layers.bystander import OTHERS, PERSON, STEP, draw_legs
 from engine.layers.caption import Caption, uncovered
 from engine.layers.grow import grow_mask
 from engine.layers.median import masked_median
 from engine.layers.membrane import amplify, extrapolate, find_gain
+from engine.layers.shadow import lightest, shaded
+from engine.layers.warp import to_cv, warp_flow, warp_picture
 from engine.threads import map_in_order
-from engine.types import BackgroundMotion, FrameSource, Size, pick
+from engine.types import BackgroundMotion, FrameSource, Landmarks, Size, pick
 
 BAND_BYTES = 100_000_000
 """Warped samples held at once; a mosaic is combined band by band."""
@@ -24,8 +27,6 @@ _NOISE_FLOW_PX = 0.4
 """Flow between two noisy pictures of one place is up to 0.3 pixels."""
 _STATIC_TOLERANCE, _MOVING_TOLERANCE = 10, 24
 """Levels from the median up to which a sample agrees with it; more where alignment is not perfect."""
-_GRID = 8
-"""Pixels per node of a warp that is interpolated between nodes."""
 
 
 @dataclass
@@ -34,12 +35,14 @@ class _Sample:
     """(H, W, 3) uint8."""
     visible: NDArray
     """(H, W) uint8, 255 where the frame shows the scene."""
+    people: NDArray
+    """(h, w) uint8, a quarter of that: PERSON and OTHERS, as bits, where they are."""
 
 
 class Stack:
     """Walks a clip once and keeps, of the frames around the current window, those that serve as samples.
 
-    Words that lie over the picture, `captions`, are no scene.
+    Words that lie over the picture, `captions`, are no scene; the legs of `others` are no shadow on it.
     """
 
     def __init__(
@@ -52,13 +55,14 @@ class Stack:
         max_samples: int,
         reach: int,
         captions: list[Caption],
+        others: Sequence[Landmarks],
     ) -> None:
         self._clip, self._mask, self._motion = clip, human_mask, motion
         height, width = clip.size
         self._max = int(np.clip(max_bytes // max(1, 4 * height * width), 7, max_samples))
-        self._reach, self._captions = reach, captions
+        self._reach, self._captions, self._others = reach, captions, others
         self._samples: dict[int, _Sample] = {}
-        self._hidden: dict[int, NDArray] = {}
+        self._people: dict[int, NDArray] = {}
         self._frames: Generator[tuple[NDArray, _Sample | None], None, None] | None = None
         self._next = self._stride = 0
         self._is_static = bool((motion.to_first == np.eye(3)).all())
@@ -85,7 +89,7 @@ class Stack:
         near = range(max(low, start - 8), min(high, stop + 8))
         return Gathered(
             [(self._samples[idx], to_frame[idx]) for idx in range(low, high) if idx in self._samples],
-            [(self._hidden[idx], to_frame[idx]) for idx in near],
+            [(self._people[idx], to_frame[idx]) for idx in near],
             size,
             self._is_static,
         )
@@ -95,21 +99,21 @@ class Stack:
         if self._frames is not None:
             self._frames.close()
         self._samples.clear()
-        self._hidden.clear()
+        self._people.clear()
         self._frames = None
 
     def _read(self, low: int, high: int, stride: int) -> None:
         """Have samples and small masks of the frames low ... high-1, and of no others."""
-        for table in (self._samples, self._hidden):
+        for table in (self._samples, self._people):
             for idx in [idx for idx in table if idx < low]:
                 del table[idx]
         if self._frames is None or self._next < low or stride != self._stride:
             start = low if self._frames is None else max(low, self._next)
             self.close()
-            look = partial(_look, self._captions)
+            look = partial(_look, self._captions, self._others)
             self._frames, self._next, self._stride = map_in_order(look, self._walk(start, stride)), start, stride
         while self._next < high:
-            self._hidden[self._next], sample = next(self._frames)
+            self._people[self._next], sample = next(self._frames)
             if sample is not None:
                 self._samples[self._next] = sample
             self._next += 1
@@ -127,8 +131,8 @@ class Gathered:
 
     samples: list[tuple[_Sample, NDArray]]
     """Each with its matrix from mosaic pixels to frame pixels."""
-    hidden: list[tuple[NDArray, NDArray]]
-    """What the human hides in each frame, a quarter of its size, and that matrix."""
+    people: list[tuple[NDArray, NDArray]]
+    """Where people are in each frame the window serves, see `_Sample.people`, and that matrix."""
     size: Size
     is_static: bool
 
@@ -136,70 +140,41 @@ class Gathered:
         """Build the mosaic.
 
         Returns:
-            rgb (h, w, 3) uint8; visible (h, w) uint8, 255 where any sample showed the scene; needed (h, w) uint8, 255
-            where the human hides the scene in any frame of the window; noise, levels of 0 ... 255.
+            rgb (h, w, 3) uint8; visible (h, w) uint8, 255 where any sample showed the scene; needed (h, w) uint8, bits:
+            PERSON where the human or its shadow hides the scene in any frame of the window, OTHERS where other people
+            stand; noise, levels of 0 ... 255.
         """
-        samples = level(self.samples, self.size)
+        samples, shaded = without_shadows(level(self.samples, self.size), self.size)
         flows: list[NDArray | None] = [None] * len(samples) if self.is_static else align(samples, self.size)
-        rgb, visible, noise = combine_samples(samples, flows, self.size, is_static=self.is_static)
-        return rgb, visible, self._needed(), noise
+        rgb, visible, noise = combine_samples(samples, flows, self.size, shaded, is_static=self.is_static)
+        return rgb, visible, self._unite_people() | (shaded > 0) * np.uint8(PERSON), noise
 
-    def _needed(self) -> NDArray:
-        """Union of the hidden regions, in the mosaic."""
-        small = (-(-self.size[0] // 4), -(-self.size[1] // 4))
+    def _unite_people(self) -> NDArray:
+        """Where people are in any frame, in the mosaic."""
+        small = (-(-self.size[0] // STEP), -(-self.size[1] // STEP))
         union = np.zeros(small, np.uint8)
-        quarter = np.diag([4.0, 4.0, 1.0])
-        for hidden, to_frame in self.hidden:
-            matrix = np.linalg.inv(quarter) @ to_frame @ quarter
-            part = cv2.warpPerspective(
-                hidden, _to_cv(matrix), small[::-1], flags=cv2.INTER_NEAREST | cv2.WARP_INVERSE_MAP
-            )
-            np.maximum(union, part, out=union)
+        quarter = np.diag([STEP, STEP, 1.0])
+        for people, to_frame in self.people:
+            matrix = to_cv(np.linalg.inv(quarter) @ to_frame @ quarter)
+            union |= cv2.warpPerspective(people, matrix, small[::-1], flags=cv2.INTER_NEAREST | cv2.WARP_INVERSE_MAP)
         return cv2.resize(union, self.size[::-1], interpolation=cv2.INTER_NEAREST)
 
 
-def _look(captions: list[Caption], frame: tuple[int, NDArray, NDArray | None]) -> tuple[NDArray, _Sample | None]:
-    """What the human hides in a frame, a quarter of its size; and the sample, of a frame that serves as one: blind
+def _look(
+    captions: list[Caption], others: Sequence[Landmarks], frame: tuple[int, NDArray, NDArray | None]
+) -> tuple[NDArray, _Sample | None]:
+    """Where people are in a frame (see `_Sample.people`); and the sample, of a frame that serves as one: blind
     where words lie over it, for what is written there now is not the place."""
     idx, human, rgb = frame
     hidden = grow_mask(human)
-    small = cv2.dilate(np.ascontiguousarray(hidden[::4, ::4]), np.ones((5, 5), np.uint8))
+    person = cv2.dilate(np.ascontiguousarray(hidden[::STEP, ::STEP]), np.ones((5, 5), np.uint8))
+    people = (person & PERSON) | (draw_legs(others, idx, human.shape) & OTHERS)
     if rgb is None:
-        return small, None
+        return people, None
     visible = cv2.bitwise_not(hidden)
-    return small, _Sample(rgb, cv2.bitwise_and(visible, uncovered(idx, rgb, captions)) if captions else visible)
-
-
-def warp_picture(
-    rgb: NDArray, label: NDArray, matrix: NDArray, size: Size, kernel: int = cv2.INTER_LANCZOS4
-) -> tuple[NDArray, NDArray]:
-    """Resample a picture and its labels.
-
-    Args:
-        rgb: (H, W, 3) uint8.
-        label: (H, W) uint8; 0 is "nothing here".
-        matrix: (3, 3): from pixels of the result to pixels of `rgb`.
-        size: of the result.
-        kernel: OpenCV's, for `rgb`.
-
-    Returns:
-        rgb (h, w, 3) uint8; label (h, w) uint8, 0 where any pixel that was mixed in is outside or
-        0. A matrix that is a whole-pixel shift copies bytes.
-    """
-    matrix = matrix / matrix[2, 2]
-    shift = matrix[:2, 2].round().astype(int)
-    apart = np.abs(matrix - [[1, 0, shift[0]], [0, 1, shift[1]], [0, 0, 1]])
-    if (apart <= [[1e-5, 1e-12, 5e-3], [1e-12, 1e-5, 5e-3], [1e-12, 1e-12, 0]]).all():
-        return _crop(rgb, shift, size), _crop(label, shift, size)
-    flags, inverse = size[::-1], _to_cv(matrix)
-    # The scene of a moving camera is resampled twice: 38.0 dB, where bicubic gives 36.9 (drawn clip, held by hand).
-    moved = cv2.warpPerspective(
-        rgb, inverse, flags, flags=kernel | cv2.WARP_INVERSE_MAP, borderMode=cv2.BORDER_REPLICATE
-    )
-    nearest = cv2.warpPerspective(label, inverse, flags, flags=cv2.INTER_NEAREST | cv2.WARP_INVERSE_MAP)
-    full = np.where(label > 0, 255, 0).astype(np.uint8)
-    whole = cv2.warpPerspective(full, inverse, flags, flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP)
-    return moved, np.where(whole >= 250, nearest, 0).astype(np.uint8)
+    if captions:
+        visible = cv2.bitwise_and(visible, uncovered(idx, rgb, captions))
+    return people, _Sample(rgb, visible, people)
 
 
 def level(samples: list[tuple[_Sample, NDArray]], size: Size) -> list[tuple[_Sample, NDArray]]:
@@ -217,10 +192,43 @@ def level(samples: list[tuple[_Sample, NDArray]], size: Size) -> list[tuple[_Sam
     for (sample, matrix), gain in zip(samples, gains):
         if np.abs(gain / wanted - 1).max() > 0.01:
             rgb = amplify(sample.rgb, wanted / gain, cv2.CV_8U)
-            levelled.append((_Sample(rgb, sample.visible), matrix))
+            levelled.append((replace(sample, rgb=rgb), matrix))
         else:
             levelled.append((sample, matrix))
     return levelled
+
+
+def without_shadows(
+    samples: list[tuple[_Sample, NDArray]], size: Size
+) -> tuple[list[tuple[_Sample, NDArray]], NDArray]:
+    """Blind the samples to ground that lies in the person's shadow there, and in the light in others.
+
+    Args:
+        samples: each with its matrix from mosaic pixels to frame pixels.
+        size: of the mosaic.
+
+    Returns:
+        The samples; (h, w) uint8 of the mosaic: how many of them were blinded there.
+    """
+    small = (max(8, size[0] // STEP), max(8, size[1] // STEP))
+    to_mosaic = np.diag([size[1] / small[1], size[0] / small[0], 1.0])
+    views = [warp_picture(cv2.blur(s.rgb, (7, 7)), s.visible, m @ to_mosaic, small) for s, m in samples]
+    count = np.zeros(small, np.uint8)
+    if not views:
+        return samples, cv2.resize(count, size[::-1])
+    lit = lightest([rgb for rgb, _ in views], [seen for _, seen in views])
+    found = []
+    for (sample, matrix), (rgb, seen) in zip(samples, views):
+        to_small = to_cv(np.linalg.inv(np.diag([STEP, STEP, 1.0])) @ matrix @ to_mosaic)
+        flags = cv2.INTER_NEAREST | cv2.WARP_INVERSE_MAP
+        people = cv2.warpPerspective(sample.people, to_small, small[::-1], flags=flags)
+        shade = shaded(rgb, lit, people & PERSON, (seen > 0) & (people < OTHERS))
+        count += shade > 0
+        blind = cv2.warpPerspective(
+            shade, to_cv(matrix @ to_mosaic), sample.visible.shape[::-1], flags=cv2.INTER_NEAREST
+        )
+        found.append((replace(sample, visible=cv2.bitwise_and(sample.visible, cv2.bitwise_not(blind))), matrix))
+    return found, cv2.resize(count, size[::-1], interpolation=cv2.INTER_NEAREST)
 
 
 def align(samples: list[tuple[_Sample, NDArray]], size: Size) -> list[NDArray | None]:
@@ -269,9 +277,21 @@ def smooth_flow(flow: NDArray, visible: NDArray) -> NDArray:
 
 
 def combine_samples(
-    samples: list[tuple[_Sample, NDArray]], flows: list[NDArray | None], size: Size, *, is_static: bool
+    samples: list[tuple[_Sample, NDArray]],
+    flows: list[NDArray | None],
+    size: Size,
+    blinded: NDArray,
+    *,
+    is_static: bool,
 ) -> tuple[NDArray, NDArray, float]:
     """Median of what is visible, then the mean of the samples that agree with it: robust, and less grainy than any one.
+
+    Args:
+        samples: each with its matrix from mosaic pixels to frame pixels.
+        flows: per sample, see `align`.
+        size: of the mosaic.
+        blinded: (h, w) uint8: how many samples are known to show a shadow there.
+        is_static: the camera stands still.
 
     Returns:
         rgb (h, w, 3) uint8, visible (h, w) uint8, noise (levels, standard deviation of one sample).
@@ -288,6 +308,7 @@ def combine_samples(
         mean, agree = _agreeing_mean(pictures, masks, middle, _STATIC_TOLERANCE if is_static else _MOVING_TOLERANCE)
         # A thing that passed once, seen through a gap of the person in one frame of many, is no scene.
         inside = sum((mask > 0).astype(np.uint8) for mask in _inside(samples, top, bottom, size))
+        inside = cv2.subtract(inside, blinded[top:bottom])
         seen = agree >= np.clip(inside // 3, 1, 3 if is_static else 2)
         noises.append(_noise(pictures, masks, mean, seen))
         rgb[top:bottom] = mean
@@ -306,35 +327,6 @@ def _warp_band(
     return warp_flow(sample.rgb, sample.visible, matrix, flow, (0, top, size[1], bottom), size)
 
 
-def warp_flow(
-    rgb: NDArray, label: NDArray, matrix: NDArray, flow: NDArray, box: tuple[int, int, int, int], size: Size
-) -> tuple[NDArray, NDArray]:
-    """Like `warp_picture`, with a local shift added before the matrix.
-
-    Args:
-        rgb, label, matrix: as in `warp_picture`.
-        flow: (h', w', 2) float32, spread over a result of `size`, pixels of the result.
-        box: x0, y0, x1, y1: the part of the result to make.
-        size: of the whole result.
-    """
-    x0, y0, x1, y1 = box
-    cols, rows = -(-(x1 - x0) // _GRID) + 2, -(-(y1 - y0) // _GRID) + 2
-    x, y = np.meshgrid(x0 + (np.arange(cols) - 0.5) * _GRID, y0 + (np.arange(rows) - 0.5) * _GRID)
-    at_x, at_y = x * flow.shape[1] / size[1] - 0.5, y * flow.shape[0] / size[0] - 0.5
-    shift = cv2.remap(
-        flow, at_x.astype(np.float32), at_y.astype(np.float32), cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
-    )
-    nodes = np.stack([x, y], 2) + shift
-    nodes = cv2.perspectiveTransform(nodes.reshape(-1, 1, 2), matrix).reshape(rows, cols, 2).astype(np.float32) - 0.5
-    maps = cv2.resize(nodes, (cols * _GRID, rows * _GRID), interpolation=cv2.INTER_LINEAR)
-    maps = maps[_GRID : _GRID + y1 - y0, _GRID : _GRID + x1 - x0]
-    moved = cv2.remap(rgb, maps, None, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)  # type: ignore[call-overload]
-    full = np.where(label > 0, 255, 0).astype(np.uint8)
-    whole = cv2.remap(full, maps, None, cv2.INTER_LINEAR)  # type: ignore[call-overload]
-    nearest = cv2.remap(label, maps, None, cv2.INTER_NEAREST)  # type: ignore[call-overload]
-    return moved, np.where(whole >= 250, nearest, 0).astype(np.uint8)
-
-
 def _inside(samples: list[tuple[_Sample, NDArray]], top: int, bottom: int, size: Size) -> Iterator[NDArray]:
     """Per sample, (rows, w) uint8: 255 where its frame covers the band at all, person or not."""
     for sample, matrix in samples:
@@ -342,7 +334,7 @@ def _inside(samples: list[tuple[_Sample, NDArray]], top: int, bottom: int, size:
         height, width = sample.visible.shape
         shrunk = np.diag([2 / width, 2 / height, 1.0]) @ matrix @ np.array([[1, 0, 0], [0, 1, top], [0, 0, 1.0]])
         yield cv2.warpPerspective(
-            full, _to_cv(shrunk), (size[1], bottom - top), flags=cv2.INTER_NEAREST | cv2.WARP_INVERSE_MAP
+            full, to_cv(shrunk), (size[1], bottom - top), flags=cv2.INTER_NEAREST | cv2.WARP_INVERSE_MAP
         )
 
 
@@ -383,22 +375,3 @@ def _grain_energy(picture: NDArray, size: tuple[int, int]) -> NDArray:
     kernel = np.array([[1, -2, 1], [-2, 4, -2], [1, -2, 1]], np.float32)
     rough = cv2.filter2D(green, cv2.CV_32F, kernel)
     return cv2.resize(rough * rough, size, interpolation=cv2.INTER_AREA) / 36
-
-
-def _crop(picture: NDArray, shift: NDArray, size: Size) -> NDArray:
-    """Cut (size) at x, y = shift; outside the picture everything is 0. Not to be written to."""
-    x, y = int(shift[0]), int(shift[1])
-    if x >= 0 and y >= 0 and x + size[1] <= picture.shape[1] and y + size[0] <= picture.shape[0]:
-        return picture[y : y + size[0], x : x + size[1]]
-    result = np.zeros((*size, *picture.shape[2:]), picture.dtype)
-    x0, y0 = max(0, x), max(0, y)
-    x1, y1 = min(picture.shape[1], x + size[1]), min(picture.shape[0], y + size[0])
-    if x1 > x0 and y1 > y0:
-        result[y0 - y : y1 - y, x0 - x : x1 - x] = picture[y0:y1, x0:x1]
-    return result
-
-
-def _to_cv(matrix: NDArray) -> NDArray:
-    """From pixel centres at + 0.5 to cv2's, which are whole numbers."""
-    half = np.array([[1, 0, 0.5], [0, 1, 0.5], [0, 0, 1.0]])
-    return np.linalg.inv(half) @ matrix @ half

@@ -10,7 +10,7 @@ import itertools
 import json
 import shutil
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 
 from engine.layers.background_motion import find_shots
 from engine.layers.borrow import borrow, borrow_lightest
+from engine.layers.bystander import PERSON
 from engine.layers.caption import Caption, as_line, find_captions
 from engine.layers.inpaint import inpaint
 from engine.layers.membrane import above, apply_exposure, enlarge, fit_exposure, shrink
@@ -52,6 +53,8 @@ MAX_AREA = 2.5
 """A plate covers at most this many frame areas."""
 FADE = 8
 """Frames over which one window's plate turns into the next one's."""
+NEAR, ASIDE = 0.35, 1.0
+"""How far around a person things are looked for, and how far aside of them a long shadow is, heights of the person."""
 
 _MAX_CLEAR = 8
 """Other windows that are asked whether ground is in shadow."""
@@ -146,6 +149,7 @@ def build_plate(
     chunks: Chunks,
     progress: Progress = quiet,
     landmarks: Landmarks | None = None,
+    others: Sequence[Landmarks] = (),
 ) -> Plate:
     """Build the place without the person for a whole clip.
 
@@ -157,6 +161,7 @@ def build_plate(
         progress: called with windows done and windows in all, three times over (seen, cleared of shadow, filled).
         landmarks: of the person, who tells words laid over the picture from a sign on the wall; without them there are
             no words.
+        others: landmarks of everybody else: nobody's legs are the person's shadow.
 
     Returns:
         Plate: covers the surroundings of the person in every frame.
@@ -168,7 +173,7 @@ def build_plate(
     seen: list[Path] = []
     captions = [] if landmarks is None else find_captions(clip, landmarks)
     limits = {"max_bytes": SAMPLE_BYTES, "max_samples": MAX_SAMPLES, "reach": REACH}
-    stack = Stack(clip, human_mask, motion, **limits, captions=captions)
+    stack = Stack(clip, human_mask, motion, **limits, captions=captions, others=others)
     for idx, folder in enumerate(map_in_order(partial(_see, chunks), _gather(windows, stack, chunks), ahead=2)):
         seen.append(folder)
         progress(idx + 1, total)
@@ -238,14 +243,16 @@ def _find_boxes(mask: FrameSource) -> NDArray:
     return np.array([box for part in parts for box in part], int).reshape(-1, 4)
 
 
-def surroundings(box: NDArray, size: Size) -> tuple[int, int, int, int]:
+def surroundings(box: NDArray, size: Size, aside: float = NEAR) -> tuple[int, int, int, int]:
     """A person's box with the room around it in which shadows and things in the hand are looked for, in the frame.
+
+    The room is `NEAR` heights of the box above and below, `aside` heights on the left and on the right.
 
     All edges but the frame's own are multiples of 8: pictures of such boxes are shrunk fast.
     """
-    margin = 24 + 0.35 * (box[3] - box[1])
-    x0, y0 = (max(0, int(value - margin) // 8 * 8) for value in box[:2])
-    x1, y1 = (min(most, (int(value + margin) + 7) // 8 * 8) for value, most in zip(box[2:], size[::-1]))
+    margin = 24 + np.array([aside, NEAR]) * (box[3] - box[1])
+    x0, y0 = (max(0, int(value) // 8 * 8) for value in box[:2] - margin)
+    x1, y1 = (min(most, (int(value) + 7) // 8 * 8) for value, most in zip(box[2:] + margin, size[::-1]))
     return x0, y0, x1, y1
 
 
@@ -269,7 +276,7 @@ def _plan_window(
         return [PlateWindow(start=start, stop=stop, anchor=anchor, x0=0, y0=0, size=(0, 0))]
     corners = []
     for idx in near:
-        x0, y0, x1, y1 = surroundings(boxes[idx], size)
+        x0, y0, x1, y1 = surroundings(boxes[idx], size, ASIDE)
         square = np.array([[x0, y0], [x1, y0], [x1, y1], [x0, y1]], np.float64)
         to_anchor = np.linalg.inv(motion.to_first[anchor]) @ motion.to_first[idx]
         corners.append(cv2.perspectiveTransform(square[:, None], to_anchor)[:, 0])
@@ -310,7 +317,7 @@ def _see(chunks: Chunks, task: tuple[PlateWindow, Gathered | None]) -> Path:
         rgb, visible, needed, noise = gathered.combine()
         state = np.where(visible > 0, SEEN, UNKNOWN).astype(np.uint8)
         # Pixels nobody will ask for stay unknown and are not inpainted: 1 marks what is needed and not seen.
-        state[(state == UNKNOWN) & (needed > 0)] = 1
+        state[(state == UNKNOWN) & (needed & PERSON > 0)] = 1
         return replace(window, rgb=rgb, state=state, noise=noise, needed=needed)
 
     return _keep(chunks, _seen_name(window), make)
@@ -323,8 +330,8 @@ def _clear(idx: int, windows: list[PlateWindow], seen: list[Path], motion: Backg
         return window
     state = window.state.copy()
     box = (window.x0, window.y0, window.x0 + window.size[1], window.y0 + window.size[0])
-    mine, removed = shrink(window.rgb, 4), shrink(window.needed, 4)
-    usable = shrink(above(state, 1), 4) == 255
+    mine, removed = shrink(window.rgb, 4), shrink(above(window.needed & PERSON, 0), 4)
+    usable = (shrink(above(state, 1), 4) == 255) & (shrink(above(window.needed, PERSON), 4) == 0)
     for other in _donors(idx, windows, motion)[:_MAX_CLEAR]:
         donor = read_window(seen[other])
         to_other = np.linalg.inv(motion.to_first[donor.anchor]) @ motion.to_first[window.anchor]

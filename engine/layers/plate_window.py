@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.layers.mosaic import warp_picture
+from engine.layers.warp import warp_picture
 from engine.types import Size
 
 Box = tuple[int, int, int, int]
@@ -40,7 +40,7 @@ class PlateWindow:
     state: NDArray | None = None
     """(h, w) uint8: UNKNOWN, INPAINTED, BORROWED or SEEN."""
     needed: NDArray | None = None
-    """(h, w) uint8, 255 where the person hides the place in any frame; kept until the window is filled."""
+    """(h, w) uint8, bits: where the person hides the place, and where others stand; kept until the window is filled."""
 
 
 def warp_window(

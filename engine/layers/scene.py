@@ -1,19 +1,20 @@
 """The scene layer: the place without the person, frame by frame."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import cast
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from engine.layers.bystander import draw_legs
 from engine.layers.grain import Grain
 from engine.layers.grow import dilate_disc, grow_mask
 from engine.layers.membrane import above, amplify, apply_exposure, enlarge, fit_exposure, shrink
-from engine.layers.plate import Plate, build_plate, surroundings
+from engine.layers.plate import ASIDE, NEAR, Plate, build_plate, surroundings
 from engine.layers.shadow import find_shadow
 from engine.threads import map_in_order
-from engine.types import BackgroundMotion, Chunks, FrameSource, Glimpse, Progress, glimpse, quiet
+from engine.types import BackgroundMotion, Chunks, FrameSource, Glimpse, Landmarks, Progress, glimpse, quiet
 
 _STEP = 4
 """Pixels per node of everything but the colours themselves."""
@@ -30,6 +31,7 @@ def complete_scene(
     progress: Progress = quiet,
     seed: int = 0,
     plate: Plate | None = None,
+    others: Sequence[Landmarks] = (),
 ) -> Iterator[NDArray]:
     """Show, for every frame, the place behind the person and its shadow.
 
@@ -41,17 +43,18 @@ def complete_scene(
         progress: called with frames done and frames in all.
         seed: of the grain.
         plate: the plate, where the caller has built it already.
+        others: landmarks of everybody else, who keep their legs.
 
     Yields:
         (H, W, 4) uint8 straight RGBA per frame: alpha 0 (and colour 0) where the source's pixel is the scene already,
         255 where the person or its shadow was, a feathered edge between.
     """
     if plate is None:
-        plate = build_plate(clip, human_mask, motion, chunks=chunks)
+        plate = build_plate(clip, human_mask, motion, chunks=chunks, others=others)
     grain, shown = Grain(seed), plate
 
     def complete(frame: tuple[int, Glimpse, NDArray]) -> NDArray:
-        return complete_frame(shown, *frame, grain)
+        return complete_frame(shown, *frame, grain, draw_legs(others, frame[0], clip.size))
 
     frames = zip(range(clip.num_frames), glimpse(clip), human_mask.read())
     for idx, scene in enumerate(map_in_order(complete, frames)):
@@ -59,24 +62,28 @@ def complete_scene(
         progress(idx + 1, clip.num_frames)
 
 
-def complete_frame(plate: Plate, idx: int, rgb: Glimpse, human: NDArray, grain: Grain) -> NDArray:
-    """Make one frame of the scene layer; see `complete_scene`."""
+def complete_frame(plate: Plate, idx: int, rgb: Glimpse, human: NDArray, grain: Grain, others: NDArray) -> NDArray:
+    """Make one frame of the scene layer; see `complete_scene`, and `draw_legs` for the `others`."""
     result = np.zeros((*human.shape, 4), np.uint8)
     hidden = grow_mask(human)
     x, y, width, height = cv2.boundingRect(hidden)
     if width == 0:
         return result
-    x0, y0, x1, y1 = box = surroundings(np.array([x, y, x + width, y + height]), human.shape)
-    frame, hidden = rgb[y0:y1, x0:x1], hidden[y0:y1, x0:x1]
-    scene, state = plate.render(idx, box)
-    small_frame, small_scene = shrink(frame, _STEP), shrink(scene, _STEP)
-    small_hidden = shrink(hidden, _STEP)
-    known = shrink(above(state, 0), _STEP) == 255
-    gain, lift = fit_exposure(small_scene, small_frame, known & (small_hidden == 0))
-    fitted = apply_exposure(small_scene, gain, lift)
-    noise = plate.noise(idx)
-    removed = _grow_by_evidence(small_frame, fitted, small_hidden > 0, known, noise, height // _STEP)
-    shade = find_shadow(small_frame, fitted, removed, known, noise)
+    for aside in (NEAR, ASIDE):  # where a shadow goes on, farther
+        x0, y0, x1, y1 = box = surroundings(np.array([x, y, x + width, y + height]), human.shape, aside)
+        around = slice(y0, y1), slice(x0, x1)
+        frame, near = rgb[around], hidden[around]
+        (scene, state), noise = plate.render(idx, box), plate.noise(idx)
+        small_frame, small_scene, small_hidden = (shrink(picture, _STEP) for picture in (frame, scene, near))
+        known = shrink(above(state, 0), _STEP) == 255
+        gain, lift = fit_exposure(small_scene, small_frame, known & (small_hidden == 0))
+        fitted = apply_exposure(small_scene, gain, lift)
+        removed = _grow_by_evidence(small_frame, fitted, small_hidden > 0, known, noise, near.shape[0] // _STEP)
+        legs = cv2.resize(others[y0 // _STEP : -(-y1 // _STEP), x0 // _STEP : -(-x1 // _STEP)], removed.shape[::-1])
+        shade = find_shadow(small_frame, fitted, removed, known & (legs == 0), noise)
+        if not ((x0 > 0 and shade[:, 0].any()) or (x1 < human.shape[1] and shade[:, -1].any())):
+            break
+    hidden = near
     small_alpha = cv2.max(_feather(removed), shade)
     a, b, width, height = (value * _STEP for value in cv2.boundingRect(small_alpha))
     a, b = max(0, a - 2 * _STEP), max(0, b - 2 * _STEP)

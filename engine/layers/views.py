@@ -21,6 +21,7 @@ from engine.layers.membrane import (
     shrink_least,
 )
 from engine.layers.plate import Plate, surroundings
+from engine.layers.shadow import is_darker
 from engine.threads import map_in_order
 from engine.types import Chunks, FrameSource, Glimpse, Progress, Tracks, glimpse
 
@@ -152,14 +153,12 @@ def _make_view(plate: Plate, idx: int, rgb: Glimpse, human: NDArray, step: int, 
 
 
 def _find_shade(frame: NDArray, scene: NDArray, away: NDArray, human: NDArray, threshold: float) -> NDArray:
-    """(h, w) uint8: 255 where the place is seen darker by one factor; rules as in `shadow.find_shadow`."""
+    """(h, w) uint8: 255 where the place is seen, only darker."""
     at = np.nonzero((away > threshold) & (human < 24))
-    seen, lit = frame[at].astype(np.float32), scene[at].astype(np.float32)
-    ratio = (seen.sum(1) + 1) / (lit.sum(1) + 1)
-    level = lit.mean(1)
-    change = np.abs(seen - lit * ratio[:, None]).max(1)
     shade = np.zeros(away.shape, np.uint8)
-    shade[at] = np.where((ratio > 0.25) & (ratio < 0.94) & (level > 24) & (change < 6 + 0.06 * level), 255, 0)
+    if len(at[0]):
+        seen, lit = (picture[at][:, None].astype(np.float32) for picture in (frame, scene))
+        shade[at] = np.where(is_darker(seen, lit)[:, 0], 255, 0)
     return shade
 
 

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from engine.config import nearest
 from engine.errors import RecipeError
-from engine.types import BackgroundMotion, ClipInfo, FrameSource
+from engine.types import BackgroundMotion, ClipInfo, FrameSource, Landmarks
 from mimo_cli import slots, tables
 from mimo_cli.artifacts import Slot
 from mimo_cli.runs.people import read_person
@@ -126,7 +126,8 @@ def gather(job: Job) -> None:
     motion = tables.read_background(job.inputs[slots.BACKGROUND], clip.num_frames)
     person = read_person(job)
     masks = Silhouettes(person, clip.size)
-    found = build_plate(clip, masks, motion, chunks=job.chunks, progress=job.progress, landmarks=person.landmarks)
+    people = {"landmarks": person.landmarks, "others": _bystanders(job, clip.num_frames)}
+    found = build_plate(clip, masks, motion, chunks=job.chunks, progress=job.progress, **people)
     save_plate(found, job.output(slots.FIRST_PLATE, "/"))
 
 
@@ -139,7 +140,8 @@ def plate(job: Job) -> None:
     clip, (motion, found) = open_source(job), _background(job, slots.FIRST_PLATE)
     masks, person = _mask(job), read_person(job)
     if not is_covered(masks, Silhouettes(person, clip.size), motion):
-        found = build_plate(clip, masks, motion, chunks=job.chunks, progress=job.progress, landmarks=person.landmarks)
+        people = {"landmarks": person.landmarks, "others": _bystanders(job, clip.num_frames)}
+        found = build_plate(clip, masks, motion, chunks=job.chunks, progress=job.progress, **people)
     save_plate(found, job.output(slots.PLATE, "/"))
 
 
@@ -157,7 +159,8 @@ def scene(job: Job) -> None:
         folder = job.weights("propainter").folder
         frames = network_scene(clip, gone, motion, folder, chunks=job.chunks, progress=job.progress)
     else:
-        frames = complete_scene(clip, gone, motion, chunks=job.chunks, progress=job.progress, plate=plate)
+        known = {"plate": plate, "others": _bystanders(job, clip.num_frames)}
+        frames = complete_scene(clip, gone, motion, chunks=job.chunks, progress=job.progress, **known)
     kind = overlay_kind(clip.info)
     if kind == "rgba":
         _write(job, slots.SCENE, kind, clip, frames)
@@ -223,6 +226,10 @@ def depth(job: Job) -> None:
         frames = coarse_depth(landmarks, tracks, _mask(job), front, info.size, progress=job.progress)
     _write(job, slots.DEPTH, "gray16", front, frames)
     job.facts["metres"] = f"{NEAREST_M} * 65535 / value"
+
+
+def _bystanders(job: Job, num_frames: int) -> list[Landmarks]:
+    return [landmarks for _, landmarks in tables.read_others(job.inputs[slots.OTHERS], num_frames).values()]
 
 
 def _mask(job: Job) -> FrameSource:

@@ -1,0 +1,74 @@
+"""The person's shadow goes away with them, even from ground that lies in it most of the time; nobody else's legs do."""
+
+import cv2
+import numpy as np
+import pytest
+
+from engine.layers.scene import complete_scene
+from engine.layers.shadow import lightest
+from engine.types import ArraySource, BackgroundMotion, Landmarks
+
+SIZE, NUM = (200, 560), 40
+FEET = 170
+LEG = slice(112, 128)
+"""Columns of somebody else's legs, on which the shadow ends."""
+
+
+@pytest.fixture(scope="module")
+def street():
+    """A person with a long shadow, who stands still and takes a step aside only once; and a bystander.
+
+    Returns frames, masks and ground, and how often each column is in the shadow.
+    """
+    rng = np.random.default_rng(0)
+    ground = rng.uniform(110, 170, (20, 56, 3)).astype(np.float32)
+    ground = cv2.resize(ground, SIZE[::-1], interpolation=cv2.INTER_CUBIC)
+    ground[140:146] += 40  # a line on the ground, through the shadow
+    ground[80 : FEET + 4, LEG] = 25, 25, 30
+    frames, masks, dark = [], [], np.zeros(SIZE[1])
+    for t in range(NUM):
+        x = 280 + t % 5 + (200 if t >= 32 else 0)
+        shade = np.zeros(SIZE, np.float32)
+        cv2.ellipse(shade, (x - 80, FEET - 10), (80, 11), 5, 0, 360, 0.5, -1)
+        shade = cv2.GaussianBlur(shade, (0, 0), 2)
+        shade[:, LEG] = 0
+        mask = np.zeros(SIZE, np.uint8)
+        cv2.rectangle(mask, (x - 12, 50), (x + 12, FEET), 255, -1)
+        frame = ground * (1 - shade[..., None])
+        frame[mask > 0] = 30, 60, 160
+        frames.append(np.clip(frame + rng.normal(0, 1.5, frame.shape), 0, 255).astype(np.uint8))
+        masks.append(mask)
+        dark += shade[FEET - 10] > 0.2
+    return np.array(frames), np.array(masks), ground, dark / NUM
+
+
+def bystander() -> Landmarks:
+    points = np.zeros((NUM, 33, 2), np.float32)
+    points[:] = (LEG.start + LEG.stop) / 2, 60
+    points[:, 23:27, 1], points[:, 27:, 1] = 110, FEET
+    points[:, :11, 1] = 60
+    return Landmarks(points, np.zeros((NUM, 33, 3), np.float32), np.ones((NUM, 33), np.float32), np.ones(NUM))
+
+
+def test_a_shadow_goes_and_others_keep_their_legs(street, chunks):
+    frames, masks, ground, dark = street
+    motion = BackgroundMotion(np.tile(np.eye(3), (NUM, 1, 1)), np.ones(NUM, np.float32))
+    layers = complete_scene(ArraySource(frames), ArraySource(masks), motion, chunks=chunks, others=[bystander()])
+    assert (dark > 0.7).sum() > 100  # a plain median would show the shadow there
+    for layer, rgb in zip(layers, frames):
+        alpha = layer[..., 3:] / np.float32(255)
+        shown = layer[..., :3] * alpha + rgb * (1 - alpha)
+        away = cv2.blur(np.abs(shown - ground).mean(2), (5, 5))
+        # Grain and what is added of it leave 2 levels; the shadow is 40 to 100 levels deep, half a per cent of it 1.
+        assert away[130:190, LEG.stop + 8 :].max() < 8  # their legs are taken to be a little wider
+        assert away[:, LEG.start + 3 : LEG.stop - 3].max() < 8
+
+
+def test_the_light_is_what_two_pictures_show_or_one_in_keeping_with_the_surroundings():
+    pictures = [np.full((40, 40, 3), 60, np.uint8) for _ in range(5)]
+    for lit in pictures[:2]:
+        lit[:] = 120
+    pictures[1][10:14, 10:14] = 60  # lit in one of five only
+    pictures[2][20:30, 20:30] = 240  # a bright thing that passed
+    light = lightest(pictures, [np.full((40, 40), 255, np.uint8)] * 5)
+    np.testing.assert_array_equal(light, np.full((40, 40, 3), 120))
