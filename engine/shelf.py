@@ -1,9 +1,9 @@
-"""Decoded frames kept in memory, up to a limit: the stages of a run walk the same clip one after the other."""
+"""What was decoded kept in memory, up to a limit: the stages of a run walk the same clip and its masks in turn."""
 
 import threading
 from collections.abc import Generator, Hashable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -12,8 +12,16 @@ MAX_BYTES = 340 << 20
 """Of all frames kept; ten seconds of 1280x720 at 25 frames a second."""
 PART_BYTES = 240 << 20
 """The same of a longer clip: the decoder of the rest needs room, too."""
+MASK_BYTES = 32 << 20
+"""Of all masks kept, packed; some 400 of a person of 1280x720."""
 
 Planes = list["NDArray"]
+
+
+class Packed(Protocol):
+    """A mask that takes little room; `engine.video.packed.PackedMask` is one."""
+
+    nbytes: int
 
 
 class Shelf:
@@ -25,6 +33,8 @@ class Shelf:
         self._clip: Hashable = None
         self._most_bytes = MAX_BYTES
         self._frames: dict[int, Planes] = {}
+        self._masks: dict[tuple[Hashable, int], Packed] = {}
+        self._mask_bytes = 0
 
     @contextmanager
     def kept(self) -> Generator[None, None, None]:
@@ -37,7 +47,7 @@ class Shelf:
             with self._lock:
                 self._users -= 1
                 if not self._users:
-                    self._clip, self._frames = None, {}
+                    self._empty()
 
     @property
     def is_open(self) -> bool:
@@ -64,7 +74,8 @@ class Shelf:
             if not self._users:
                 return
             if self._clip != clip:
-                self._clip, self._frames, self._most_bytes = clip, {}, MAX_BYTES
+                self._empty()
+                self._clip, self._most_bytes = clip, MAX_BYTES
             self._frame_bytes = sum(plane.nbytes for plane in planes)
             if idx not in self._frames and self._fits(idx):
                 for plane in planes:
@@ -81,10 +92,25 @@ class Shelf:
             self._frames = {number: planes for number, planes in self._frames.items() if number < num}
         return False
 
-    def clear(self) -> None:
-        """Forget all frames."""
+    def find_mask(self, layer: Hashable, idx: int) -> Packed | None:
+        """A mask that was put here."""
         with self._lock:
-            self._clip, self._frames = None, {}
+            return self._masks.get((layer, idx))
+
+    def put_mask(self, layer: Hashable, idx: int, mask: Packed) -> None:
+        """Keep a mask if there is room beside those that came first, until another clip comes."""
+        with self._lock:
+            if self._users and (layer, idx) not in self._masks and self._mask_bytes + mask.nbytes <= MASK_BYTES:
+                self._masks[layer, idx] = mask
+                self._mask_bytes += mask.nbytes
+
+    def clear(self) -> None:
+        """Forget everything."""
+        with self._lock:
+            self._empty()
+
+    def _empty(self) -> None:
+        self._clip, self._frames, self._masks, self._mask_bytes = None, {}, {}, 0
 
 
 SHELF = Shelf()

@@ -1,7 +1,7 @@
 """A video as a clip: what it is, its clock, and its frames upright in their working format."""
 
 import os
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Hashable, Iterable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import lru_cache
@@ -70,9 +70,10 @@ class Clip:
         times: FrameTimes,
         walk: Callable[[int, int], Generator[Planes, None, None]],
         warning: str | None = None,
+        name: Hashable = None,
     ) -> None:
         self.path, self.info, self.times, self.warning = path, info, times, warning
-        self._walk = walk
+        self._walk, self._name = walk, name
 
     @property
     def num_frames(self) -> int:
@@ -94,11 +95,12 @@ class Clip:
         Raises:
             InputError: the file changed or can no longer be decoded.
         """
-        yield from run_ahead(self._frames(start, self._stop(stop)))
+        yield from self._frames(start, self._stop(stop), ahead=True)
 
     def glimpse(self, start: int = 0, stop: int | None = None) -> Iterator[Sight]:
         """Yield frames start ... stop-1, to look at parts of them. See `engine.types.glimpse`."""
-        yield from run_ahead(Sight(frame.planes, frame.info) for frame in self._frames(start, self._stop(stop)))
+        for frame in self._frames(start, self._stop(stop), ahead=True):
+            yield Sight(frame.planes, frame.info)
 
     def pick(self, frame_idx: Iterable[int]) -> Iterator[NDArray]:
         """Yield single frames, (H, W, 3) uint8 RGB; in rising order what lies between them is decoded once at most."""
@@ -113,11 +115,15 @@ class Clip:
     def _stop(self, stop: int | None) -> int:
         return self.num_frames if stop is None else min(stop, self.num_frames)
 
-    def _frames(self, start: int, stop: int) -> Generator[Frame, None, None]:
-        if start >= stop:
-            return
-        for offset, planes in enumerate(self._walk(start, stop)):
-            yield Frame(start + offset, planes, self.info)
+    def _frames(self, start: int, stop: int, *, ahead: bool = False) -> Generator[Frame, None, None]:
+        """The frames, from the shelf as far as they are there; the others are decoded, `ahead` in a thread."""
+        for planes in SHELF.walk(self._name, start, stop):
+            yield Frame(start, planes, self.info)
+            start += 1
+        if start < stop:
+            walk = self._walk(start, stop)
+            for idx, planes in enumerate(run_ahead(walk) if ahead else walk, start):
+                yield Frame(idx, planes, self.info)
 
 
 def open_clip(path: str | os.PathLike[str], *, stream: int | None = None, known: FrameTimes | None = None) -> Clip:
@@ -224,10 +230,7 @@ def _video_clip(path: Path, video: "av.VideoStream", index: StreamIndex, first: 
     name = _shelf_name(path, index.stream)
 
     def walk(start: int, stop: int) -> Generator[Planes, None, None]:
-        for planes in SHELF.walk(name, start, stop):
-            yield planes
-            start += 1
-        for idx, frame in enumerate(decode_range(path, index, start, stop) if start < stop else (), start):
+        for idx, frame in enumerate(decode_range(path, index, start, stop), start):
             if frame.format.name != first_format or (frame.width, frame.height) != first_size:  # changed on the way
                 same = frame.reformat(width=first_size[0], height=first_size[1], format=first_format)
             else:
@@ -236,7 +239,7 @@ def _video_clip(path: Path, video: "av.VideoStream", index: StreamIndex, first: 
             SHELF.put(name, idx, planes)
             yield planes
 
-    return Clip(path, info, times, walk, index.warning)
+    return Clip(path, info, times, walk, index.warning, name)
 
 
 def _frame_times(index: StreamIndex, video: "av.VideoStream") -> FrameTimes:

@@ -4,7 +4,7 @@ import os
 from collections.abc import Generator, Iterator
 from contextlib import suppress
 from pathlib import Path
-from typing import NoReturn
+from typing import NoReturn, cast
 
 import av
 import cv2
@@ -14,11 +14,13 @@ from av.error import FFmpegError
 from numpy.typing import NDArray
 
 from engine.errors import InputError
+from engine.shelf import SHELF
 from engine.threads import run_ahead
 from engine.types import FrameSource, Size
 from engine.video.color import plane_layout, to_8_bits
 from engine.video.decode import decode_stream, open_container, pick_stream
 from engine.video.layer import STORED, WITH_ALPHA, plan_slices
+from engine.video.packed import PackedMask
 from engine.video.planes import Orientation, copy_planes, frame_rgb, frame_rgba, read_planes
 from engine.video.slices import Headers, SliceDecoder, SlicePlan, find_headers
 from engine.video.still import list_pictures, read_samples
@@ -71,6 +73,8 @@ class _VideoLayer:
     def __init__(self, path: Path, kind: str, ours: bool) -> None:
         self._path, self._kind, self._ours = path, kind, ours
         with open_container(path) as container:
+            facts = path.stat()
+            self._name = path.absolute(), facts.st_size, facts.st_mtime_ns, kind, ours
             stream = pick_stream(container, path, None)
             self._stream = stream.index
             self._is_layer = stream.codec_context.name == "ffv1" and "matroska" in container.format.name
@@ -111,8 +115,19 @@ class _VideoLayer:
     def read(self, start: int = 0, stop: int | None = None) -> Iterator[NDArray]:
         """See `FrameSource.read`."""
         stop = self.num_frames if stop is None else min(stop, self.num_frames)
+        while start < stop and (kept := SHELF.find_mask(self._name, start)) is not None:
+            yield cast(PackedMask, kept).unpack()
+            start += 1
+        if start < stop:
+            yield from run_ahead(self._walk_and_keep(start, stop))
+
+    def _walk_and_keep(self, start: int, stop: int) -> Generator:
+        """Masks that were decoded once are on the shelf for who reads them next."""
         walk = self._walk if self._coding is None else self._walk_slices
-        yield from run_ahead(walk(start, stop))
+        for idx, frame in enumerate(walk(start, stop), start):
+            if self._kind == "gray8" and SHELF.is_open:
+                SHELF.put_mask(self._name, idx, PackedMask(frame))
+            yield frame
 
     def _walk_slices(self, start: int, stop: int) -> Generator:
         if start >= stop:

@@ -3,7 +3,7 @@ import pytest
 
 from engine import shelf
 from engine.shelf import SHELF
-from engine.video import LayerWriter, open_clip
+from engine.video import LayerWriter, open_clip, open_layer
 
 
 @pytest.fixture
@@ -47,3 +47,21 @@ def test_another_clip_takes_the_place(clip, tmp_path):
         first, second = open_clip(clip), open_clip(tmp_path / "b.mkv")
         assert next(second.read())[0, 0].tolist() == [9, 9, 9]
         assert [int(rgb[0, 0, 0]) for rgb in first.read()] == [0, 40, 80, 120, 160, 200]
+
+
+def test_masks_are_decoded_once_and_come_back_as_they_were(tmp_path, monkeypatch):
+    rng = np.random.default_rng(0)
+    masks = [np.zeros((32, 48), np.uint8) for _ in range(3)]
+    masks[1][5:20, 7:31] = rng.integers(0, 256, (15, 24))
+    masks[2][:] = 255
+    with LayerWriter(tmp_path / "m.mkv", (32, 48), "gray8") as writer:
+        for mask in masks:
+            writer.write(mask)
+    with SHELF.kept():
+        layer = open_layer(tmp_path / "m.mkv", kind="gray8")
+        first = list(layer.read())
+        monkeypatch.setattr(type(layer), "_walk", None)  # nothing is decoded any more
+        for start in (0, 2):
+            for want, got, again in zip(masks[start:], first[start:], layer.read(start), strict=True):
+                np.testing.assert_array_equal(got, want)
+                np.testing.assert_array_equal(again, want)

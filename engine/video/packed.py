@@ -1,0 +1,30 @@
+"""Masks that take little room in memory: most of a mask is nothing, and most of the rest is all."""
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+
+class PackedMask:
+    """One mask, as a bit for each pixel around what there is, and the levels of the pixels between nothing and all."""
+
+    def __init__(self, mask: NDArray) -> None:
+        """Pack a mask, (H, W) uint8."""
+        self._size = mask.shape
+        x, y, width, height = cv2.boundingRect(mask)
+        self._part = slice(y, y + height), slice(x, x + width)
+        there = mask[self._part].ravel()
+        self._full = np.packbits(there == 255)
+        self._between = np.flatnonzero((there > 0) & (there < 255)).astype(np.int32)
+        self._levels = there[self._between]
+        self.nbytes = self._full.nbytes + self._between.nbytes + self._levels.nbytes
+
+    def unpack(self) -> NDArray:
+        """The mask, an array of its own."""
+        mask = np.zeros(self._size, np.uint8)
+        part = mask[self._part]
+        there = np.unpackbits(self._full, count=part.size)
+        there *= 255
+        there[self._between] = self._levels
+        part[:] = there.reshape(part.shape)
+        return mask
