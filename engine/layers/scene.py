@@ -1,6 +1,7 @@
 """The scene layer: the place without the person, frame by frame."""
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import cast
 
 import cv2
@@ -12,6 +13,7 @@ from engine.layers.grain import Grain
 from engine.layers.grow import dilate_disc, grow_mask
 from engine.layers.membrane import above, amplify, apply_exposure, enlarge, fit_exposure, shrink
 from engine.layers.plate import ASIDE, NEAR, Plate, build_plate, surroundings
+from engine.layers.plate_window import Box
 from engine.layers.shadow import find_shadow
 from engine.threads import map_in_order
 from engine.types import BackgroundMotion, Chunks, FrameSource, Glimpse, Landmarks, Progress, glimpse, quiet
@@ -66,25 +68,15 @@ def complete_frame(plate: Plate, idx: int, rgb: Glimpse, human: NDArray, grain: 
     """Make one frame of the scene layer; see `complete_scene`, and `draw_legs` for the `others`."""
     result = np.zeros((*human.shape, 4), np.uint8)
     hidden = grow_mask(human)
-    x, y, width, height = cv2.boundingRect(hidden)
-    if width == 0:
+    if not hidden.any():
         return result
-    for aside in (NEAR, ASIDE):  # where a shadow goes on, farther
-        x0, y0, x1, y1 = box = surroundings(np.array([x, y, x + width, y + height]), human.shape, aside)
-        around = slice(y0, y1), slice(x0, x1)
-        frame, near = rgb[around], hidden[around]
-        (scene, state), noise = plate.render(idx, box), plate.noise(idx)
-        small_frame, small_scene, small_hidden = (shrink(picture, _STEP) for picture in (frame, scene, near))
-        known = shrink(above(state, 0), _STEP) == 255
-        gain, lift = fit_exposure(small_scene, small_frame, known & (small_hidden == 0))
-        fitted = apply_exposure(small_scene, gain, lift)
-        removed = _grow_by_evidence(small_frame, fitted, small_hidden > 0, known, noise, near.shape[0] // _STEP)
-        legs = cv2.resize(others[y0 // _STEP : -(-y1 // _STEP), x0 // _STEP : -(-x1 // _STEP)], removed.shape[::-1])
-        shade = find_shadow(small_frame, fitted, removed, known & (legs == 0), noise)
-        if not ((x0 > 0 and shade[:, 0].any()) or (x1 < human.shape[1] and shade[:, -1].any())):
-            break
-    hidden = near
-    small_alpha = cv2.max(_feather(removed), shade)
+    look = _look(plate, idx, rgb, hidden, others, NEAR)
+    if look.is_cut:
+        wide = _look(plate, idx, rgb, hidden, others, ASIDE)
+        look = look if wide.is_cut else wide  # what does not end there, either, is not their shadow
+    (x0, y0, x1, y1), scene, state, gain, lift = look.box, look.scene, look.state, look.gain, look.lift
+    frame, hidden, noise = rgb[y0:y1, x0:x1], hidden[y0:y1, x0:x1], plate.noise(idx)
+    small_alpha = cv2.max(_feather(look.removed), look.shade)
     a, b, width, height = (value * _STEP for value in cv2.boundingRect(small_alpha))
     a, b = max(0, a - 2 * _STEP), max(0, b - 2 * _STEP)
     part = slice(b, b + height + 4 * _STEP), slice(a, a + width + 4 * _STEP)
@@ -102,6 +94,43 @@ def complete_frame(plate: Plate, idx: int, rgb: Glimpse, human: NDArray, grain: 
     where = result[y0 + b : y0 + b + alpha.shape[0], x0 + a : x0 + a + alpha.shape[1]]
     where[:] = cv2.merge([*cv2.split(colour), alpha])
     return result
+
+
+@dataclass(frozen=True)
+class _Look:
+    """The place around the person in one frame, as frame and plate show it."""
+
+    box: Box
+    scene: NDArray
+    """(h, w, 3) uint8: the plate."""
+    state: NDArray
+    """(h, w) uint8: where that comes from."""
+    gain: NDArray
+    lift: NDArray
+    """See `fit_exposure`."""
+    removed: NDArray
+    """(h / 4, w / 4) uint8: 255 where the person is."""
+    shade: NDArray
+    """(h / 4, w / 4) uint8: their shadow."""
+    is_cut: bool
+    """The shadow goes on beyond the box."""
+
+
+def _look(plate: Plate, idx: int, rgb: Glimpse, hidden: NDArray, others: NDArray, aside: float) -> _Look:
+    """Compare frame and plate in the `surroundings` of what is hidden."""
+    x, y, width, height = cv2.boundingRect(hidden)
+    x0, y0, x1, y1 = box = surroundings(np.array([x, y, x + width, y + height]), hidden.shape, aside)
+    (scene, state), noise = plate.render(idx, box), plate.noise(idx)
+    pictures = rgb[y0:y1, x0:x1], scene, hidden[y0:y1, x0:x1]
+    small_frame, small_scene, small_hidden = (shrink(picture, _STEP) for picture in pictures)
+    known = shrink(above(state, 0), _STEP) == 255
+    gain, lift = fit_exposure(small_scene, small_frame, known & (small_hidden == 0))
+    fitted = apply_exposure(small_scene, gain, lift)
+    removed = _grow_by_evidence(small_frame, fitted, small_hidden > 0, known, noise, (y1 - y0) // _STEP)
+    legs = cv2.resize(others[y0 // _STEP : -(-y1 // _STEP), x0 // _STEP : -(-x1 // _STEP)], removed.shape[::-1])
+    shade = find_shadow(small_frame, fitted, removed, known & (legs == 0), noise)
+    is_cut = (x0 > 0 and shade[:, 0].any()) or (x1 < hidden.shape[1] and shade[:, -1].any())
+    return _Look(box, scene, state, gain, lift, removed, shade, bool(is_cut))
 
 
 def _grow_by_evidence(
