@@ -77,7 +77,9 @@ def find_gain(plate: NDArray, frame: NDArray) -> NDArray:
     usable = ((plate > 16) & (plate < 245) & (frame < 250)).all(0)
     if usable.sum() < 32:
         return np.ones(3, np.float32)
-    gain = np.median(frame[:, usable] / plate[:, usable].astype(np.float32), axis=1).astype(np.float32)
+    at = np.flatnonzero(usable)
+    ratio = np.take(frame, at, axis=1) / np.take(plate, at, axis=1).astype(np.float32)
+    gain = np.median(ratio, axis=1).astype(np.float32)
     return np.where(np.abs(gain - 1).max() < 0.01, np.float32(1), np.clip(gain, 0.25, 4)).astype(np.float32)
 
 
@@ -113,6 +115,12 @@ def shrink(picture: NDArray, step: int) -> NDArray:
     if rest or step == 1:
         return cv2.resize(picture, size, interpolation=cv2.INTER_AREA)
     return cv2.resize(cv2.blur(picture, (step, step), anchor=(0, 0)), size, interpolation=cv2.INTER_NEAREST)
+
+
+def shrink_to(picture: NDArray, size: Size) -> NDArray:
+    """Average a picture to a smaller one of `size`, (height, width)."""
+    halves = 2 * max(size) <= max(picture.shape) and not (picture.shape[0] % 2 or picture.shape[1] % 2)
+    return cv2.resize(shrink(picture, 2) if halves else picture, size[::-1], interpolation=cv2.INTER_AREA)
 
 
 def shrink_least(picture: NDArray, step: int) -> NDArray:

@@ -13,7 +13,7 @@ from engine.layers.bystander import OTHERS, PERSON, STEP, draw_legs
 from engine.layers.caption import Caption, uncovered
 from engine.layers.grow import grow_mask
 from engine.layers.median import masked_median
-from engine.layers.membrane import amplify, extrapolate, find_gain
+from engine.layers.membrane import above, amplify, extrapolate, find_gain
 from engine.layers.shadow import lightest, shaded
 from engine.layers.warp import to_cv, warp_flow, warp_picture
 from engine.threads import map_in_order
@@ -182,7 +182,7 @@ def level(samples: list[tuple[_Sample, NDArray]], size: Size) -> list[tuple[_Sam
     step = 8
     small = (max(8, size[0] // step), max(8, size[1] // step))
     shrink = np.diag([size[1] / small[1], size[0] / small[0], 1.0])
-    views = [warp_picture(cv2.blur(s.rgb, (5, 5)), s.visible, m @ shrink, small) for s, m in samples]
+    views = [warp_picture(cv2.blur(s.rgb, (5, 5)), s.visible, m @ shrink, small, cv2.INTER_LINEAR) for s, m in samples]
     if not views:
         return samples
     middle = masked_median([a for a, _ in views], [b for _, b in views])
@@ -212,7 +212,8 @@ def without_shadows(
     """
     small = (max(8, size[0] // STEP), max(8, size[1] // STEP))
     to_mosaic = np.diag([size[1] / small[1], size[0] / small[0], 1.0])
-    views = [warp_picture(cv2.blur(s.rgb, (7, 7)), s.visible, m @ to_mosaic, small) for s, m in samples]
+    linear = cv2.INTER_LINEAR
+    views = [warp_picture(cv2.blur(s.rgb, (7, 7)), s.visible, m @ to_mosaic, small, linear) for s, m in samples]
     count = np.zeros(small, np.uint8)
     if not views:
         return samples, cv2.resize(count, size[::-1])
@@ -346,9 +347,9 @@ def _agreeing_mean(
     count = np.zeros(middle.shape[:2], np.uint8)
     for picture, mask in zip(pictures, masks):
         near = cv2.inRange(cv2.absdiff(picture, middle), (0, 0, 0), (tolerance,) * 3)
-        near = cv2.bitwise_and(near, mask)
-        cv2.add(total, picture, dst=total, mask=near, dtype=cv2.CV_16U)
-        cv2.add(count, 1, dst=count, mask=near)  # type: ignore[call-overload]
+        near = cv2.bitwise_and(near, above(mask, 0))
+        total += cv2.bitwise_and(picture, cv2.merge([near] * 3))
+        count += near & 1
     number = np.maximum(count, 1)[..., None].astype(np.uint16)
     mean = ((total + number // 2) // number).astype(np.uint8)
     return np.where((count > 0)[..., None], mean, middle), count

@@ -4,6 +4,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from engine.layers.membrane import above
 from engine.types import Size
 
 _GRID = 8
@@ -37,9 +38,9 @@ def warp_picture(
         rgb, inverse, flags, flags=kernel | cv2.WARP_INVERSE_MAP, borderMode=cv2.BORDER_REPLICATE
     )
     nearest = cv2.warpPerspective(label, inverse, flags, flags=cv2.INTER_NEAREST | cv2.WARP_INVERSE_MAP)
-    full = np.where(label > 0, 255, 0).astype(np.uint8)
+    full = above(label, 0)
     whole = cv2.warpPerspective(full, inverse, flags, flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP)
-    return moved, np.where(whole >= 250, nearest, 0).astype(np.uint8)
+    return moved, cv2.bitwise_and(nearest, above(whole, 249))
 
 
 def warp_flow(
@@ -65,10 +66,10 @@ def warp_flow(
     maps = cv2.resize(nodes, (cols * _GRID, rows * _GRID), interpolation=cv2.INTER_LINEAR)
     maps = maps[_GRID : _GRID + y1 - y0, _GRID : _GRID + x1 - x0]
     moved = cv2.remap(rgb, maps, None, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)  # type: ignore[call-overload]
-    full = np.where(label > 0, 255, 0).astype(np.uint8)
+    full = above(label, 0)
     whole = cv2.remap(full, maps, None, cv2.INTER_LINEAR)  # type: ignore[call-overload]
     nearest = cv2.remap(label, maps, None, cv2.INTER_NEAREST)  # type: ignore[call-overload]
-    return moved, np.where(whole >= 250, nearest, 0).astype(np.uint8)
+    return moved, cv2.bitwise_and(nearest, above(whole, 249))
 
 
 def _crop(picture: NDArray, shift: NDArray, size: Size) -> NDArray:
