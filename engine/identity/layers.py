@@ -27,6 +27,18 @@ STEP = 5
 MOST_GROWN = 1.25
 """An arm that would grow by more than this has no edge to end at: it takes a piece of a jacket along."""
 
+PIECE = 24
+"""Points of an arm's line from joint to joint, and on to the fingers."""
+
+HAND_COLOUR, OTHER_COLOUR = 18.0, 30.0
+"""How far from the colour of a hand's middle the rest of it is at most, what is behind it at least, CIE Lab units."""
+
+HAND_REACH = 0.58
+"""Where the middle of a hand is beyond the wrist, and how far it reaches around that; share of the forearm."""
+
+LARGEST_HAND = 0.4
+"""A hand is no larger than this, squares of the forearm's length: what is, is bare legs or trousers like the glove."""
+
 
 @dataclass(frozen=True)
 class Cuts:
@@ -85,14 +97,16 @@ def find_cuts(mask: NDArray, rgb: NDArray, points: dict[str, NDArray]) -> Cuts:
             if radius > 0:
                 size = min(1.06 * radius, 1.6 * usual, 0.28 * length)
                 cv2.circle(area, (int(point[0]), int(point[1])), max(round(size), 1), 1, -1)
-        area = _with_rind(_to_edges(area, rgb, inside, line, np.minimum(outer, inner)), inside, reach=0.5 * usual)
+        hand = _find_hand(rgb, inside, line, usual)
+        edged = _to_edges(area, hand, rgb, inside, line, np.minimum(outer, inner))
+        area = _with_rind(edged, inside, reach=0.5 * usual)
         labels[(area > 0) & inside & (labels == 0)] = number
         roots[number] = shoulder, float(max(1.25 * float(min(outer[0], inner[0], 1.6 * usual)), 0.16 * length))
     return Cuts(labels, roots)
 
 
 def _line(corners: NDArray) -> NDArray:
-    pieces = [a + np.linspace(0, 1, 24, endpoint=False)[:, None] * (b - a) for a, b in itertools.pairwise(corners)]
+    pieces = [a + np.linspace(0, 1, PIECE, endpoint=False)[:, None] * (b - a) for a, b in itertools.pairwise(corners)]
     return np.concatenate([*pieces, corners[-1:]])
 
 
@@ -113,8 +127,29 @@ def _reaches(inside: NDArray, line: NDArray) -> tuple[NDArray, NDArray]:
     return found[0], found[1]
 
 
-def _to_edges(area: NDArray, rgb: NDArray, inside: NDArray, line: NDArray, radius: NDArray) -> NDArray:
-    """Move the rim of an arm (H, W) uint8 0 or 1 to edges of the picture near it."""
+def _find_hand(rgb: NDArray, inside: NDArray, line: NDArray, half_px: float) -> NDArray:
+    """(H, W) uint8: 1 the hand at the end of an arm's line by its colour, 2 what is near it and not the hand, 0
+    undecided; all 0 where its colour does not tell."""
+    wrist, forearm = line[2 * PIECE], line[2 * PIECE] - line[PIECE]
+    length = float(np.linalg.norm(forearm))
+    middle, around = np.zeros(inside.shape, np.uint8), np.zeros(inside.shape, np.uint8)
+    for x, y in line[9 * PIECE // 4 : 11 * PIECE // 4]:
+        cv2.circle(middle, (int(x), int(y)), max(round(0.4 * half_px), 1), 1, -1)
+    x, y = wrist + HAND_REACH * forearm
+    cv2.circle(around, (int(x), int(y)), max(round(HAND_REACH * length), 1), 1, -1)
+    near, core = inside & (around > 0), inside & (middle > 0)
+    if core.sum() < 12:
+        return np.zeros(inside.shape, np.uint8)
+    lab = cv2.cvtColor(cv2.medianBlur(rgb, 3).astype(np.float32) / 255, cv2.COLOR_RGB2LAB)
+    gap = np.linalg.norm((lab - np.median(lab[core], axis=0)) * (0.5, 1, 1), axis=2)  # fingers have shadows
+    hand = near & (gap < HAND_COLOUR)
+    if hand.sum() > LARGEST_HAND * length**2 or not (near & (gap > OTHER_COLOUR)).any():
+        return np.zeros(inside.shape, np.uint8)
+    return np.where(hand, 1, np.where(near & (gap > OTHER_COLOUR), 2, 0)).astype(np.uint8)
+
+
+def _to_edges(area: NDArray, hand: NDArray, rgb: NDArray, inside: NDArray, line: NDArray, radius: NDArray) -> NDArray:
+    """Move the rim of an arm (H, W) uint8 0 or 1 with a hand of `_find_hand` to edges of the picture near it."""
     usual = max(float(np.median(radius[radius > 0])), 1.0)
     reach = 2 * round(OFF_SHARE * usual) + 1
     disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (reach, reach))
@@ -125,6 +160,9 @@ def _to_edges(area: NDArray, rgb: NDArray, inside: NDArray, line: NDArray, radiu
         if size > 0:
             cv2.circle(middle, (int(point[0]), int(point[1])), max(round(SURE_SHARE * min(size, usual)), 1), 1, -1)
     seeds[inside & (middle > 0)] = 1
+    fingers = (hand == 1).astype(np.uint8)
+    seeds[inside & (cv2.dilate(fingers, np.ones((7, 7), np.uint8)) > 0) & (seeds == 2)] = 0
+    seeds[inside & (hand > 0)] = hand[inside & (hand > 0)]
     plain = cv2.convertScaleAbs(cv2.medianBlur(rgb, 5), alpha=1 - STEP / 255)
     found = cv2.watershed(plain + (STEP * area)[..., None], seeds) == 1
     start = round(UPPER_SHARE * len(line))
@@ -133,7 +171,7 @@ def _to_edges(area: NDArray, rgb: NDArray, inside: NDArray, line: NDArray, radiu
     upper = (columns - x) * dx + (rows - y) * dy < 0
     found = np.where(upper, area, cv2.dilate(found.astype(np.uint8), np.ones((3, 3), np.uint8)))
     found = cv2.morphologyEx(found, cv2.MORPH_OPEN, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (5, 5)))
-    return found if found.sum() <= MOST_GROWN * (area * inside).sum() else area
+    return found if found.sum() <= MOST_GROWN * ((area | fingers) * inside).sum() else area | fingers
 
 
 def _with_rind(area: NDArray, inside: NDArray, reach: float) -> NDArray:
