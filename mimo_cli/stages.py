@@ -254,7 +254,7 @@ FIND_JOINTS = Stage(
 )
 LIFT = Stage(
     name="lift",
-    version=10,
+    version=11,
     about="make a solid figure of it",
     reads=(CUTOUT, JOINTS),
     optional=(REFERENCE, MASK, BACK, PROFILE),
@@ -263,7 +263,7 @@ LIFT = Stage(
 )
 ANIMATE = Stage(
     name="animate",
-    version=6,
+    version=7,
     about="animate the character",
     reads=(CLIP, FRAMES, TRACKS, HUMAN_MASK, SCENE_LIGHT, SHUTTER, BODY, CAMERA, PUPPET),
     writes=(HUMAN, SHADOW, LIGHT),
@@ -273,7 +273,7 @@ ANIMATE = Stage(
 )
 ANIMATE_ALONE = Stage(
     name="animate",
-    version=6,
+    version=7,
     about="animate the character",
     reads=(CLIP, FRAMES, BODY, PUPPET),
     optional=(CAMERA,),

@@ -16,6 +16,9 @@ from engine.types import Camera, Motion, Patch, Puppet, Size
 
 _TURNED = (0.08, 0.35)
 """Front texture fades to fill as the normal's z grows by this much over what it was in the drawing."""
+_RIM, _PROFILE = 0.5, 0.35
+"""What was seen at less than the first in the drawing (the normal's z) shows fill instead of its drawn outline when the
+figure is turned to its profile, nearer than the second (cosine); all of the front does when that is turned away."""
 _STEP_SHARE = 0.04
 """A depth step of this share of the character's height is an edge."""
 
@@ -61,7 +64,9 @@ class PuppetAnimator:
         self._light, self._shadow = light or Light(), shadow
         self._textures = Textures(puppet, self._light.gain_rgb)
         self._faces = np.ascontiguousarray(puppet.faces, np.int32)
-        self._drawn_z = self.posed.skin.normals[2] * _side_of_picture(puppet)
+        self._side = _side_of_picture(puppet)
+        self._drawn_z = self.posed.skin.normals[2] * self._side
+        self._at_rim = 1 - _eased(self._drawn_z / _RIM)
         self._front_corner = np.repeat(~puppet.is_back[:, None], 3, 1).astype(np.float32)
         self._shadow_idx = np.arange(0, len(puppet.vertices), 2)
 
@@ -95,7 +100,7 @@ class PuppetAnimator:
                 points_px=points - [[x0], [y0]],
                 z_m=z,
                 faces=self._faces,
-                attributes=self._attributes(vertices, normals, world_to_cam, front.shape),
+                attributes=self._attributes(frame_idx, vertices, normals, world_to_cam, front.shape),
                 front=front,
                 fill=fill,
             )
@@ -122,14 +127,20 @@ class PuppetAnimator:
         return (int(low[0]), int(low[1]), int(high[0]), int(high[1])) if (high > low).all() else None
 
     def _attributes(
-        self, vertices: NDArray, normals: NDArray, world_to_cam: NDArray, texture_shape: tuple[int, ...]
+        self,
+        frame_idx: int,
+        vertices: NDArray,
+        normals: NDArray,
+        world_to_cam: NDArray,
+        texture_shape: tuple[int, ...],
     ) -> NDArray:
         """(F, 3, A) float32, see `Surface.attributes`."""
         eye = (-world_to_cam[:3, :3].T @ world_to_cam[:3, 3]).astype(np.float32)[:, None]
         to_eye = eye - vertices
         facing = (normals * to_eye).sum(0) / np.sqrt((to_eye * to_eye).sum(0))
-        turned = np.clip((facing - self._drawn_z - _TURNED[0]) / (_TURNED[1] - _TURNED[0]), 0, 1)
-        share = 1 - turned * turned * (3 - 2 * turned)
+        share = 1 - _eased((facing - self._drawn_z - _TURNED[0]) / (_TURNED[1] - _TURNED[0]))
+        frontal = self._frontal(frame_idx, to_eye.mean(1)) / _PROFILE
+        share *= (1 - self._at_rim * (1 - _eased(frontal))) * _eased(1 + frontal)
         scale = np.array([texture_shape[1], texture_shape[0]], np.float32)
         columns = [*(self._puppet.uv * scale).T, share]
         if self._light.shades:
@@ -140,6 +151,12 @@ class PuppetAnimator:
         out[..., 2] *= self._front_corner
         out[..., 0] += texture_shape[1] * (1 - self._front_corner)  # the back lies on the right of the sides
         return out
+
+    def _frontal(self, frame_idx: int, to_eye: NDArray) -> NDArray:
+        """(V,) float32: cosine between where the side of the picture looks, as its bones carry it, and a way (3,)."""
+        w, x, y, z = (self.posed.transforms[frame_idx, :, k] for k in range(4))
+        ahead = np.stack([2 * (x * z + w * y), 2 * (y * z - w * x), 1 - 2 * (x * x + y * y)], 1)
+        return self.posed.skin.weights @ (ahead @ (self._side * to_eye / np.linalg.norm(to_eye)))
 
     def _ground_shadow(self, vertices: NDArray, K: NDArray, world_to_cam: NDArray) -> tuple[int, int, NDArray]:
         if self._shadow <= 0:
@@ -163,6 +180,12 @@ def seen_offset(camera: Camera, offset_m: tuple[float, float, float]) -> tuple[f
     across, closer = (axis / max(float(np.linalg.norm(axis)), 1e-6) for axis in (across, closer))
     x, _, z = offset_m[0] * across + offset_m[2] * closer
     return float(x), float(offset_m[1]), float(z)
+
+
+def _eased(share: NDArray) -> NDArray:
+    """0 below 0, 1 above 1, smooth between."""
+    share = np.clip(share, 0, 1)
+    return share * share * (3 - 2 * share)
 
 
 def _side_of_picture(puppet: Puppet) -> float:

@@ -26,6 +26,12 @@ SEAM_SHARE, SIDE_SHARE = 0.003, 0.008
 """Half the width in which an arm's colours are not believed where it is cut free of the body, shares of the picture's
 height: on the front, and for what goes round the sides."""
 
+HAIR_SHARE = 0.35
+"""From the seam of a head, its middle seen from the side, hair fades into the face over this share of the way."""
+
+RIM_SHARE = 0.005
+"""The rim of the mesh is no farther inside the figure than this share of its height."""
+
 MOST_SLITS = 4
 """Times a figure is looked through for places where a limb would tear it."""
 
@@ -88,7 +94,7 @@ def lift(
         uv=uv.astype(np.float32),
         is_back=is_back,
         front_rgba=front.result(),
-        fill_rgba=sides.result(),
+        fill_rgba=_joined(sides.result(), behind.result(), face.head, dist),
         back_rgba=rear if back is None else back_texture(picture, back),
         weights=weights[source].astype(np.float32),
         joints=((rig - origin) * place).astype(np.float32),
@@ -158,6 +164,21 @@ def _fills(
     if face.head is None:
         return behind, behind
     return pool.submit(fill_texture, parted, strokes, find_features(picture, face), face.head), behind
+
+
+def _joined(sides: NDArray, behind: NDArray, head: NDArray | None, dist: NDArray) -> NDArray:
+    """The sides of the figure (H, W, 4), going over into what is behind around a head: a face ends in hair without a
+    seam. `dist` (H, W) is how far pixels are from the edge."""
+    if head is None or behind is sides:
+        return sides
+    rim_px = RIM_SHARE * dist.shape[0]
+    inwards = np.clip(1 - (dist - rim_px) / max(float(dist[head].max()) - rim_px, 1e-6), 0, 1)
+    towards = np.sqrt(1 - inwards**2) / HAIR_SHARE  # a head is round: how far its surface is from the seam
+    reach = 4 * int(np.ceil(rim_px)) + 1
+    beside = (cv2.dilate(head.astype(np.uint8), np.ones((reach, reach), np.uint8)) > 0) & (dist == 0)
+    share = np.where(head | beside, np.clip(1 - towards, 0, 1), 0).astype(np.float32)
+    share = cv2.GaussianBlur(share * share * (3 - 2 * share), (0, 0), 0.7 * rim_px)[..., None]
+    return (sides + share * (behind.astype(np.float32) - sides) + 0.5).astype(np.uint8)
 
 
 def _template(alpha: NDArray, joints: PictureJoints, xy: NDArray) -> Template | None:

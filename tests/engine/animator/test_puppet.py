@@ -61,6 +61,17 @@ def test_a_full_turn_shows_the_back_and_not_the_face(turning):
     assert (back[..., 3] > 0).sum() > 0.9 * (front[..., 3] > 0).sum()
 
 
+def test_the_drawing_is_not_seen_from_behind(doll, far_camera):
+    """Not even along the edge, where its outline would come apart into dashes."""
+    front = doll.front_rgba.copy()
+    front[..., :3] = (250, 0, 250)
+    motion = pose(2, pelvis=[(0, a, 0) for a in np.radians([0, 140])])
+    animator = PuppetAnimator(replace(doll, front_rgba=front), motion, far_camera, SIZE, stiff=True)
+    ahead, behind = (full_frame(animator.render(frame), SIZE)[0].astype(int) for frame in range(2))
+    pink = [int(((p[..., 0] > 200) & (p[..., 1] < 60) & (p[..., 2] > 200)).sum()) for p in (ahead, behind)]
+    assert pink[0] > 5000 and pink[1] == 0
+
+
 def test_a_picture_from_behind_is_seen_from_behind(doll, far_camera):
     flip = np.array([-1, 1, -1], np.float32)
     behind = replace(doll, vertices=doll.vertices * flip, joints=doll.joints * flip, joint_names=tuple(

@@ -164,6 +164,37 @@ def test_an_arm_ends_where_the_picture_has_an_edge(seen: bool):
     assert across.min() <= 41 and abs(across.max() - (79 if seen else 71)) <= 3
 
 
+def test_fingers_before_the_body_go_with_their_arm():
+    """A thumb 26 pixels beside the bone and fingers 62 below the wrist, before trousers; bare legs tell nothing."""
+    mask, rgb = np.zeros((340, 200), np.uint8), np.full((340, 200, 3), (40, 40, 70), np.uint8)
+    mask[20:320, 40:160] = 255
+    skin = (225, 170, 140)
+    rgb[60:252, 40:62], rgb[215:245, 72:82], rgb[215:225, 60:82] = skin, skin, skin
+    bone = {"right_shoulder": (51.0, 40.0), "right_elbow": (51.0, 110.0), "right_wrist": (51.0, 190.0)}
+    points = {name: np.array(place) for name, place in bone.items()}
+    labels = find_cuts(mask, rgb, points).labels
+    assert (labels[228:242, 74:80] == 2).all() and (labels[248, 44:58] == 2).all()
+    assert not labels[200:300, 88:].any() and not labels[262:].any()
+    rgb[150:, 40:] = skin
+    assert not find_cuts(mask, rgb, points).labels[270:].any()
+
+
+def test_a_face_goes_over_into_hair_without_a_seam():
+    """Sides and back are the same colour where they meet, at the edge of the head; the middle of the face is skin."""
+    points = stick_points()
+    picture = draw_figure(points)
+    picture[:110, :, :3] = (60, 40, 30)
+    cv2.circle(picture, (180, 90), 26, (230, 180, 150, 255), -1)
+    picture[80:100, 100:260, :3] = (230, 180, 150)  # ears
+    puppet = lift(picture, stick_joints(points))
+    apart = np.abs(puppet.fill_rgba[..., :3].astype(int) - puppet.back_rgba[..., :3]).max(-1)
+    top, first = (int(np.nonzero((picture[..., 3] >= 128).any(axis))[0].min()) - 6 for axis in (1, 0))
+    across = np.flatnonzero(picture[90, :, 3] >= 128) - first
+    row = apart[90 - top]
+    assert row[across[[0, -1]]].max() < 40 and row[across[len(across) // 2]] > 150  # it was 170 everywhere
+    assert np.abs(np.diff(row[across])).max() < 60  # and goes over within several pixels
+
+
 def test_hidden_limbs_carry_nothing():
     points = stick_points()
     joints = stick_joints(points)
