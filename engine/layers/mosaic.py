@@ -27,6 +27,8 @@ _NOISE_FLOW_PX = 0.4
 """Flow between two noisy pictures of one place is up to 0.3 pixels."""
 _STATIC_TOLERANCE, _MOVING_TOLERANCE = 10, 24
 """Levels from the median up to which a sample agrees with it; more where alignment is not perfect."""
+HARDLY = 64
+"""Marks what too few samples show to be sure that it is the scene."""
 
 
 @dataclass
@@ -140,9 +142,9 @@ class Gathered:
         """Build the mosaic.
 
         Returns:
-            rgb (h, w, 3) uint8; visible (h, w) uint8, 255 where any sample showed the scene; needed (h, w) uint8, bits:
-            PERSON where the human or its shadow hides the scene in any frame of the window, OTHERS where other people
-            stand; noise, levels of 0 ... 255.
+            rgb (h, w, 3) uint8; visible (h, w) uint8, 255 where samples showed the scene, HARDLY where too few did;
+            needed (h, w) uint8, bits: PERSON where the human or its shadow hides the scene in any frame of the window,
+            OTHERS where other people stand; noise, levels of 0 ... 255.
         """
         samples, shaded = without_shadows(level(self.samples, self.size), self.size)
         flows: list[NDArray | None] = [None] * len(samples) if self.is_static else align(samples, self.size)
@@ -295,7 +297,8 @@ def combine_samples(
         is_static: the camera stands still.
 
     Returns:
-        rgb (h, w, 3) uint8, visible (h, w) uint8, noise (levels, standard deviation of one sample).
+        rgb (h, w, 3) uint8, visible (h, w) uint8 as in `Gathered.combine`, noise (levels, standard deviation of one
+        sample).
     """
     height, width = size
     rgb, visible = np.zeros((height, width, 3), np.uint8), np.zeros((height, width), np.uint8)
@@ -315,7 +318,7 @@ def combine_samples(
         rgb[top:bottom] = mean
         # Specks of doubt in a field of certainty are grain, not things; they would only starve the inpainting.
         doubt = cv2.morphologyEx(seen.astype(np.uint8) * 255, cv2.MORPH_CLOSE, np.ones((5, 5), np.uint8))
-        visible[top:bottom] = np.where(agree > 0, doubt, 0)
+        visible[top:bottom] = np.where(agree > 0, np.maximum(doubt, HARDLY), 0)
     return rgb, visible, float(np.median(noises))
 
 

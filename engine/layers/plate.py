@@ -25,7 +25,7 @@ from engine.layers.bystander import PERSON
 from engine.layers.caption import Caption, as_line, find_captions
 from engine.layers.inpaint import inpaint
 from engine.layers.membrane import above, apply_exposure, enlarge, fit_exposure, shrink
-from engine.layers.mosaic import Gathered, Stack
+from engine.layers.mosaic import HARDLY, Gathered, Stack
 from engine.layers.plate_window import (
     BORROWED,
     INPAINTED,
@@ -315,10 +315,11 @@ def _see(chunks: Chunks, task: tuple[PlateWindow, Gathered | None]) -> Path:
         if gathered is None:
             return window
         rgb, visible, needed, noise = gathered.combine()
-        state = np.where(visible > 0, SEEN, UNKNOWN).astype(np.uint8)
+        state = np.where(visible > HARDLY, SEEN, UNKNOWN).astype(np.uint8)
         # Pixels nobody will ask for stay unknown and are not inpainted: 1 marks what is needed and not seen.
         state[(state == UNKNOWN) & (needed & PERSON > 0)] = 1
-        return replace(window, rgb=rgb, state=state, noise=noise, needed=needed)
+        hardly = cv2.morphologyEx(cv2.inRange(visible, HARDLY, HARDLY), cv2.MORPH_OPEN, np.ones((5, 5), np.uint8))
+        return replace(window, rgb=rgb, state=state, noise=noise, hardly=hardly, needed=needed)
 
     return _keep(chunks, _seen_name(window), make)
 
@@ -364,6 +365,8 @@ def _fill(
     if (state == 1).any():
         near = [other for other in (idx, *_donors(idx, windows, motion)) if read_head(lit[other]).doubted]
         borrow_lightest(rgb, state, window, (read_window(seen[other]) for other in near), motion)
+    if window.hardly is not None:  # better than what anybody makes up
+        state[(state == 1) & (window.hardly > 0)] = BORROWED
     for other in range(idx - 1, max(-1, idx - 4), -1):
         if (state == 1).any() and any(a <= other and idx < b for a, b in _shot_windows(windows, motion)):
             borrow(rgb, state, window, read_window(filled[other]), motion, INPAINTED)
@@ -371,7 +374,7 @@ def _fill(
     if hole.any():
         rgb = inpaint(rgb, hole, (state > 1).astype(np.uint8) * 255)
         state[state == 1] = INPAINTED
-    return replace(window, rgb=rgb, state=state, needed=None)
+    return replace(window, rgb=rgb, state=state, hardly=None, needed=None)
 
 
 def _shot_windows(windows: list[PlateWindow], motion: BackgroundMotion) -> list[tuple[int, int]]:

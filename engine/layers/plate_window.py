@@ -15,6 +15,7 @@ Box = tuple[int, int, int, int]
 """x0, y0, x1, y1, pixels."""
 UNKNOWN, INPAINTED, BORROWED, SEEN = 0, 64, 128, 255
 """Where a plate's pixel comes from."""
+_UNTIL_FILLED = ("hardly", "needed")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,6 +40,8 @@ class PlateWindow:
     """(h, w, 3) uint8."""
     state: NDArray | None = None
     """(h, w) uint8: UNKNOWN, INPAINTED, BORROWED or SEEN."""
+    hardly: NDArray | None = None
+    """(h, w) uint8, 255 where it shows what too few frames did to be sure; kept until the window is filled."""
     needed: NDArray | None = None
     """(h, w) uint8, bits: where the person hides the place, and where others stand; kept until the window is filled."""
 
@@ -63,8 +66,9 @@ def write_window(folder: Path, window: PlateWindow) -> None:
     if window.rgb is not None and window.state is not None:
         np.save(folder / "rgb.npy", window.rgb)
         np.save(folder / "state.npy", window.state)
-    if window.needed is not None:
-        np.save(folder / "needed.npy", window.needed)
+    for name in _UNTIL_FILLED:
+        if getattr(window, name) is not None:
+            np.save(folder / f"{name}.npy", getattr(window, name))
 
 
 def read_head(folder: Path) -> PlateWindow:
@@ -78,5 +82,5 @@ def read_window(folder: Path) -> PlateWindow:
     window = read_head(folder)
     if window.size == (0, 0):
         return window
-    needed = np.load(folder / "needed.npy") if (folder / "needed.npy").exists() else None
-    return replace(window, rgb=np.load(folder / "rgb.npy"), state=np.load(folder / "state.npy"), needed=needed)
+    names = ("rgb", "state", *(name for name in _UNTIL_FILLED if (folder / f"{name}.npy").exists()))
+    return replace(window, **{name: np.load(folder / f"{name}.npy") for name in names})

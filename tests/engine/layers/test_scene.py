@@ -77,6 +77,21 @@ def test_never_seen_is_inpainted_once(static_walk, chunks):
     np.testing.assert_array_equal(first, plate.render(11, (0, 0, 480, 270))[0])
 
 
+def test_what_one_frame_shows_is_better_than_paint(chunks):
+    """A dozen frames hide a piece of a picture that nobody can guess; one shows it."""
+    rng = np.random.default_rng(0)
+    place = cv2.resize(rng.integers(0, 256, (24, 32, 3), np.uint8), (256, 192), interpolation=cv2.INTER_CUBIC)
+    masks = np.zeros((12, 192, 256), np.uint8)
+    masks[:, 60:130, 90:150] = 255
+    masks[5] = 0
+    masks[5, 60:130, 20:60] = 255
+    frames = np.where(masks[..., None] > 0, np.uint8(0), place)
+    motion = BackgroundMotion(np.tile(np.eye(3), (12, 1, 1)), np.ones(12, np.float32))
+    scenes = list(complete_scene(ArraySource(frames), ArraySource(masks), motion, chunks=chunks))
+    shown = over(scenes[0], frames[0])
+    assert psnr(shown, place, masks[0] > 0) > 35  # painted, it has 9 dB
+
+
 def test_no_person_means_nothing_to_do(chunks):
     clip = ArraySource(np.full((3, 40, 50, 3), 90, np.uint8))
     still = BackgroundMotion(np.tile(np.eye(3), (3, 1, 1)), np.ones(3, np.float32))
