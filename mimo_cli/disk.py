@@ -5,12 +5,15 @@ import hashlib
 import os
 import shutil
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
 from engine.errors import InputError, MimoError
 
 _BLOCK = 1 << 20
+_AT_ONCE = 8
+"""Files that are pushed to the disk together: it writes several in the time of one."""
 _LITTER = {"Thumbs.db", "desktop.ini"}
 _DISK_FULL = {errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC)}
 _DENIED = {errno.EACCES, errno.EPERM}
@@ -75,8 +78,8 @@ def num_bytes(path: Path) -> int:
 def sync(path: Path) -> None:
     """Push a file, or a folder with everything in it, from the memory of the machine to its disk."""
     if path.is_dir():
-        for child in sorted(path.iterdir()):
-            sync(child)
+        with ThreadPoolExecutor(_AT_ONCE) as pool:
+            list(pool.map(sync, sorted(path.iterdir())))
         sync_folder(path)
         return
     fd = os.open(path, os.O_RDWR if os.name == "nt" else os.O_RDONLY)
