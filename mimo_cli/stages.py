@@ -98,7 +98,7 @@ GATHER = Stage(
 )
 SEGMENT = Stage(
     name="segment",
-    version=9,
+    version=10,
     about="cut the person out",
     reads=(VIDEO, CLIP, TRACKS, LANDMARKS, ROUGH, BACKGROUND, FIRST_PLATE),
     writes=(HUMAN_MASK,),
