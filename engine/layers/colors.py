@@ -5,7 +5,8 @@ from functools import cache
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from scipy.ndimage import gaussian_filter1d
+
+from engine.people.smooth import smooth_in_time
 
 BINS = 16
 """Steps of each of the three colour axes (CIE Lab)."""
@@ -21,7 +22,7 @@ def color_index(small: NDArray) -> NDArray:
         (h, w) int64.
     """
     red, green, blue = (plane.astype(np.int32) for plane in cv2.split(small // 4))
-    return _bins()[(red * 64 + green) * 64 + blue]
+    return np.take(_bins(), (red * 64 + green) * 64 + blue).astype(np.int64)
 
 
 def histograms(index: NDArray, share: NDArray, held: NDArray | None) -> NDArray:
@@ -47,15 +48,15 @@ def histograms(index: NDArray, share: NDArray, held: NDArray | None) -> NDArray:
 
 @cache
 def _bins() -> NDArray:
-    """(64**3,) int64: the bin of every colour, its three channels in steps of 4 levels."""
+    """(64**3,) int16, a table that fits into the cache: the bin of every colour, its channels in steps of 4 levels."""
     levels = (np.arange(64, dtype=np.float32) * 4 + 1.5) / 255
     rgb = np.stack(np.meshgrid(levels, levels, levels, indexing="ij"), -1).reshape(64 * 64, 64, 3)
     lab = cv2.cvtColor(rgb, cv2.COLOR_RGB2LAB)
     bins = np.clip((lab + np.array([0, 96, 96])) * (BINS / 100, BINS / 192, BINS / 192), 0, BINS - 1).astype(int)
-    return ((bins[..., 0] * BINS + bins[..., 1]) * BINS + bins[..., 2]).ravel()
+    return ((bins[..., 0] * BINS + bins[..., 1]) * BINS + bins[..., 2]).ravel().astype(np.int16)
 
 
 @cache
 def _softening() -> NDArray:
     """(16, 16) float32: softens one axis of a histogram."""
-    return gaussian_filter1d(np.eye(BINS), 0.7, axis=0, mode="nearest").astype(np.float32)
+    return smooth_in_time(np.eye(BINS), 0.7, cv2.BORDER_REPLICATE).astype(np.float32)

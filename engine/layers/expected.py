@@ -10,10 +10,10 @@ from collections.abc import Iterable, Iterator
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from scipy.ndimage import gaussian_filter1d, median_filter
 
 from engine.layers.membrane import above
 from engine.layers.views import View
+from engine.people.smooth import smooth_in_time
 from engine.types import Landmarks
 
 OFFSETS = (-14, -10, -7, -4, 4, 7, 10, 14)
@@ -43,7 +43,8 @@ def body_path(landmarks: Landmarks, to_first: NDArray) -> NDArray:
     place = _apply(to_first, middle)
     ends = min(21, len(place) - 1)  # continued as it goes, or both filters would hold the body back at both ends
     place = np.pad(place, ((ends, ends), (0, 0)), mode="reflect", reflect_type="odd")
-    steady = gaussian_filter1d(median_filter(place, (15, 1), mode="nearest"), 3, axis=0, mode="nearest")
+    around = np.lib.stride_tricks.sliding_window_view(np.pad(place, ((7, 7), (0, 0)), mode="edge"), 15, axis=0)
+    steady = smooth_in_time(np.median(around, axis=-1), 3, cv2.BORDER_REPLICATE)
     return _apply(np.linalg.inv(to_first), steady[ends : len(steady) - ends])
 
 

@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.ndimage import gaussian_filter1d
 
+from engine.people.smooth import smooth_in_time
 from engine.people.table import Table
 from engine.types import Landmarks, Size, Tracks
 
@@ -323,11 +323,11 @@ def _steady(values: NDArray, visibility: NDArray, *, unit: float) -> NDArray:
     if len(values) < 5:
         return values
     values = _without_spikes(values.astype(np.float64), visibility, unit)
-    calm, brisk = gaussian_filter1d(values, 2.2, axis=0), gaussian_filter1d(values, 0.7, axis=0)
-    speed = np.linalg.norm(np.gradient(gaussian_filter1d(values, 1.5, axis=0), axis=0), axis=-1) / unit
+    calm, brisk = smooth_in_time(values, 2.2), smooth_in_time(values, 0.7)
+    speed = np.linalg.norm(np.gradient(smooth_in_time(values, 1.5), axis=0), axis=-1) / unit
     # 0.4 % of the height per frame (0.2 m/s) is standing still, 2 % (1 m/s) is moving.
     quick = np.clip((speed - 0.004) / 0.016, 0, 1) * np.clip(visibility / 0.5, 0.2, 1)
-    quick = gaussian_filter1d(quick, 1.0, axis=0)[..., None]
+    quick = smooth_in_time(quick, 1.0)[..., None]
     return (calm + (brisk - calm) * quick).astype(np.float32)
 
 
