@@ -254,7 +254,7 @@ FIND_JOINTS = Stage(
 )
 LIFT = Stage(
     name="lift",
-    version=11,
+    version=12,
     about="make a solid figure of it",
     reads=(CUTOUT, JOINTS),
     optional=(REFERENCE, MASK, BACK, PROFILE),

@@ -20,6 +20,10 @@ OTHER_COLOUR = 17.0
 """How far a colour is from that of hair or fur to be something else, CIE Lab units (an eye's white is 20 to 60 from a
 coloured drawing's fur, skin 25 and more from hair, crayon 5 to 12 from itself)."""
 
+CELL_SHARES = (0.004, 0.12)
+"""What lines enclose is a part of a face from the first share of the figure on (less lies between the strokes of a
+crayon) up to the second."""
+
 TOUCHES = 0.15
 """Share of a part in another colour that has to lie in the face for all of it to belong to the face."""
 
@@ -57,7 +61,8 @@ def find_face(picture: NDArray, strokes: Strokes, joints: PictureJoints, xy: NDA
     if neck_ratio(joints, xy, dist) > NO_NECK:
         face = head & (dist > 0.22 * dist[head].max())
         rim = head & ~face
-        return Face(face | _other_parts(picture, strokes, solid, face, rim, most=0.55), None)
+        cells = _cells(strokes, solid, face)
+        return Face(face | cells | _other_parts(picture, strokes, solid, face, rim, most=0.55), None)
     k = joints.names.index("head")
     up = xy[k] - xy[joints.parents[k]]
     ys, xs = np.nonzero(head)
@@ -127,6 +132,22 @@ def _other_parts(
     reach = 2 * max(round(0.03 * height), 1) + 1
     found = cv2.dilate(_filled(chosen[labels]), np.ones((reach, reach), np.uint8)) > 0
     return found & where if (found & hair).sum() <= most * hair.sum() else none
+
+
+def _cells(strokes: Strokes, solid: NDArray, face: NDArray) -> NDArray:
+    """(H, W) bool: what lines of the drawing enclose and what begins in the face, with the lines around it: the whites
+    of eyes that stand out beside a head, a beak."""
+    if strokes.rgb is None:
+        return np.zeros_like(solid)
+    width = 2 * max(round(0.3 * strokes.width_px), 1) + 1
+    closed = cv2.dilate(strokes.mask.astype(np.uint8), np.ones((width, width), np.uint8)) > 0
+    count, labels = cv2.connectedComponents((solid & ~closed).astype(np.uint8), connectivity=4)
+    size = np.bincount(labels.ravel(), minlength=count)
+    within = np.bincount(labels[face], minlength=count)
+    large = (size > CELL_SHARES[0] * solid.sum()) & (size < CELL_SHARES[1] * solid.sum())
+    chosen = (within > TOUCHES * size) & large & (np.arange(count) > 0)
+    reach = 2 * width + 1 + 2 * int(strokes.width_px)
+    return (cv2.dilate(_filled(chosen[labels]), np.ones((reach, reach), np.uint8)) > 0) & solid
 
 
 def _commonest(colours: NDArray) -> NDArray:

@@ -72,3 +72,22 @@ def test_a_head_has_a_cheek_in_profile_and_hair_behind():
     cheek = np.s_[y - 12 : y + 24, x - 16 : x + 17]
     assert np.abs(puppet.fill_rgba[cheek][..., :3].astype(int) - SKIN).max() <= 12  # a film over where the eyes were
     assert np.abs(puppet.back_rgba[cheek][..., :3].astype(int) - HAIR).mean() <= 12
+
+
+def test_the_whites_of_eyes_are_not_seen_from_behind():
+    """Fur nearly as white as they are, on a body without a neck; one eye reaches its edge."""
+    fur = (236, 226, 252)
+    cutout = np.zeros((420, 360, 4), np.uint8)
+    cv2.ellipse(cutout, (180, 210), (90, 170), 0, 0, 360, (*INK, 255), -1)
+    cv2.ellipse(cutout, (180, 210), (85, 165), 0, 0, 360, (*fur, 255), -1)
+    eyes = ((145, 130), (232, 130))
+    for eye in eyes:
+        cv2.circle(cutout, eye, 32, (*INK, 255), -1)
+        cv2.circle(cutout, eye, 27, (255, 255, 255, 255), -1)
+        cv2.circle(cutout, eye, 9, (*INK, 255), -1)
+    points = stick_points() | {"neck": np.array([180.0, 215.0]), "head": np.array([180.0, 195.0])}
+    puppet = lift(cutout, stick_joints(points))
+    top, left = (int(np.nonzero((cutout[..., 3] >= 128).any(axis))[0].min()) - 6 for axis in (1, 0))
+    for x, y in eyes:
+        seen = puppet.back_rgba[y - top - 18 : y - top + 19, x - left - 18 : x - left + 19, :3].astype(int)
+        assert np.abs(seen - fur).max() <= 6  # whites are 29 away; the film is solved at half the size
