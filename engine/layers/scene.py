@@ -75,7 +75,7 @@ def complete_frame(plate: Plate, idx: int, rgb: Glimpse, human: NDArray, grain: 
         wide = _look(plate, idx, rgb, hidden, others, ASIDE)
         look = look if wide.is_cut else wide  # what does not end there, either, is not their shadow
     (x0, y0, x1, y1), scene, state, gain, lift = look.box, look.scene, look.state, look.gain, look.lift
-    frame, hidden, noise = rgb[y0:y1, x0:x1], hidden[y0:y1, x0:x1], plate.noise(idx)
+    hidden, noise = hidden[y0:y1, x0:x1], plate.noise(idx)
     small_alpha = cv2.max(_feather(look.removed), look.shade)
     a, b, width, height = (value * _STEP for value in cv2.boundingRect(small_alpha))
     a, b = max(0, a - 2 * _STEP), max(0, b - 2 * _STEP)
@@ -88,7 +88,8 @@ def complete_frame(plate: Plate, idx: int, rgb: Glimpse, human: NDArray, grain: 
     colour = cv2.add(bright, lift, dtype=cv2.CV_8U)
     unknown = cv2.bitwise_and(hidden[part], cv2.bitwise_not(shown))
     if unknown.any():  # painted by hand beyond what was gathered around the person
-        painted = cv2.inpaint(np.ascontiguousarray(frame[part]), unknown, 3, cv2.INPAINT_TELEA)
+        frame = rgb[y0:y1, x0:x1][part]
+        painted = cv2.inpaint(np.ascontiguousarray(frame), unknown, 3, cv2.INPAINT_TELEA)
         colour[unknown > 0], alpha[unknown > 0] = painted[unknown > 0], 255
     colour = cv2.bitwise_and(colour, cv2.cvtColor(above(alpha, 0), cv2.COLOR_GRAY2RGB))
     where = result[y0 + b : y0 + b + alpha.shape[0], x0 + a : x0 + a + alpha.shape[1]]

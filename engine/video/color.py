@@ -73,13 +73,18 @@ def code_values(info: ClipInfo) -> tuple[NDArray, NDArray]:
 
     Source: ITU-R BT.601/709/2020 (non-constant luminance), ITU-T H.273 for the ranges.
     """
-    layout = _layout(info)
+    return _code_values(info.pix_fmt, info.color_space, info.color_range)
+
+
+def _code_values(pix_fmt: str, color_space: str, color_range: str) -> tuple[NDArray, NDArray]:
+    layout = plane_layout(pix_fmt)
+    assert layout is not None, f"{pix_fmt} is not a working pixel format"
     top, step = (1 << layout.bits) - 1, 1 << (layout.bits - 8)
     if layout.family == "rgb":
         return np.eye(3)[[1, 2, 0]] * (top / 255), np.zeros(3)
-    kr, kb = LUMA_WEIGHTS[info.color_space]
+    kr, kb = LUMA_WEIGHTS[color_space]
     luma = np.array([kr, 1 - kr - kb, kb])
-    full = info.color_range == "pc"
+    full = color_range == "pc"
     luma_gain = (top if full else 219 * step) / 255
     chroma_gain = (top if full else 224 * step) / 255
     luma_offset = 0 if full else 16 * step
@@ -89,6 +94,14 @@ def code_values(info: ClipInfo) -> tuple[NDArray, NDArray]:
     red = (np.array([1, 0, 0]) - luma) / (2 * (1 - kr))
     matrix = np.stack([luma * luma_gain, blue * chroma_gain, red * chroma_gain])
     return matrix, np.array([luma_offset, 128 * step, 128 * step], np.float64)
+
+
+@lru_cache
+def _rgb_values(pix_fmt: str, color_space: str, color_range: str) -> NDArray:
+    """(3, 4) float64: what turns code values of YUV, and one, into 8-bit RGB."""
+    forward, offset = _code_values(pix_fmt, color_space, color_range)
+    inverse = np.linalg.inv(forward)
+    return np.concatenate([inverse, -(inverse @ offset)[:, None]], axis=1)
 
 
 def planes_to_rgb(planes: list[NDArray], info: ClipInfo) -> NDArray:
@@ -113,9 +126,7 @@ def planes_to_rgb(planes: list[NDArray], info: ClipInfo) -> NDArray:
         lut = np.rint(np.clip((levels - offset[0]) * 255 / gain, 0, 255)).astype(np.uint8)
         return cv2.merge([lut[planes[0]]] * 3)
     chroma = [_repeat(plane, layout)[:height, :width] for plane in planes[1:]]
-    forward, offset = code_values(info)
-    inverse = np.linalg.inv(forward)
-    affine = np.concatenate([inverse, -(inverse @ offset)[:, None]], axis=1)
+    affine = _rgb_values(info.pix_fmt, info.color_space, info.color_range)
     yuv = cv2.merge([planes[0], *chroma])
     if layout.bits == 8:
         return cv2.transform(yuv, affine)
