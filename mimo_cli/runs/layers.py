@@ -148,7 +148,7 @@ def plate(job: Job) -> None:
 def scene(job: Job) -> None:
     """Fill in what the person hides."""
     from engine.layers.propainter import network_scene
-    from engine.layers.props import Together
+    from engine.layers.removal import Together
     from engine.layers.scene import complete_scene
     from engine.video import overlay_kind, to_overlay
 
@@ -171,7 +171,8 @@ def scene(job: Job) -> None:
 def occlusion(job: Job) -> None:
     """Find what is in front of the person, and what goes or stays with them."""
     from engine.layers.occlusion import find_occlusion
-    from engine.layers.props import find_props, sort_out
+    from engine.layers.props import find_props
+    from engine.layers.removal import sort_out
     from engine.video import LayerWriter
 
     clip, (motion, plate) = open_source(job), _background(job)
