@@ -67,12 +67,13 @@ def place_odds(picture: NDArray, place: NDArray, known: NDArray, person: NDArray
     return np.where(known, odds, 0).astype(np.float32)
 
 
-def without_strangers(belief: NDArray, network: NDArray) -> NDArray:
+def without_strangers(belief: NDArray, network: NDArray, before: NDArray) -> NDArray:
     """Take out of a belief what differs from the place but is no person: a ball beside them or at their foot.
 
     Args:
         belief: (h, w) float32 log odds of being the person's.
         network: (h, w) float32 log odds by the network alone, which knows what people look like.
+        before: (h, w) float32 log odds of the last frame, moved along: a hand that comes apart stays theirs.
 
     Returns:
         (h, w) float32: negative where what is believed is round and broad, or apart, and not the person to the network.
@@ -94,7 +95,7 @@ def without_strangers(belief: NDArray, network: NDArray) -> NDArray:
     belief = np.where(cv2.dilate(strange, np.ones((5, 5), np.uint8)) > 0, np.minimum(belief, -1), belief)
     count, labels = cv2.connectedComponents((belief > 0).astype(np.uint8))
     area = np.bincount(labels.ravel(), minlength=count)
-    seen = np.bincount(labels.ravel(), (network > 0).ravel(), minlength=count)
+    seen = np.bincount(labels.ravel(), (np.maximum(network, before) > 0).ravel(), minlength=count)
     known = np.take(seen >= 0.1 * area, np.asarray(labels, np.int32))
     return np.where(known | (belief <= 0), belief, -1).astype(np.float32)
 

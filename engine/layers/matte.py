@@ -239,6 +239,7 @@ def believe(
     affine = np.array([[sx, 0, -x0 * sx], [0, sy, -y0 * sy]])
     gray = cv2.cvtColor(small, cv2.COLOR_RGB2GRAY)
     prior = network = _network_odds(roi, rough, affine, gray.shape)
+    moved = np.full(gray.shape, -3, np.float32)
     if memory is not None:
         moved, sure = _carry(memory, gray, affine)
         prior = prior + 0.45 * sure * np.clip(moved - prior, -4, 4)
@@ -250,7 +251,7 @@ def believe(
     belief, colors = _settle(small, prior, None if memory is None else memory.colors)
     if shown is not None:
         # A shoe seen from the front is as round as a ball: landmarks tell.
-        belief = without_strangers(belief, np.where(bones > 0.5, np.float32(1), network))
+        belief = without_strangers(belief, np.where(bones > 0.5, np.float32(1), network), moved)
     return Belief(full, x0, y0, small, Memory(gray, belief, affine, colors), shown)
 
 

@@ -72,8 +72,11 @@ def test_a_ball_is_a_stranger_and_a_foot_is_not():
     belief[136:144, 75:95] = 3  # a foot that the network did not see: thin
     cv2.circle(belief, (88, 100), 12, 3.0, -1)  # a ball that touches the side
     cv2.circle(belief, (15, 15), 4, 3.0, -1)  # something far away, small
-    left = without_strangers(belief, network) > 0
+    before = np.full(SIZE, -3, np.float32)
+    left = without_strangers(belief, network, before) > 0
     assert left[PERSON].all() and left[136:144, 75:95].all()
     ball = np.zeros(SIZE, np.uint8)
     cv2.circle(ball, (88, 100), 12, 1, -1)
     assert (left & (ball > 0))[:, 77:].mean() < 0.002 and not left[:30, :30].any()
+    before[:30, :30] = 2
+    assert (without_strangers(belief, network, before) > 0)[15, 15]  # it was a part of them a moment ago
