@@ -263,7 +263,7 @@ LIFT = Stage(
 )
 ANIMATE = Stage(
     name="animate",
-    version=7,
+    version=8,
     about="animate the character",
     reads=(CLIP, FRAMES, TRACKS, HUMAN_MASK, SCENE_LIGHT, SHUTTER, BODY, CAMERA, PUPPET),
     writes=(HUMAN, SHADOW, LIGHT),
@@ -273,7 +273,7 @@ ANIMATE = Stage(
 )
 ANIMATE_ALONE = Stage(
     name="animate",
-    version=7,
+    version=8,
     about="animate the character",
     reads=(CLIP, FRAMES, BODY, PUPPET),
     optional=(CAMERA,),

@@ -9,15 +9,27 @@ from engine.animator.drive import Source
 from engine.animator.places import PARTS, Places, person_places
 from engine.types import JOINTS
 
-_ON, _OFF = 0.03, 0.05
-"""A palm whose middle is nearer to the surface than the first begins to touch; farther than the second, it ends.
-Heights of the person: what a skeleton's flesh is not known better than, and a hand is thick."""
-_STILL = 0.25
-"""Half of the time a touching hand moves over the surface slower than this, heights of the person a second: the hands
-of who walks brush past the thighs faster."""
-_SHORTEST_S = 0.2
+
+@dataclass(frozen=True)
+class _Kind:
+    """A kind of touch: a palm's middle nearer than `near` begins it, farther than `far` ends it, heights of the person;
+    it lasts `shortest_s` at least, and half of the time the hand moves over the surface slower than `slow`, heights a
+    second: the hands of who walks brush past the thighs faster."""
+
+    near: float
+    far: float
+    slow: float
+    shortest_s: float
+
+
+_SURE = _Kind(0.03, 0.05, 0.25, 0.2)
+"""Nearer than a skeleton's flesh is known, and a hand is thick."""
+_HELD = _Kind(0.08, 0.105, 0.12, 0.35)
+"""A bent arm that is held still may be farther: joints lifted from a video are wrong by as much."""
+_BENT = 0.85
+"""An arm whose wrist is nearer to its shoulder than this share of its length is bent."""
 _BLEND_S = 0.25
-"""Touches shorter than the first are none; the second is how long they come and go."""
+"""How long touches come and go."""
 _SPREAD = 0.018
 """Places farther from the palm than the nearest one by more than this count little, heights of the person."""
 _PALM = 0.008
@@ -83,8 +95,11 @@ def find_touches(known: NDArray, source: Source, person_m: float, time_s: NDArra
             for start in range(0, num_frames, _BLOCK)
         ]
         places, weights, away, speed = (np.concatenate(column) for column in zip(*rows))
-        share, held = _eased(_runs(np.where(_hangs(source, side), np.inf, away), speed, time_s), time_s)
-        found.append(Touch(share, places[held], weights[held], np.maximum(away - _PALM, 0)[held]))
+        hangs, bent = _bearing(source, side)
+        slack = _slack(np.where(hangs, np.inf, away), speed, time_s, _SURE)
+        slack = np.maximum(slack, _slack(np.where(bent, away, np.inf), speed, time_s, _HELD))
+        share, held = _eased(slack > 0, time_s)
+        found.append(Touch(share, places[held], weights[held], np.maximum(away - slack, 0)[held]))
     return found[0], found[1]
 
 
@@ -148,27 +163,28 @@ def person_height_m() -> float:
     return float(load_body().joints[_IDX["head"], 1]) / HEAD_JOINT_SHARE
 
 
-def _hangs(source: Source, side: str) -> NDArray:
-    """(T,) bool: an arm hangs beside its thigh."""
+def _bearing(source: Source, side: str) -> tuple[NDArray, NDArray]:
+    """(T,) bool each: an arm hangs beside its thigh; it is bent."""
     at = {name: source.joints_m[:, _IDX[f"{side}_{name}"]] for name in ("shoulder", "elbow", "wrist", "hip", "knee")}
     arm, thigh = at["wrist"] - at["shoulder"], at["knee"] - at["hip"]
     bones = np.linalg.norm(at["elbow"] - at["shoulder"], axis=1) + np.linalg.norm(at["wrist"] - at["elbow"], axis=1)
     length = np.maximum(np.linalg.norm(arm, axis=1), 1e-9)
     cosine = (arm * thigh).sum(1) / (length * np.maximum(np.linalg.norm(thigh, axis=1), 1e-9))
-    return (length > _STRAIGHT * bones) & (cosine > _BESIDE)
+    return (length > _STRAIGHT * bones) & (cosine > _BESIDE), length < _BENT * bones
 
 
-def _runs(away: NDArray, speed: NDArray, time_s: NDArray) -> NDArray:
-    """(T,) bool: frames of touches that last and do not brush past."""
-    out = np.zeros(len(away), bool)
-    edges = np.flatnonzero(np.diff(np.concatenate([[0], (away < _OFF).astype(int), [0]])))
+def _slack(away: NDArray, speed: NDArray, time_s: NDArray, kind: _Kind) -> NDArray:
+    """(T,) > 0 in touches of a kind: how far away a hand is there that touches, heights of the person."""
+    out = np.zeros(len(away))
+    edges = np.flatnonzero(np.diff(np.concatenate([[0], (away < kind.far).astype(int), [0]])))
     for start, stop in zip(edges[::2], edges[1::2]):
-        close = np.flatnonzero(away[start:stop] < _ON) + start
+        close = np.flatnonzero(away[start:stop] < kind.near) + start
         if not len(close):
             continue
         first, last = close[0], close[-1]
-        if len(away) == 1 or (time_s[last] - time_s[first] >= _SHORTEST_S and np.median(speed[close]) < _STILL):
-            out[first:stop] = True
+        lasts = time_s[last] - time_s[first] >= kind.shortest_s and np.median(speed[close]) < kind.slow
+        if lasts or (len(away) == 1 and kind is _SURE):
+            out[first:stop] = max(float(np.median(away[close])), _PALM)
     return out
 
 
