@@ -7,7 +7,7 @@ by the same filter's coefficients and, where the place is known, by what mixture
 """
 
 from collections import deque
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
@@ -22,6 +22,7 @@ from engine.layers.colors import color_index, histograms
 from engine.layers.difference import place_odds, without_strangers
 from engine.layers.guided import GuidedFilter, apply, split_01
 from engine.layers.membrane import above, shrink_to
+from engine.layers.piece import Piece, as_arrays, from_arrays, trim, unfold
 from engine.layers.plate import Plate
 from engine.layers.plate_window import BORROWED, Box
 from engine.people.roi import Roi, at_indices
@@ -85,7 +86,7 @@ def human_mask(
     """
     memory: Memory | None = None
     reel = Reel(clip)
-    begun: deque[tuple[Future[Path], int]] = deque()
+    begun: deque[tuple[Future[dict[int, Piece]], int]] = deque()
     with ThreadPoolExecutor(1) as pool:  # what is known small is finished at full size while the next frame begins
         for start in range(0, clip.num_frames, CHUNK):
             stop = min(start + CHUNK, clip.num_frames)
@@ -93,16 +94,18 @@ def human_mask(
             folder = chunks.get(name)
             if folder is None:
                 pieces, memory = _mask_chunk(reel, person, plate, (start, stop), memory, pool, progress)
-                done = pool.submit(_keep, chunks, name, stop - start, pieces, memory)
+                done = pool.submit(_keep, chunks, name, pieces, memory)
             else:
-                memory, done = _remember(folder), Future()
-                done.set_result(folder)
+                found, memory = _remember(folder)
+                done = Future()
+                done.set_result(found)
             begun.append((done, stop - start))
             if len(begun) > 1:  # a chunk is finished while the next one begins
-                yield from _read_chunk(*begun.popleft(), clip.size)
+                done, num = begun.popleft()
+                yield from unfold(done.result(), num, clip.size)
             progress(stop, clip.num_frames)
-        for chunk in begun:
-            yield from _read_chunk(*chunk, clip.size)
+        for done, num in begun:
+            yield from unfold(done.result(), num, clip.size)
 
 
 def _mask_chunk(
@@ -113,11 +116,11 @@ def _mask_chunk(
     memory: Memory | None,
     pool: ThreadPoolExecutor,
     progress: Progress,
-) -> "tuple[dict[int, _Piece], Memory | None]":
+) -> tuple[dict[int, Future[Piece]], Memory | None]:
     """Look at some frames; returns what is being finished of each, and what the frame after them may use."""
     start, stop = span
-    pieces: dict[int, _Piece] = {}
-    pending: deque[Future[NDArray]] = deque()
+    pieces: dict[int, Future[Piece]] = {}
+    pending: deque[Future[Piece]] = deque()
     rough = bridged_masks(person, start, stop)
     for frame_idx, rgb in enumerate(glimpse(clip, start, stop), start):
         found = next(rough)
@@ -132,52 +135,32 @@ def _mask_chunk(
         if not is_seen and (memory is None or not known.looks_like(memory.colors)):
             continue  # hidden, not missed
         memory = known.memory
-        pending.append(pool.submit(known.finish))
-        pieces[frame_idx - start] = _Piece(known.x0, known.y0, pending[-1])
+        pending.append(pool.submit(_finish, known))
+        pieces[frame_idx - start] = pending[-1]
         if len(pending) > PENDING:
             pending.popleft().result()
         progress(frame_idx + 1, clip.num_frames)
     return pieces, memory
 
 
-@dataclass(frozen=True)
-class _Piece:
-    """The part of a mask around the person."""
-
-    x0: int
-    y0: int
-    mask: Future[NDArray]
-    """(h, w) uint8."""
+def _finish(known: "Belief") -> Piece:
+    return trim(known.finish(), known.x0, known.y0)
 
 
-def _keep(chunks: Chunks, name: str, num: int, pieces: dict[int, _Piece], memory: Memory | None) -> Path:
-    """Write a chunk of some frames whose pieces are finished."""
-    places = np.array([(pieces[k].x0, pieces[k].y0) if k in pieces else (0, 0) for k in range(num)], np.int64)
-    crops = {f"mask_{k}": piece.mask.result() for k, piece in pieces.items()}
+def _keep(chunks: Chunks, name: str, pieces: dict[int, Future[Piece]], memory: Memory | None) -> dict[int, Piece]:
+    """Write a chunk when its pieces are finished, and return them."""
+    done = {k: piece.result() for k, piece in pieces.items()}
     state = {} if memory is None else {f"state_{name}": value for name, value in vars(memory).items()}
     with chunks.make(name) as part:
-        np.savez(part / "matte.npz", places=places, **crops, **state)  # pyright: ignore[reportArgumentType]
-    folder = chunks.get(name)
-    assert folder is not None, name
-    return folder
+        np.savez(part / "matte.npz", **as_arrays(done), **state)  # pyright: ignore[reportArgumentType]
+    return done
 
 
-def _remember(folder: Path) -> Memory | None:
+def _remember(folder: Path) -> tuple[dict[int, Piece], Memory | None]:
+    """What `_keep` wrote."""
     with np.load(folder / "matte.npz") as file:
-        if "state_gray" not in file.files:
-            return None
-        return Memory(**{name[6:]: file[name] for name in file.files if name.startswith("state_")})
-
-
-def _read_chunk(folder: Future[Path], num: int, size: Size) -> Iterator[NDArray]:
-    with np.load(folder.result() / "matte.npz") as file:
-        places = file["places"]
-        for k in range(num):
-            out = np.zeros(size, np.uint8)
-            if f"mask_{k}" in file.files:
-                mask, (x0, y0) = file[f"mask_{k}"], places[k]
-                out[y0 : y0 + mask.shape[0], x0 : x0 + mask.shape[1]] = mask
-            yield out
+        state = {name[6:]: file[name] for name in file.files if name.startswith("state_")}
+        return from_arrays(file), Memory(**state) if state else None
 
 
 @dataclass(frozen=True)
