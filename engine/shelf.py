@@ -104,6 +104,11 @@ class Shelf:
                 self._masks[layer, idx] = mask
                 self._mask_bytes += mask.nbytes
 
+    def name_masks(self, layer: Hashable, name: Hashable) -> None:
+        """Give the masks of a layer that was being written the name by which it is read."""
+        with self._lock:
+            self._masks = {(name if each == layer else each, idx): mask for (each, idx), mask in self._masks.items()}
+
     def clear(self) -> None:
         """Forget everything."""
         with self._lock:

@@ -8,6 +8,7 @@ from contextlib import suppress
 from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
+from typing import cast
 
 import av
 import cv2
@@ -15,9 +16,11 @@ import numpy as np
 from av.container import OutputContainer
 from numpy.typing import NDArray
 
+from engine.shelf import SHELF
 from engine.types import ClipInfo, Size
 from engine.video.color import plane_layout
 from engine.video.decode import open_container
+from engine.video.packed import PackedMask, mask_name
 from engine.video.planes import tag_colors
 from engine.video.slices import SliceEncoder, SlicePlan, choose_grid, set_up_encoder
 
@@ -92,6 +95,8 @@ class LayerWriter:
         """
         assert self._container is not None, "the layer is closed"
         picture = self._pack(frame)
+        if self.kind == "gray8" and SHELF.is_open:  # who reads it next need not decode it
+            SHELF.put_mask(self, self.num_frames, PackedMask(cast(NDArray, frame)))
         while len(self._pending) >= MAX_PENDING:
             self._pending.popleft().result()
         self._pending.append(self._worker.submit(self._encode, self._container, picture, self.num_frames))
@@ -123,6 +128,7 @@ class LayerWriter:
         finally:
             self._worker.shutdown()
             container.close()
+        SHELF.name_masks(self, (*mask_name(self.path), self.kind, True))
 
     def __enter__(self) -> "LayerWriter":
         return self

@@ -20,7 +20,7 @@ from engine.types import FrameSource, Size
 from engine.video.color import plane_layout, to_8_bits
 from engine.video.decode import decode_stream, open_container, pick_stream
 from engine.video.layer import STORED, WITH_ALPHA, plan_slices
-from engine.video.packed import PackedMask
+from engine.video.packed import PackedMask, mask_name
 from engine.video.planes import Orientation, copy_planes, frame_rgb, frame_rgba, read_planes
 from engine.video.slices import Headers, SliceDecoder, SlicePlan, find_headers
 from engine.video.still import list_pictures, read_samples
@@ -73,8 +73,7 @@ class _VideoLayer:
     def __init__(self, path: Path, kind: str, ours: bool) -> None:
         self._path, self._kind, self._ours = path, kind, ours
         with open_container(path) as container:
-            facts = path.stat()
-            self._name = path.absolute(), facts.st_size, facts.st_mtime_ns, kind, ours
+            self._name = *mask_name(path), kind, ours
             stream = pick_stream(container, path, None)
             self._stream = stream.index
             self._is_layer = stream.codec_context.name == "ffv1" and "matroska" in container.format.name
