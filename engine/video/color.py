@@ -69,13 +69,15 @@ def code_values(info: ClipInfo) -> tuple[NDArray, NDArray]:
     """What turns 8-bit RGB into the code values of a clip's planes: `planes = matrix @ rgb + offset`.
 
     Returns:
-        matrix (P, 3) and offset (P,), float64, for the P planes in stored order; black maps to `offset`.
+        matrix (P, 3) and offset (P,), float64, for the P planes in stored order; black maps to `offset`. Not to be
+        written to.
 
     Source: ITU-R BT.601/709/2020 (non-constant luminance), ITU-T H.273 for the ranges.
     """
     return _code_values(info.pix_fmt, info.color_space, info.color_range)
 
 
+@lru_cache
 def _code_values(pix_fmt: str, color_space: str, color_range: str) -> tuple[NDArray, NDArray]:
     layout = plane_layout(pix_fmt)
     assert layout is not None, f"{pix_fmt} is not a working pixel format"
