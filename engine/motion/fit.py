@@ -206,12 +206,24 @@ def _descend(pose: Pose, person: Person, evidence: Evidence, iterations: int) ->
     """Gauss-Newton on the frames of the evidence."""
     exact = bool((evidence.dt_s < SHORT_STEP_S).any())
     for step in range(iterations):
-        equations = NormalEquations(len(pose), NUM_UNKNOWNS, exact=exact)
-        add_costs(equations, pose, pose_points(pose, person.points, slopes=True), evidence)
-        change = equations.solve(DAMPING * 10.0 ** (2 - step) + 1e-3)
+        change = _change(pose, person, evidence, DAMPING * 10.0 ** (2 - step) + 1e-3, exact=exact)
         change[:, : 3 * NUM_JOINTS] = np.clip(change[:, : 3 * NUM_JOINTS], -MAX_TURN_RAD, MAX_TURN_RAD)
         pose = pose.moved(change)
     return pose
+
+
+def _change(pose: Pose, person: Person, evidence: Evidence, damping: float, *, exact: bool) -> NDArray:
+    """One step, (T, C); in float64 where so little was seen that float32 has no answer."""
+    import torch
+
+    equations = NormalEquations(len(pose), NUM_UNKNOWNS, exact=exact)
+    add_costs(equations, pose, pose_points(pose, person.points, slopes=True), evidence)
+    try:
+        return equations.solve(damping)
+    except torch.linalg.LinAlgError:
+        if exact:
+            raise
+        return _change(pose, person, evidence, damping, exact=True)
 
 
 def _part(view: View, frames: NDArray | slice) -> View:

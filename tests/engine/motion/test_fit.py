@@ -145,6 +145,18 @@ def test_unseen_frames_are_bridged():
     assert np.mean(errors) < 0.09  # a fifth of a second of marching is guessed from both ends
 
 
+def test_somebody_who_comes_late():
+    """Nothing is seen of a whole window: float32 has no answer for it."""
+    late = 4 * T
+    arrays = vars(marching_person().landmarks)
+    arrays = {name: np.concatenate([value[:1].repeat(late, axis=0), value]) for name, value in arrays.items()}
+    arrays["score"][:late] = 0
+    background = BackgroundMotion(np.tile(np.eye(3), (late + T, 1, 1)), np.ones(late + T, np.float32))
+    times = FrameTimes(np.arange(late + T), np.arange(late + T) / FPS, np.full(late + T, 1 / FPS))
+    motion, _ = fit_motion(Landmarks(**arrays), times, background, INFO, params=FitParams())
+    assert np.isfinite(motion.rotvec).all() and np.isfinite(motion.root_m).all()
+
+
 def test_frames_close_in_time():
     """Slow motion of a telephone, 240 frames/s, each frame twice within 0.1 ms: float32 cannot tell them apart."""
     truth = marching_person()
