@@ -20,6 +20,9 @@ OUTLINE_STEP = 16.0
 """Least median rise in grey from the edge inwards of a figure with an outline; measured: 29 ... 133 for drawings,
 -2 ... 8 for photos and rendered people."""
 
+EDGE_WIDTHS = 2.0
+"""Widths of the outline from the edge inwards in which what was drawn is taken from next to it."""
+
 SMEAR_SHARE = 0.0025
 """Blur of what goes round the sides of a figure without an outline, as share of its height."""
 
@@ -158,8 +161,20 @@ def fill_texture(rgba: NDArray, strokes: Strokes, face: NDArray | None, head: ND
         keep = inside
     picture = rgba[..., :3] if strokes.rgb is not None else _carry_out(rgba, rim, SMEAR_SHARE * height)
     colours = membrane(picture, keep, inside, part=head)
+    if strokes.rgb is not None:
+        edge = inside & ~keep & (dist < EDGE_WIDTHS * strokes.width_px)
+        for area in (face, head):  # a shirt does not go up there
+            edge &= ~area if area is not None else True
+        colours = _carried(colours, edge, keep, SMEAR_SHARE * height)
     filled = np.dstack([colours, np.where(inside, 255, 0).astype(np.uint8)])
     return bleed(filled)
+
+
+def _carried(colours: NDArray, edge: NDArray, keep: NDArray, blur_px: float) -> NDArray:
+    """(H, W, 3) uint8: where there was an outline, the colours of what is nearest to it."""
+    nearest = bleed(np.dstack([colours, np.where(keep, 255, 0).astype(np.uint8)]))[..., :3]
+    share = cv2.GaussianBlur(edge.astype(np.float32), (0, 0), blur_px)[..., None] * edge[..., None]
+    return (share * cv2.GaussianBlur(nearest, (0, 0), blur_px) + (1 - share) * colours + 0.5).astype(np.uint8)
 
 
 def _spread_of(rgba: NDArray) -> NDArray:

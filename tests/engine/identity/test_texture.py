@@ -91,3 +91,16 @@ def test_the_whites_of_eyes_are_not_seen_from_behind():
     for x, y in eyes:
         seen = puppet.back_rgba[y - top - 18 : y - top + 19, x - left - 18 : x - left + 19, :3].astype(int)
         assert np.abs(seen - fur).max() <= 6  # whites are 29 away; the film is solved at half the size
+
+
+def test_stripes_go_round_the_sides_of_a_drawing():
+    """Under its outline lies what is next to it, not a film that has run together."""
+    cutout = outlined_figure()
+    shirt = (cutout[..., :3] == SHIRT).all(-1)
+    shirt &= np.indices(shirt.shape)[0] % 16 < 8
+    cutout[shirt, :3] = (60, 90, 200)
+    puppet = lift(cutout, stick_joints(stick_points()))
+    top, left = (int(np.nonzero((cutout[..., 3] >= 128).any(axis))[0].min()) - 6 for axis in (1, 0))
+    belly = puppet.fill_rgba[184 - top : 216 - top, :, 0].astype(int)  # two stripes of each colour, 180 apart in red
+    edge = np.flatnonzero(cutout[200, :, 3] >= 128).min() - left
+    assert np.ptp(belly[:, 180 - left]) >= 170 and np.ptp(belly[:, edge + 1]) >= 120
