@@ -187,10 +187,10 @@ def build_plate(
         lit.append(folder)
         progress(len(windows) + idx + 1, total)
     filled: list[Path] = []
-    for idx, window in enumerate(windows):
-        filled.append(
-            _keep(chunks, f"plate-{window.start:06d}", partial(_fill, idx, windows, seen, lit, filled, motion))
-        )
+    ready = map_in_order(lambda idx: _complete(idx, windows, seen, lit, motion), range(len(windows)), ahead=2)
+    for idx, window in enumerate(ready):
+        name = f"plate-{windows[idx].start:06d}"
+        filled.append(_keep(chunks, name, partial(_fill, idx, window, windows, filled, motion)))
         progress(2 * len(windows) + idx + 1, total)
     return Plate([read_head(folder) for folder in filled], filled, motion, clip.size, captions)
 
@@ -345,15 +345,10 @@ def _clear(idx: int, windows: list[PlateWindow], seen: list[Path], motion: Backg
     return replace(window, state=state, doubted=bool((state != window.state).any()))
 
 
-def _fill(
-    idx: int,
-    windows: list[PlateWindow],
-    seen: list[Path],
-    lit: list[Path],
-    filled: list[Path],
-    motion: BackgroundMotion,
+def _complete(
+    idx: int, windows: list[PlateWindow], seen: list[Path], lit: list[Path], motion: BackgroundMotion
 ) -> PlateWindow:
-    """Complete a window from the others of its shot, then by inpainting."""
+    """Complete a window from what the others of its shot saw."""
     window = read_window(lit[idx])
     if window.rgb is None or window.state is None:
         return window
@@ -367,6 +362,16 @@ def _fill(
         borrow_lightest(rgb, state, window, (read_window(seen[other]) for other in near), motion)
     if window.hardly is not None:  # better than what anybody makes up
         state[(state == 1) & (window.hardly > 0)] = BORROWED
+    return replace(window, rgb=rgb, state=state, hardly=None, needed=None)
+
+
+def _fill(
+    idx: int, window: PlateWindow, windows: list[PlateWindow], filled: list[Path], motion: BackgroundMotion
+) -> PlateWindow:
+    """Complete a window by what was made up for those before it, then by inpainting."""
+    rgb, state = window.rgb, window.state
+    if rgb is None or state is None:
+        return window
     for other in range(idx - 1, max(-1, idx - 4), -1):
         if (state == 1).any() and any(a <= other and idx < b for a, b in _shot_windows(windows, motion)):
             borrow(rgb, state, window, read_window(filled[other]), motion, INPAINTED)
@@ -374,7 +379,7 @@ def _fill(
     if hole.any():
         rgb = inpaint(rgb, hole, (state > 1).astype(np.uint8) * 255)
         state[state == 1] = INPAINTED
-    return replace(window, rgb=rgb, state=state, hardly=None, needed=None)
+    return replace(window, rgb=rgb)
 
 
 def _shot_windows(windows: list[PlateWindow], motion: BackgroundMotion) -> list[tuple[int, int]]:
