@@ -1,6 +1,7 @@
 """Work on one frame after another, several at a time."""
 
 import queue
+import sys
 import threading
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator
@@ -10,6 +11,10 @@ from itertools import islice
 from typing import TypeVar
 
 import cv2
+
+TURN_S = 0.0005
+"""Longest turn of a thread that computes in Python while another waits. With Python's own 5 ms `mimo decompose` changes
+threads 150,000 times in 20 s instead of 90,000 (measured on two cores), and is 2 % slower."""
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -64,6 +69,17 @@ class _OpenCV:
 
 OPENCV = _OpenCV()
 """The one of this process."""
+
+
+@contextmanager
+def short_turns() -> Iterator[None]:
+    """Keep turns to `TURN_S` until the block ends."""
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(TURN_S)
+    try:
+        yield
+    finally:
+        sys.setswitchinterval(before)
 
 
 _END = object()

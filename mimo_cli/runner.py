@@ -80,9 +80,9 @@ def run(planner: Planner, goals: Iterable[Slot], listener: Listener, *, workers:
             listener.warned(warning)
         steps = [step for step in steps if step.action != "yours"]
         if steps:
-            from engine.threads import OPENCV
+            from engine.threads import OPENCV, short_turns
 
-            with SHELF.kept(), OPENCV.alone():  # stages have threads of their own, and run side by side
+            with SHELF.kept(), OPENCV.alone(), short_turns():  # stages have threads of their own, and run side by side
                 _run_steps(planner, steps, listener, workers)
         results = {}
         for goal in goals:

@@ -1,9 +1,10 @@
+import sys
 import threading
 
 import cv2
 import pytest
 
-from engine.threads import NUM_THREADS, map_in_order
+from engine.threads import NUM_THREADS, TURN_S, map_in_order, short_turns
 
 
 def test_results_come_in_order_from_several_threads_and_little_is_taken_ahead():
@@ -40,3 +41,10 @@ def test_opencv_gets_its_threads_back():
     assert next(results) == 1
     results.close()
     assert cv2.getNumThreads() == before
+
+
+def test_turns_are_short_while_they_should_be():
+    before = sys.getswitchinterval()
+    with short_turns():
+        assert sys.getswitchinterval() == pytest.approx(TURN_S, abs=1e-6)  # Python keeps whole microseconds
+    assert sys.getswitchinterval() == before
