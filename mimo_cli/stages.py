@@ -316,7 +316,7 @@ DIFFUSE_ALONE = Stage(
 )
 COMPOSE = Stage(
     name="compose",
-    version=5,
+    version=6,
     about="put everything together",
     credits=True,
     reads=(VIDEO, CLIP, FRAMES, SCENE, OCCLUSION, HUMAN, SHADOW, LIGHT),
@@ -326,7 +326,7 @@ COMPOSE = Stage(
 )
 COMPOSE_LOSSLESS = Stage(
     name="compose-lossless",
-    version=5,
+    version=6,
     about="put everything together, without loss",
     credits=True,
     reads=(VIDEO, CLIP, FRAMES, SCENE, OCCLUSION, HUMAN, SHADOW, LIGHT),

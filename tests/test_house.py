@@ -21,7 +21,7 @@ RANKS = (
     "engine.config engine.geometry engine.shelf engine.threads",
     "engine.types engine.weights",
     "engine.video engine.people engine.body engine.raster engine.diffusion engine.metrics",
-    "engine.compositor",
+    "engine.compositor engine.grain",
     "engine.layers engine.motion engine.identity engine.synth engine.conditions",
     "engine.animator engine.report",
     "engine.training",

@@ -34,7 +34,7 @@ class Light:
     blur_px: float = 0.0
     """Standard deviation of the blur of the source's own edges."""
     grain: float = 0.0
-    """Standard deviation of the source's noise, 0 ... 255; see `engine.animator.grain`."""
+    """Standard deviation of the source's noise, 0 ... 255; see `engine.grain`."""
 
     @property
     def shades(self) -> bool:

@@ -9,7 +9,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine.layers.bystander import draw_legs
-from engine.layers.grain import Grain
 from engine.layers.grow import dilate_disc, grow_mask
 from engine.layers.membrane import above, amplify, apply_exposure, enlarge, fit_exposure, shrink
 from engine.layers.plate import ASIDE, NEAR, Plate, build_plate, surroundings
@@ -20,8 +19,6 @@ from engine.types import BackgroundMotion, Chunks, FrameSource, Glimpse, Landmar
 
 _STEP = 4
 """Pixels per node of everything but the colours themselves."""
-_GRAIN = 0.5
-"""Share of the source's grain that is put on the plate: enough that it does not look painted."""
 
 
 def complete_scene(
@@ -31,7 +28,6 @@ def complete_scene(
     *,
     chunks: Chunks,
     progress: Progress = quiet,
-    seed: int = 0,
     plate: Plate | None = None,
     others: Sequence[Landmarks] = (),
 ) -> Iterator[NDArray]:
@@ -43,7 +39,6 @@ def complete_scene(
         motion: of the background.
         chunks: where the plate is kept; frames themselves are made in one pass and are cheap to make again.
         progress: called with frames done and frames in all.
-        seed: of the grain.
         plate: the plate, where the caller has built it already.
         others: landmarks of everybody else, who keep their legs.
 
@@ -53,10 +48,10 @@ def complete_scene(
     """
     if plate is None:
         plate = build_plate(clip, human_mask, motion, chunks=chunks, others=others)
-    grain, shown = Grain(seed), plate
+    shown = plate
 
     def complete(frame: tuple[int, Glimpse, NDArray]) -> NDArray:
-        return complete_frame(shown, *frame, grain, draw_legs(others, frame[0], clip.size))
+        return complete_frame(shown, *frame, draw_legs(others, frame[0], clip.size))
 
     frames = zip(range(clip.num_frames), glimpse(clip), human_mask.read())
     for idx, scene in enumerate(map_in_order(complete, frames)):
@@ -64,7 +59,7 @@ def complete_scene(
         progress(idx + 1, clip.num_frames)
 
 
-def complete_frame(plate: Plate, idx: int, rgb: Glimpse, human: NDArray, grain: Grain, others: NDArray) -> NDArray:
+def complete_frame(plate: Plate, idx: int, rgb: Glimpse, human: NDArray, others: NDArray) -> NDArray:
     """Make one frame of the scene layer; see `complete_scene`, and `draw_legs` for the `others`."""
     result = np.zeros((*human.shape, 4), np.uint8)
     hidden = grow_mask(human)
@@ -75,7 +70,7 @@ def complete_frame(plate: Plate, idx: int, rgb: Glimpse, human: NDArray, grain: 
         wide = _look(plate, idx, rgb, hidden, others, ASIDE)
         look = look if wide.is_cut else wide  # what does not end there, either, is not their shadow
     (x0, y0, x1, y1), scene, state, gain, lift = look.box, look.scene, look.state, look.gain, look.lift
-    hidden, noise = hidden[y0:y1, x0:x1], plate.noise(idx)
+    hidden = hidden[y0:y1, x0:x1]
     small_alpha = cv2.max(_feather(look.removed), look.shade)
     a, b, width, height = (value * _STEP for value in cv2.boundingRect(small_alpha))
     a, b = max(0, a - 2 * _STEP), max(0, b - 2 * _STEP)
@@ -83,7 +78,6 @@ def complete_frame(plate: Plate, idx: int, rgb: Glimpse, human: NDArray, grain: 
     shown = above(state[part], 0)
     alpha = cv2.bitwise_and(cv2.max(enlarge(small_alpha, hidden.shape)[part], hidden[part]), shown)
     lift = _enlarge_part(lift, hidden.shape, part)
-    grain.add(lift, idx, _GRAIN * noise)
     bright = scene[part] if (gain == 1).all() else amplify(scene[part], gain, cv2.CV_32F)
     colour = cv2.add(bright, lift, dtype=cv2.CV_8U)
     unknown = cv2.bitwise_and(hidden[part], cv2.bitwise_not(shown))

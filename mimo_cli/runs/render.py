@@ -169,8 +169,8 @@ def export_alpha(job: Job) -> None:
 
 def _swapped(job: Job, look_at: Slot) -> Iterator[list[NDArray]]:
     """Scene, shadow, character and occlusion over the source; everything else is left alone."""
-    from engine.animator.grain import Grain
     from engine.compositor import compose as compose_frame
+    from engine.grain import Grain
     from engine.report import LookWriter
     from engine.threads import map_in_order
     from engine.video import read_overlays
@@ -181,16 +181,17 @@ def _swapped(job: Job, look_at: Slot) -> Iterator[list[NDArray]]:
     grain, look = Grain(read_grain(job.inputs[slots.LIGHT])), LookWriter(clip.info)
 
     def put_together(layers):
-        frame, scene, front, (rgba, shadow) = layers
-        clean = _cut(rgba, shadow)
+        frame, bare, front, (rgba, shadow) = layers
+        clean, scene = _cut(rgba, shadow), grain.lay_on_planes(bare, frame.idx, clip.info)
         patch = replace(clean, rgba=grain.lay_on(clean.rgba, frame.idx))
-        return layers, patch, compose_frame(frame, scene=scene, patch=patch, occlusion=front, info=clip.info)
+        planes, num_changed = compose_frame(frame, scene=scene, patch=patch, occlusion=front, info=clip.info)
+        return frame, planes, num_changed, {"scene": scene, "patch": patch, "front": front}
 
     changed = 0
     layers = zip(clip.read_frames(), scenes, fronts, _read_character(job, clip.info), strict=True)
-    for (frame, scene, front, _), patch, (planes, num_changed) in map_in_order(put_together, layers):
+    for frame, planes, num_changed, parts in map_in_order(put_together, layers):
         changed += num_changed
-        look.add(frame, planes, scene=scene, patch=patch, front=front, num_changed=num_changed)
+        look.add(frame, planes, num_changed=num_changed, **parts)
         yield planes
         job.progress(frame.idx + 1, clip.num_frames)
     look.save(job.outputs[look_at])

@@ -6,7 +6,6 @@ import pytest
 from numpy.testing import assert_array_equal
 
 from engine.animator.canonical import canonical_pictures
-from engine.animator.grain import Grain
 from engine.animator.light import Light, match_light, measure_scene
 from engine.animator.pose import pose_puppet
 from engine.animator.puppet import PuppetAnimator, seen_offset
@@ -163,21 +162,6 @@ def test_light_changes_colour_and_nothing_else(doll, far_camera):
     soft = PuppetAnimator(doll, pose(), far_camera, SIZE, light=Light(blur_px=1.0)).render(0)
     edge = (soft.rgba[..., 3] > 0) & (soft.rgba[..., 3] < 255)
     assert edge.sum() > ((plain.rgba[..., 3] > 0) & (plain.rgba[..., 3] < 255)).sum()
-
-
-def test_grain_is_as_strong_as_asked_and_stays_on_the_figure():
-    rgba = np.zeros((300, 280, 4), np.uint8)
-    rgba[50:250, 40:240] = (120, 90, 60, 255)
-    grain = Grain(4.0)
-    noisy = grain.lay_on(rgba, 7)
-    assert_array_equal(noisy[..., 3], rgba[..., 3])
-    assert not noisy[:50].any()
-    added = noisy[50:250, 40:240, :3].astype(float) - (120, 90, 60)
-    assert 3.8 < added.std() < 4.2  # 40,000 samples of sigma 4, rounded
-    assert abs(added.mean()) < 0.1
-    assert_array_equal(noisy, Grain(4.0).lay_on(rgba, 7))
-    assert (noisy != grain.lay_on(rgba, 8)).any()
-    assert Grain(0).lay_on(rgba, 7) is rgba
 
 
 def test_light_is_estimated_gently(doll):
