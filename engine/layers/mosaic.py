@@ -3,6 +3,7 @@
 from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from typing import cast
 
 import cv2
 import numpy as np
@@ -158,7 +159,8 @@ class Gathered:
         quarter = np.diag([STEP, STEP, 1.0])
         for people, to_frame in self.people:
             matrix = to_cv(np.linalg.inv(quarter) @ to_frame @ quarter)
-            union |= cv2.warpPerspective(people, matrix, small[::-1], flags=cv2.INTER_NEAREST | cv2.WARP_INVERSE_MAP)
+            moved = cv2.warpPerspective(people, matrix, small[::-1], flags=cv2.INTER_NEAREST | cv2.WARP_INVERSE_MAP)
+            cv2.bitwise_or(union, moved, dst=union)
         return cv2.resize(union, self.size[::-1], interpolation=cv2.INTER_NEAREST)
 
 
@@ -169,7 +171,7 @@ def _look(
     where words lie over it, for what is written there now is not the place."""
     idx, human, rgb = frame
     hidden = grow_mask(human)
-    person = cv2.dilate(np.ascontiguousarray(hidden[::STEP, ::STEP]), np.ones((5, 5), np.uint8))
+    person = cast(NDArray, cv2.dilate(np.ascontiguousarray(hidden[::STEP, ::STEP]), np.ones((5, 5), np.uint8)))
     people = (person & PERSON) | (draw_legs(others, idx, human.shape) & OTHERS)
     if rgb is None:
         return people, None
@@ -224,7 +226,7 @@ def without_shadows(
     for (sample, matrix), (rgb, seen) in zip(samples, views):
         to_small = to_cv(np.linalg.inv(np.diag([STEP, STEP, 1.0])) @ matrix @ to_mosaic)
         flags = cv2.INTER_NEAREST | cv2.WARP_INVERSE_MAP
-        people = cv2.warpPerspective(sample.people, to_small, small[::-1], flags=flags)
+        people = cast(NDArray, cv2.warpPerspective(sample.people, to_small, small[::-1], flags=flags))
         shade = shaded(rgb, lit, people & PERSON, (seen > 0) & (people < OTHERS))
         count += shade > 0
         blind = cv2.warpPerspective(
@@ -311,8 +313,10 @@ def combine_samples(
         middle = masked_median(pictures, masks)
         mean, agree = _agreeing_mean(pictures, masks, middle, _STATIC_TOLERANCE if is_static else _MOVING_TOLERANCE)
         # A thing that passed once, seen through a gap of the person in one frame of many, is no scene.
-        inside = sum((mask > 0).astype(np.uint8) for mask in _inside(samples, top, bottom, size))
-        inside = cv2.subtract(inside, blinded[top:bottom])
+        inside = np.zeros(agree.shape, np.uint8)
+        for mask in _inside(samples, top, bottom, size):
+            inside += mask > 0
+        inside = np.asarray(cv2.subtract(inside, blinded[top:bottom]))
         seen = agree >= np.clip(inside // 3, 1, 3 if is_static else 2)
         noises.append(_noise(pictures, masks, mean, seen))
         rgb[top:bottom] = mean
@@ -350,7 +354,7 @@ def _agreeing_mean(
     count = np.zeros(middle.shape[:2], np.uint8)
     for picture, mask in zip(pictures, masks):
         near = cv2.inRange(cv2.absdiff(picture, middle), (0, 0, 0), (tolerance,) * 3)
-        near = cv2.bitwise_and(near, above(mask, 0))
+        near = cast(NDArray, cv2.bitwise_and(near, above(mask, 0)))
         total += cv2.bitwise_and(picture, cv2.merge([near] * 3))
         count += near & 1
     number = np.maximum(count, 1)[..., None].astype(np.uint16)

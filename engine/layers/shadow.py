@@ -76,7 +76,7 @@ def find_shadow(
     feet = _feet(inside)
     # A line on the ground, or a spot of which no light is known, does not end a shadow.
     gap = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (_GAP, _GAP))
-    joined = cv2.dilate(cv2.bitwise_and(looks, 1 - things) | feet, gap)
+    joined = cv2.dilate(cv2.bitwise_or(cv2.bitwise_and(looks, 1 - things), feet), gap)
     count, labels = cast("tuple[int, NDArray]", cv2.connectedComponents(joined, connectivity=8))
     table = np.zeros(count, bool)
     table[labels[feet > 0]] = True

@@ -220,7 +220,7 @@ def _change(pose: Pose, person: Person, evidence: Evidence, damping: float, *, e
     add_costs(equations, pose, pose_points(pose, person.points, slopes=True), evidence)
     try:
         return equations.solve(damping)
-    except torch.linalg.LinAlgError:
+    except torch.linalg.LinAlgError:  # pyright: ignore[reportPrivateImportUsage]
         if exact:
             raise
         return _change(pose, person, evidence, damping, exact=True)
