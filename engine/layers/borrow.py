@@ -6,9 +6,15 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.layers.membrane import apply_exposure, enlarge, fit_exposure, shrink
+from engine.layers.membrane import apply_exposure, enlarge, fit_exposure, largest_channel, shrink
 from engine.layers.plate_window import BORROWED, INPAINTED, SEEN, PlateWindow, warp_window
 from engine.types import BackgroundMotion
+
+_SPOT, _AROUND = 9, 41
+"""Pixels across: of what may have passed, and of the place beside it."""
+_STRANGE, _UNUSUAL = 45.0, 4.0
+"""What passed differs from the place beside it by so many levels (a white ball on grass: 120), and by so many times
+as much as spots of the place do."""
 
 
 def borrow(
@@ -48,6 +54,35 @@ def borrow_lightest(
         rgb[part][take], lightest[part][take] = found[take], light[take]
         taken[part] |= take
     state[taken] = BORROWED
+
+
+def goes_on(rgb: NDArray, state: NDArray, hardly: NDArray) -> NDArray:
+    """Tell the place from things that passed, where a few frames alone show either.
+
+    Args:
+        rgb: (h, w, 3) uint8 of a window.
+        state: (h, w) uint8: 1 where a pixel is needed, above where it is known.
+        hardly: (h, w) uint8, above 0 where a few frames show it.
+
+    Returns:
+        (h, w) bool: needed pixels that look like what is known beside them, or have nothing known beside them.
+    """
+    wanted, known = (state == 1) & (hardly > 0), state > 1
+    if not wanted.any():
+        return wanted
+    beside, share = _mean_near(rgb, known, _AROUND)
+    usual = largest_channel(cv2.absdiff(_mean_near(rgb, known, _SPOT)[0], beside))
+    usual = _mean_near(cv2.merge([usual] * 3), known, _AROUND)[0][..., 0]
+    off = largest_channel(cv2.absdiff(_mean_near(rgb, wanted, _SPOT)[0], beside))
+    strange = wanted & (share > 0.05) & (off > np.maximum(_STRANGE, _UNUSUAL * usual))
+    return wanted & (cv2.dilate(strange.view(np.uint8), np.ones((_SPOT, _SPOT), np.uint8)) == 0)
+
+
+def _mean_near(picture: NDArray, where: NDArray, across: int) -> tuple[NDArray, NDArray]:
+    """(h, w, 3) float32: mean over those pixels in a square that are in (h, w) bool, and their share (h, w) float32."""
+    share = cv2.blur(where.astype(np.float32), (across, across))
+    total = cv2.blur(picture * where[..., None].astype(np.float32), (across, across))
+    return total / np.maximum(share, 1e-3)[..., None], share
 
 
 def _fit(

@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine.layers.background_motion import find_shots
-from engine.layers.borrow import borrow, borrow_lightest
+from engine.layers.borrow import borrow, borrow_lightest, goes_on
 from engine.layers.bystander import PERSON
 from engine.layers.caption import Caption, as_line, find_captions
 from engine.layers.inpaint import inpaint
@@ -361,7 +361,7 @@ def _complete(
         near = [other for other in (idx, *_donors(idx, windows, motion)) if read_head(lit[other]).doubted]
         borrow_lightest(rgb, state, window, (read_window(seen[other]) for other in near), motion)
     if window.hardly is not None:  # better than what anybody makes up
-        state[(state == 1) & (window.hardly > 0)] = BORROWED
+        state[goes_on(rgb, state, window.hardly)] = BORROWED
     return replace(window, rgb=rgb, state=state, hardly=None, needed=None)
 
 
