@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from engine.layers.band import Band, find_band
 from engine.layers.expected import body_path, draw_core, expected_trunk, sure_landmarks, with_neighbours
 from engine.layers.grow import grow_mask
+from engine.layers.membrane import above
 from engine.layers.moving_object import colour_bins
 from engine.layers.plate import Plate
 from engine.layers.views import BODY_PX, View, body_height, find_threshold, read_views, view_step
@@ -40,6 +41,10 @@ _LEAST = 0.03
 """Side of the smallest piece that is looked at, heights of the body."""
 _NEAR = 6
 """Frames around those in which something was seen in front that show what it looks like."""
+_FRAY = 0.2
+"""Heights of the body up and down to which a band is as narrow as where the body takes the most off its side."""
+_LEAST_LEFT = 0.3
+"""Of a band's width; where the body leaves less, it is in front."""
 _RARE = 4e-4
 """Share of the body's pixels below which a colour is not the body's."""
 
@@ -267,6 +272,50 @@ def draw_still(
     body = cv2.morphologyEx(body, cv2.MORPH_OPEN, np.ones((5, 5), np.uint8))
     if body.any():
         rows, cols = (slice(at * step, (at + num) * step) for at, num in zip((view.y0, view.x0), body.shape))
-        wide = cv2.resize(body, (drawn[rows, cols].shape[1], drawn[rows, cols].shape[0]))
-        drawn[rows, cols] = cv2.min(drawn[rows, cols], cv2.bitwise_not(wide))
+        part = drawn[rows, cols]
+        left = _cut(cv2.resize(part, body.shape[::-1]), body)
+        drawn[rows, cols] = cv2.min(part, cv2.resize(left, part.shape[::-1]))
     return np.maximum(mask, drawn)
+
+
+def _cut(bands: NDArray, body: NDArray) -> NDArray:
+    """Take the body off bands, so that their sides stay straight: outlines of bodies fray, trunks do not.
+
+    Args:
+        bands: (h, w) uint8, small pixels.
+        body: (h, w) uint8, 0 or 255: where the person plainly is.
+
+    Returns:
+        (h, w) uint8: what may be drawn.
+    """
+    allowed = cv2.bitwise_not(body)
+    count, labels = cv2.connectedComponents(above(bands, 0))
+    for label in range(1, count):
+        band = labels == label
+        if not (band & (body > 0)).any():
+            continue
+        start, stop = _longest_runs(band)
+        first, last = _longest_runs(band & (body == 0))
+        partly = last - first >= _LEAST_LEFT * (stop - start)
+        left, right = (_eased(np.where(partly, off, 0)) for off in (first - start, stop - last))
+        cols = np.arange(band.shape[1])
+        kept = np.clip(cols + 1 - (start + left)[:, None], 0, 1) * np.clip((stop - right)[:, None] - cols, 0, 1)
+        rows = band & partly[:, None]
+        allowed[rows] = (255 * kept[rows]).astype(np.uint8)
+    return allowed
+
+
+def _longest_runs(inside: NDArray) -> tuple[NDArray, NDArray]:
+    """(h,) int each: first column of the longest run in every row of (h, w) bool, and the column after its last."""
+    cols = np.arange(inside.shape[1])
+    length = cols - np.maximum.accumulate(np.where(inside, -1, cols), axis=1)
+    stop = length.argmax(1) + 1
+    return stop - length.max(1), stop
+
+
+def _eased(off: NDArray) -> NDArray:
+    """(h,) float: the most that is taken off near each of (h,) rows, without steps."""
+    from scipy.ndimage import gaussian_filter1d, maximum_filter1d
+
+    reach = round(_FRAY * BODY_PX)
+    return gaussian_filter1d(maximum_filter1d(off.astype(float), 2 * reach + 1), reach / 2)
