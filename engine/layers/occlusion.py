@@ -201,11 +201,17 @@ def _draw_thing(
 
 
 def _blur_step(xy: NDArray, idx: int) -> NDArray:
-    """How far the thing moves while the shutter is open, taken as half the frame's time; (2,) small pixels."""
-    near = [xy[j] for j in (idx - 1, idx, idx + 1) if 0 <= j < len(xy) and not np.isnan(xy[j, 0])]
-    if len(near) < 2:
+    """How far the thing moves while the shutter is open, taken as half the frame's time; (2,) small pixels.
+
+    Of the steps before and after the shorter one counts, and none where it turns back: a ball that is kicked hangs for
+    a moment on a shoe, which a long smear would take for the ball.
+    """
+    steps = [xy[k + 1] - xy[k] for k in (idx - 1, idx) if 0 <= k < len(xy) - 1]
+    steps = [step for step in steps if not np.isnan(step[0])]
+    if not steps:
         return np.zeros(2)
-    return 0.5 * (near[-1] - near[0]) / (len(near) - 1)
+    least = np.abs(steps).min(0)
+    return 0.5 * np.where((np.sign(steps) == np.sign(steps[0])).all(0), least * np.sign(steps[0]), 0.0)
 
 
 def _refine(like: NDArray, x: float, y: float, radius: float) -> tuple[float, float]:
