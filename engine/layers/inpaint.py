@@ -188,8 +188,6 @@ def _solve_level(
     # Patches near the rim have seen something true; they speak louder than those deep inside.
     inside = cv2.distanceTransform(np.pad(gap.astype(np.uint8), 1, mode="edge"), cv2.DIST_L2, 3)[1:-1, 1:-1]
     trust = (1.25 ** -inside[ys, xs]).astype(np.float32)
-    if first:
-        picture = _vote(picture, gap, field, np.zeros(len(ys), np.float32), trust, ys, xs)
     for turn in range(rounds):
         cost = search.improve(picture, field, steps=2 if turn == 0 else 1, wide=first)
         picture = _vote(picture, gap, field, cost, trust, ys, xs)
