@@ -125,3 +125,9 @@ def project(K: NDArray, points_cam_m: NDArray) -> NDArray:
     """
     image = points_cam_m @ np.swapaxes(K, -1, -2)
     return image[..., :2] / image[..., 2:3]
+
+
+def eased(share: NDArray) -> NDArray:
+    """0 below 0, 1 above 1, smooth between (3 s^2 - 2 s^3); any shape."""
+    share = np.clip(share, 0, 1)
+    return share * share * (3 - 2 * share)

@@ -47,7 +47,7 @@ LIMBS: tuple[tuple[str, ...], ...] = tuple(
     for chain in (("shoulder", "elbow", "wrist"), ("hip", "knee", "ankle"))
 )
 """Joints of arms and legs, from the trunk outwards."""
-_TRUNK = ("pelvis", "spine1", "spine2", "spine3", "left_collar", "right_collar", "neck")
+TRUNK = ("pelvis", "spine1", "spine2", "spine3", "left_collar", "right_collar", "neck")
 _IDX = {name: idx for idx, name in enumerate(JOINTS)}
 
 
@@ -141,10 +141,10 @@ def _body_rotations(puppet: Puppet, source: Source) -> dict[str, NDArray]:
     turned = facing(puppet)
     picture = {name: turned @ puppet.joints[k].astype(np.float64) for k, name in enumerate(puppet.joint_names)}
     if is_four_legged(puppet):
-        found = {name: _pitched(source.rotations[:, _IDX[name]]) for name in _TRUNK}
+        found = {name: _pitched(source.rotations[:, _IDX[name]]) for name in TRUNK}
     else:
         upright = _upright(picture, source.rest_m, _unsure_lean(puppet))
-        found = {name: source.rotations[:, _IDX[name]] @ upright for name in _TRUNK}
+        found = {name: source.rotations[:, _IDX[name]] @ upright for name in TRUNK}
     turn = source.rotations[:, _IDX["head"]] @ np.swapaxes(source.rotations[:, _IDX["spine3"]], -1, -2)
     found["head"] = share_of(turn, HEAD_SHARE) @ found["spine3"]
     found["neck"] = share_of(turn, HEAD_SHARE / 2) @ found["spine3"]
@@ -227,7 +227,7 @@ def _spun(swing: NDArray, wanted: NDArray, bone: NDArray) -> NDArray:
 
 def _unsure_lean(puppet: Puppet) -> float:
     """Radians that a trunk may seem to lean in its picture by error alone."""
-    trunk = [k for k, name in enumerate(puppet.joint_names) if name in _TRUNK]
+    trunk = [k for k, name in enumerate(puppet.joint_names) if name in TRUNK]
     own = puppet.vertices[puppet.weights[:, trunk].sum(1) > 0.5]
     if "neck" not in puppet.joint_names or len(own) < 3:
         return float(_LEAN_IGNORED_RAD)

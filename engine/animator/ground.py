@@ -4,7 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine.animator.drive import Source, place_joints
-from engine.geometry import rotation_between
+from engine.geometry import eased, rotation_between
 from engine.types import JOINTS, Motion, Puppet
 
 _IDX = {name: idx for idx, name in enumerate(JOINTS)}
@@ -148,8 +148,8 @@ def keep_planted(
         pull[:, 1] += air_m
         steps |= air_m > 0
         new_knee, new_ankle = two_bones(points, points[:, 2] + pull)
-        out[:, hip] = rotation_between(points[:, 1] - points[:, 0], new_knee - points[:, 0]) @ out[:, hip]
-        out[:, knee] = rotation_between(points[:, 2] - points[:, 1], new_ankle - new_knee) @ out[:, knee]
+        upper, lower = limb_turns(points, new_knee, new_ankle)
+        out[:, hip], out[:, knee] = upper @ out[:, hip], lower @ out[:, knee]
     return out, steps
 
 
@@ -164,8 +164,7 @@ def _pull(foot_m: NDArray, planted: NDArray, time_s: NDArray, leg_m: float) -> t
         stand[start:stop], air[start:stop] = _stand(foot_m[start:stop], time_s[start:stop], leg_m)
         stand[:start], stand[stop:] = stand[start], stand[stop - 1]
         away = np.maximum(np.maximum(time_s[start] - time_s, time_s - time_s[stop - 1]), 0)
-        weight = np.clip(1 - away / _BLEND_S, 0, 1)
-        weight = weight * weight * (3 - 2 * weight)
+        weight = eased(1 - away / _BLEND_S)
         near = weight > 0
         pull[near] += weight[near, None] * (stand[near] - foot_m[near]) * weight[near, None]
         total[near] += weight[near]
@@ -186,9 +185,8 @@ def _stand(foot_m: NDArray, time_s: NDArray, leg_m: float) -> tuple[NDArray, NDA
     places = np.stack([foot_m[number == k].mean(0) if (number == k).any() else foot_m.mean(0) for k in range(count)])
     swing = np.clip((phase - number) / _SWING_SHARE, 0, 1)
     swing[number == 0] = 1
-    eased = (swing * swing * (3 - 2 * swing))[:, None]
     before = places[np.maximum(number - 1, 0)]
-    return before + eased * (places[number] - before), _STEP_HEIGHT * leg_m * np.sin(np.pi * swing)
+    return before + eased(swing)[:, None] * (places[number] - before), _STEP_HEIGHT * leg_m * np.sin(np.pi * swing)
 
 
 def two_bones(points: NDArray, target: NDArray) -> tuple[NDArray, NDArray]:
@@ -225,3 +223,9 @@ def two_bones(points: NDArray, target: NDArray) -> tuple[NDArray, NDArray]:
     share = (upper**2 - lower**2 + allowed**2) / (2 * allowed)
     knee = start + along * share + bend * np.sqrt(np.maximum(upper**2 - share**2, 0))
     return knee, start + along * allowed
+
+
+def limb_turns(points: NDArray, middle: NDArray, end: NDArray) -> tuple[NDArray, NDArray]:
+    """(T, 3, 3) each: the turns of the upper and the lower bone of a limb (T, 3, 3) to a new middle and end (T, 3)."""
+    upper = rotation_between(points[:, 1] - points[:, 0], middle - points[:, 0])
+    return upper, rotation_between(points[:, 2] - points[:, 1], end - middle)

@@ -7,12 +7,12 @@ from numpy.typing import NDArray
 
 from engine.animator.clearance import GAP, Trunk, chest_joint, descendants, limb_radius, outside, swivel, trunk_slices
 from engine.animator.drive import Source, place_joints
-from engine.animator.ground import two_bones
+from engine.animator.ground import limb_turns, two_bones
 from engine.animator.places import puppet_places
 from engine.animator.reach import ARMS, has_arms, palm_of
 from engine.animator.skinning import Skin, dual_quaternions, pose_skin
 from engine.animator.touch import Touch, find_touches
-from engine.geometry import rotation_between, rotvec_to_matrix
+from engine.geometry import rotvec_to_matrix
 from engine.types import Puppet
 
 _BENT = 0.97
@@ -159,8 +159,7 @@ def _lay(
     moved = _smooth(goal.share * (wanted - points[:, 2]), sigma)
     new_elbow, new_wrist = two_bones(points, points[:, 2] + moved)
     new_elbow = _swivelled(trunk, arm, np.stack([points[:, 0], new_elbow, new_wrist], 1), frame, goal.share, sigma)
-    upper = rotation_between(points[:, 1] - points[:, 0], new_elbow - points[:, 0])
-    lower = rotation_between(points[:, 2] - points[:, 1], new_wrist - new_elbow)
+    upper, lower = limb_turns(points, new_elbow, new_wrist)
     out[:, shoulder] = upper @ base[:, shoulder]
     out[:, elbow] = lower @ base[:, elbow]
     out[:, arm.hand] = (flat @ lower)[:, None] @ base[:, arm.hand]

@@ -8,11 +8,11 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
+from engine.animator.drive import TRUNK
 from engine.animator.skinning import vertex_normals
 from engine.geometry import rotation_between
 from engine.types import JOINTS, Puppet
 
-_TRUNK = ("pelvis", "spine1", "spine2", "spine3", "left_collar", "right_collar", "neck")
 _LIMBS = tuple(
     (f"{side}_{a}", f"{side}_{b}")
     for side in ("left", "right")
@@ -99,7 +99,7 @@ def _charts(
 ) -> Iterator[tuple[int, NDArray, NDArray]]:
     """Of each part: its number, its vertices' indices (N,), and where they are on it, (N, 3): height along it and
     direction around it."""
-    trunk = [names[name] for name in _TRUNK if name in names]
+    trunk = [names[name] for name in TRUNK if name in names]
     owners = np.flatnonzero(weights[:, trunk].sum(1) > _OWNED)
     hips = [names[f"{side}_hip"] for side in ("left", "right") if f"{side}_hip" in names] or [names["pelvis"]]
     if "neck" in names and len(owners) >= 50:

@@ -10,6 +10,7 @@ from engine.animator.paint import Stroke, Surface, paint
 from engine.animator.pose import PosedPuppet, pose_puppet
 from engine.animator.shadow import ground_shadow, project_ground
 from engine.animator.texture import Textures
+from engine.geometry import eased
 from engine.raster.triangles import NEAR_M
 from engine.threads import map_in_order
 from engine.types import Camera, Motion, Patch, Puppet, Size
@@ -66,7 +67,7 @@ class PuppetAnimator:
         self._faces = np.ascontiguousarray(puppet.faces, np.int32)
         self._side = _side_of_picture(puppet)
         self._drawn_z = self.posed.skin.normals[2] * self._side
-        self._at_rim = 1 - _eased(self._drawn_z / _RIM)
+        self._at_rim = 1 - eased(self._drawn_z / _RIM)
         self._front_corner = np.repeat(~puppet.is_back[:, None], 3, 1).astype(np.float32)
         self._shadow_idx = np.arange(0, len(puppet.vertices), 2)
 
@@ -138,9 +139,9 @@ class PuppetAnimator:
         eye = (-world_to_cam[:3, :3].T @ world_to_cam[:3, 3]).astype(np.float32)[:, None]
         to_eye = eye - vertices
         facing = (normals * to_eye).sum(0) / np.sqrt((to_eye * to_eye).sum(0))
-        share = 1 - _eased((facing - self._drawn_z - _TURNED[0]) / (_TURNED[1] - _TURNED[0]))
+        share = 1 - eased((facing - self._drawn_z - _TURNED[0]) / (_TURNED[1] - _TURNED[0]))
         frontal = self._frontal(frame_idx, to_eye.mean(1)) / _PROFILE
-        share *= (1 - self._at_rim * (1 - _eased(frontal))) * _eased(1 + frontal)
+        share *= (1 - self._at_rim * (1 - eased(frontal))) * eased(1 + frontal)
         scale = np.array([texture_shape[1], texture_shape[0]], np.float32)
         columns = [*(self._puppet.uv * scale).T, share]
         if self._light.shades:
@@ -180,12 +181,6 @@ def seen_offset(camera: Camera, offset_m: tuple[float, float, float]) -> tuple[f
     across, closer = (axis / max(float(np.linalg.norm(axis)), 1e-6) for axis in (across, closer))
     x, _, z = offset_m[0] * across + offset_m[2] * closer
     return float(x), float(offset_m[1]), float(z)
-
-
-def _eased(share: NDArray) -> NDArray:
-    """0 below 0, 1 above 1, smooth between."""
-    share = np.clip(share, 0, 1)
-    return share * share * (3 - 2 * share)
 
 
 def _side_of_picture(puppet: Puppet) -> float:

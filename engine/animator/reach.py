@@ -4,8 +4,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine.animator.drive import Source, place_joints
-from engine.animator.ground import two_bones
-from engine.geometry import rotation_between
+from engine.animator.ground import limb_turns, two_bones
+from engine.geometry import eased
 from engine.types import JOINTS, Puppet
 
 _TOUCH, _NEAR = 0.08, 0.16
@@ -57,10 +57,9 @@ def join_hands(
         return rotations
     apart = source.joints_m[:, _IDX["left_wrist"]] - source.joints_m[:, _IDX["right_wrist"]]
     far = _NEAR - laid * (_NEAR - 1.2 * _TOUCH)
-    near = np.clip((far - np.linalg.norm(apart, axis=1) / person_m) / (far - _TOUCH), 0, 1)
-    if not near.any():
+    share = eased((far - np.linalg.norm(apart, axis=1) / person_m) / (far - _TOUCH))[:, None]
+    if not share.any():
         return rotations
-    share = (near * near * (3 - 2 * near))[:, None]
     out = rotations.copy()
     joints = place_joints(puppet, rotations, root_m, height_m)
     arms = [[puppet.joint_names.index(name) for name in arm] for arm in ARMS]
@@ -91,10 +90,9 @@ def touch_head(
         hand = _palm(source.joints_m, _IDX[arm[1]], _IDX[arm[2]]) - source.joints_m[:, _IDX["head"]]
         local = (np.swapaxes(source.rotations[:, _IDX["head"]], -1, -2) @ hand[..., None])[..., 0]
         at = (local / person_m - HEAD_CENTRE) / HEAD_HALF
-        near = np.clip((_OFF - np.linalg.norm(at, axis=1)) / (_OFF - _ON), 0, 1)
-        if not near.any():
+        share = eased((_OFF - np.linalg.norm(at, axis=1)) / (_OFF - _ON))[:, None]
+        if not share.any():
             continue
-        share = (near * near * (3 - 2 * near))[:, None]
         there = (low + high) / 2 - puppet.joints[head] + at * (high - low) / 2
         for _ in range(2):  # the palm turns with the forearm, so it is a little off after the first
             joints = place_joints(puppet, out, root_m, height_m)
@@ -124,8 +122,7 @@ def _reach(out: NDArray, joints_m: NDArray, arm: tuple[int, int, int], wanted: N
     shoulder, elbow, wrist = arm
     points = joints_m[:, [shoulder, elbow, wrist]]
     new_elbow, new_wrist = two_bones(points, points[:, 2] + share * (wanted - points[:, 2]))
-    upper = rotation_between(points[:, 1] - points[:, 0], new_elbow - points[:, 0])
-    lower = rotation_between(points[:, 2] - points[:, 1], new_wrist - new_elbow)
+    upper, lower = limb_turns(points, new_elbow, new_wrist)
     moved = share[:, 0] > 0
     out[moved, shoulder] = upper[moved] @ out[moved, shoulder]
     out[moved, elbow] = lower[moved] @ out[moved, elbow]

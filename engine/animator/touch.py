@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 
 from engine.animator.drive import Source
 from engine.animator.places import PARTS, Places, person_places
+from engine.geometry import eased
 from engine.types import JOINTS
 
 
@@ -199,5 +200,4 @@ def _eased(touching: NDArray, time_s: NDArray) -> tuple[NDArray, NDArray]:
     later, earlier = touched[after], touched[np.maximum(after - 1, 0)]
     away = np.abs(time_s[np.stack([earlier, later])] - time_s)
     nearest = np.where(away[0] < away[1], earlier, later)
-    near = np.clip(1 - away.min(0) / _BLEND_S, 0, 1)
-    return near * near * (3 - 2 * near), nearest
+    return eased(1 - away.min(0) / _BLEND_S), nearest

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine.errors import InputError
+from engine.geometry import eased
 from engine.identity.bridges import cut_bridges
 from engine.identity.depth import find_depths
 from engine.identity.face import Face, find_face, find_features
@@ -177,7 +178,7 @@ def _joined(sides: NDArray, behind: NDArray, head: NDArray | None, dist: NDArray
     reach = 4 * int(np.ceil(rim_px)) + 1
     beside = (cv2.dilate(head.astype(np.uint8), np.ones((reach, reach), np.uint8)) > 0) & (dist == 0)
     share = np.where(head | beside, np.clip(1 - towards, 0, 1), 0).astype(np.float32)
-    share = cv2.GaussianBlur(share * share * (3 - 2 * share), (0, 0), 0.7 * rim_px)[..., None]
+    share = cv2.GaussianBlur(eased(share), (0, 0), 0.7 * rim_px)[..., None]
     return (sides + share * (behind.astype(np.float32) - sides) + 0.5).astype(np.uint8)
 
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from engine.geometry import eased
 from engine.synth.stance import Stance, motion_from_stance
 from engine.types import JOINTS, Motion
 
@@ -76,8 +77,7 @@ def bump(time_s: NDArray, start: float, stop: float) -> NDArray:
 
 def ease(time_s: NDArray, start: float, stop: float) -> NDArray:
     """(T,) 0 before start, 1 after stop, smooth between."""
-    share = np.clip((time_s - start) / (stop - start), 0, 1)
-    return share * share * (3 - 2 * share)
+    return eased((time_s - start) / (stop - start))
 
 
 def follow_steps(stance: Stance, side: int, steps: list[Step]) -> None:
