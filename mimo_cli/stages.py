@@ -116,7 +116,7 @@ COMPLETE_PLATE = Stage(
 )
 FIND_OCCLUSION = Stage(
     name="occlusion",
-    version=14,
+    version=15,
     about="find what passes in front",
     reads=(VIDEO, CLIP, HUMAN_MASK, BACKGROUND, PLATE, TRACKS, LANDMARKS, OTHERS),
     writes=(OCCLUSION, PROPS),
@@ -125,7 +125,7 @@ FIND_OCCLUSION = Stage(
 )
 COMPLETE_SCENE = Stage(
     name="scene",
-    version=5,
+    version=6,
     about="fill in the scene behind the person",
     reads=(VIDEO, CLIP, OTHERS, HUMAN_MASK, PROPS, BACKGROUND, PLATE),
     writes=(SCENE,),

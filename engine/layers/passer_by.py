@@ -3,6 +3,8 @@
 What is neither the place nor nearer to the person's own bones, around the other's bones, is the other's.
 """
 
+from collections.abc import Mapping
+
 import cv2
 import numpy as np
 from numpy.typing import NDArray
@@ -32,6 +34,14 @@ _NEARER = 0.015
 """How much lower the other's feet are at least, heights of the person."""
 _MINE = 0.6
 """Where the mask says it is the person, the other's bones have to be nearer by this factor."""
+
+
+def seen_beside(tracks: Tracks, others: Mapping[int, tuple[Tracks, Landmarks]]) -> dict[int, tuple[Tracks, Landmarks]]:
+    """Keep of the others, tracks and landmarks by number, those who are seen in some frame that shows the person, too.
+
+    Who is only seen where the person is lost is the person, badly seen: an arm and a wheel beside a trunk.
+    """
+    return {number: one for number, one in others.items() if ((one[0].score > 0) & (tracks.score > 0)).any()}
 
 
 def is_in_front(mine: Landmarks, other: Landmarks, tracks: Tracks, others: Tracks) -> NDArray:

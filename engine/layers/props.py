@@ -39,6 +39,8 @@ _VOTERS = (-9, -7, -5, -3, 3, 5, 7, 9)
 """Frames that must have found the same, body on body."""
 _AGREE = 0.6
 """Share of them."""
+_HIDDEN = 0.6
+"""A body that shows less than this share of what it shows in the frames around stands behind something."""
 _CEILING = 120
 """Levels: a larger difference from the plate is no better evidence."""
 _RESTLESS = 1.7, 1.8
@@ -254,10 +256,13 @@ class _Setting:
         found = known[idx]
         shot = next((a, b) for a, b in self._shots if a <= idx < b)
         wide = np.ones((2 * round(0.03 * self._unit) + 1,) * 2, np.uint8)
+        # What touches the body where all of it is seen may look out beside a trunk when the body does not.
+        typical = float(np.median([other.human.sum() for other in near]))
+        is_hidden = found.human.sum() < _HIDDEN * typical
         votes, count = np.zeros(found.mask.shape, np.uint8), np.zeros(found.mask.shape, np.uint8)
         for other in (idx + offset for offset in _VOTERS):
             if other in known and shot[0] <= other < shot[1]:
-                mask = known[other].mask
+                mask = known[other].loose if is_hidden else known[other].mask
                 votes += self._laid_over(idx, found, other, known[other], cv2.dilate(mask, wide))
                 count += self._laid_over(idx, found, other, known[other], np.maximum(1 - known[other].human, mask))
         agreed = (votes >= _AGREE * np.maximum(count, 3)).astype(np.uint8)

@@ -1,7 +1,7 @@
 """The scene layer: the place without the person, frame by frame."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import cast
 
 import cv2
@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine.layers.bystander import draw_legs
+from engine.layers.falloff import fit_falloff
 from engine.layers.grow import dilate_disc, grow_mask
 from engine.layers.membrane import above, amplify, apply_exposure, enlarge, fit_exposure, shrink
 from engine.layers.plate import ASIDE, NEAR, Plate, build_plate, surroundings
@@ -67,8 +68,7 @@ def complete_frame(plate: Plate, idx: int, rgb: Glimpse, human: NDArray, others:
         return result
     look = _look(plate, idx, rgb, hidden, others, NEAR)
     if look.is_cut:
-        wide = _look(plate, idx, rgb, hidden, others, ASIDE)
-        look = look if wide.is_cut else wide  # what does not end there, either, is not their shadow
+        look = _without_endless(_look(plate, idx, rgb, hidden, others, ASIDE), hidden.shape[1])
     (x0, y0, x1, y1), scene, state, gain, lift = look.box, look.scene, look.state, look.gain, look.lift
     hidden = hidden[y0:y1, x0:x1]
     small_alpha = cv2.max(_feather(look.removed), look.shade)
@@ -121,11 +121,26 @@ def _look(plate: Plate, idx: int, rgb: Glimpse, hidden: NDArray, others: NDArray
     known = shrink(above(state, 0), _STEP) == 255
     gain, lift = fit_exposure(small_scene, small_frame, known & (small_hidden == 0))
     fitted = apply_exposure(small_scene, gain, lift)
+    slope = fit_falloff(small_frame, fitted, known & (small_hidden == 0))
+    lift, fitted = lift + slope * fitted, fitted + slope * fitted
     removed = _grow_by_evidence(small_frame, fitted, small_hidden > 0, known, noise, (y1 - y0) // _STEP)
     legs = cv2.resize(others[y0 // _STEP : -(-y1 // _STEP), x0 // _STEP : -(-x1 // _STEP)], removed.shape[::-1])
     shade = find_shadow(small_frame, fitted, removed, known & (legs == 0), noise)
-    is_cut = (x0 > 0 and shade[:, 0].any()) or (x1 < hidden.shape[1] and shade[:, -1].any())
-    return _Look(box, scene, state, gain, lift, removed, shade, bool(is_cut))
+    return _Look(box, scene, state, gain, lift, removed, shade, bool(_ends(box, hidden.shape[1], shade).any()))
+
+
+def _ends(box: Box, width: int, shade: NDArray) -> NDArray:
+    """Like the shade: what of it lies on the left and right edge of the box, where that is not the frame's own."""
+    edge = np.zeros_like(shade)
+    edge[:, 0], edge[:, -1] = box[0] > 0, box[2] < width
+    return shade * edge
+
+
+def _without_endless(look: _Look, width: int) -> _Look:
+    """A look from afar without the dark ground that goes on beyond it: that is not their shadow."""
+    _, labels = cast("tuple[int, NDArray]", cv2.connectedComponents((look.shade > 0).astype(np.uint8), connectivity=8))
+    endless = np.isin(labels, labels[_ends(look.box, width, look.shade) > 0])
+    return replace(look, shade=np.where(endless, 0, look.shade).astype(np.uint8))
 
 
 def _grow_by_evidence(

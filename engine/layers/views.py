@@ -135,6 +135,9 @@ def _make_view(plate: Plate, idx: int, rgb: Glimpse, human: NDArray, step: int, 
             empty = np.zeros((2, 2), np.uint8)
             return View(0, 0, np.zeros((2, 2, 3), np.uint8), empty, empty, empty, empty)
         place = np.clip(box_px, 0, (human.shape[1], human.shape[0]) * 2)
+    elif box_px is not None:  # little of the person looks out, but all of their bicycle may
+        place = np.concatenate([np.minimum(place[:2], box_px[:2]), np.maximum(place[2:], box_px[2:])])
+        place = np.clip(place, 0, (human.shape[1], human.shape[0]) * 2)
     x0, y0, x1, y1 = (value // (2 * step) * 2 for value in surroundings(place, human.shape))  # even: shrunk again below
     box = x0 * step, y0 * step, x1 * step, y1 * step
     part = slice(box[1], box[3]), slice(box[0], box[2])

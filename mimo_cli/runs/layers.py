@@ -171,6 +171,7 @@ def scene(job: Job) -> None:
 def occlusion(job: Job) -> None:
     """Find what is in front of the person, and what goes or stays with them."""
     from engine.layers.occlusion import find_occlusion
+    from engine.layers.passer_by import seen_beside
     from engine.layers.props import find_props
     from engine.layers.removal import sort_out
     from engine.video import LayerWriter
@@ -178,7 +179,7 @@ def occlusion(job: Job) -> None:
     clip, (motion, plate) = open_source(job), _background(job)
     landmarks = tables.read_landmarks(job.inputs[slots.LANDMARKS], clip.num_frames)
     tracks = tables.read_tracks(job.inputs[slots.TRACKS], clip.num_frames)
-    others = tables.read_others(job.inputs[slots.OTHERS], clip.num_frames)
+    others = seen_beside(tracks, tables.read_others(job.inputs[slots.OTHERS], clip.num_frames))
     given = clip, _mask(job), motion, landmarks, tracks
     fronts = find_occlusion(*given, chunks=job.chunks, progress=job.progress, plate=plate, others=others)
     props = find_props(*given, chunks=job.chunks, plate=plate, others=others)

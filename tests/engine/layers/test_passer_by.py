@@ -85,3 +85,15 @@ def test_one_hidden_for_a_moment_is_still_behind():
     assert passer_by.is_in_front(mine, near, boxes, near_boxes).all()
     boxes.score[16:] = 0  # gone for good
     assert not passer_by.is_in_front(mine, near, boxes, near_boxes)[16:].any()
+
+
+def test_who_is_seen_only_where_the_person_is_lost_is_the_person():
+    def seen(*scores: float) -> tuple[Tracks, Landmarks]:
+        num = len(scores)
+        points, score = np.zeros((num, 33, 2), np.float32), np.array(scores, np.float32)
+        marks = Landmarks(points, np.zeros((num, 33, 3), np.float32), np.ones((num, 33), np.float32), score)
+        return Tracks(np.zeros((num, 4), np.float32), score), marks
+
+    mine, _ = seen(1, 0, 0, 1)
+    others = {2: seen(0, 1, 1, 0), 3: seen(1, 1, 1, 0)}
+    assert list(passer_by.seen_beside(mine, others)) == [3]
