@@ -11,6 +11,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from engine.people.npz import save_npz
 from engine.people.roi import Roi
 from engine.people.second import walk_back
 from engine.people.settle import join, settle
@@ -138,7 +139,7 @@ def _track_chunk(
 
 def _keep(chunks: Chunks, name: str, found: dict[str, NDArray]) -> Path:
     with chunks.make(name) as part:
-        np.savez_compressed(part / "people.npz", **found)  # pyright: ignore[reportArgumentType]
+        save_npz(part / "people.npz", **found)
     folder = chunks.get(name)
     assert folder is not None, name
     return folder

@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from engine.people.npz import save_npz
 from engine.people.roi import Roi
 from engine.people.table import CHUNK
 from engine.threads import map_in_order, run_ahead
@@ -94,7 +95,7 @@ def save_rough(person: Seen, folder: Path) -> None:
     def save(start: int) -> None:
         seen = enumerate(person.rough_masks(start, min(start + CHUNK, num_frames)), start)
         found = [(frame, roi.as_array(), mask) for frame, (roi, mask) in ((k, each) for k, each in seen if each)]
-        np.savez_compressed(
+        save_npz(
             folder / _name(start),
             frame=np.array([frame for frame, _, _ in found], np.int64),
             roi=np.array([roi for _, roi, _ in found], np.float64).reshape(-1, 4),

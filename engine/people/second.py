@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from engine.people.detect import Detector, tiles
 from engine.people.landmarks import MIN_PRESENCE, Landmarker, Pose
+from engine.people.npz import save_npz
 from engine.people.roi import Roi
 from engine.people.table import CHUNK, SECOND, Table, columns_of, concatenate, read_table
 from engine.people.track import Sighting, align_step, is_same_place, is_sound, torso_colors
@@ -109,7 +110,7 @@ def walk_back(
             networks = networks or (Landmarker(), Detector())
             with chunks.make(name) as part:
                 seen = _walk_chunk(clip, range(start, stop), walkers, rows, table, networks)
-                np.savez_compressed(part / "people.npz", **columns_of(seen), **_state(walkers))  # pyright: ignore[reportArgumentType]
+                save_npz(part / "people.npz", **columns_of(seen), **_state(walkers))
             folder = chunks.get(name)
         assert folder is not None, name
         folders[number] = folder
