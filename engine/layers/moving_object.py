@@ -237,7 +237,7 @@ def learn_things(blobs: list[Blob], bodies: dict[int, NDArray], num_frames: int)
 
 def likelihood_map(thing: Thing, rgb: NDArray, away: NDArray, threshold: float) -> NDArray:
     """(h, w) float32, 0 ... 1: where a picture looks like the thing and neither like the body nor the plate."""
-    like = thing.like[_bin(rgb.reshape(-1, 3))].reshape(rgb.shape[:2])
+    like = np.take(thing.like, _bin(rgb)).reshape(rgb.shape[:2])
     gate = np.clip((away.astype(np.float32) - 0.6 * threshold) / (0.8 * threshold), 0, 1)
     return like * gate
 
@@ -373,8 +373,14 @@ def _blur_last(cube: NDArray) -> NDArray:
 
 
 def _bin(rgb: NDArray) -> NDArray:
-    part = (rgb // (256 // _BINS)).astype(np.int32)
-    return (part[:, 0] * _BINS + part[:, 1]) * _BINS + part[:, 2]
+    if not rgb.size:
+        return np.zeros(0, np.uint16)
+    red, green, blue = cv2.split(rgb.reshape(-1, 1, 3) // (256 // _BINS))
+    bins = red.ravel().astype(np.uint16)
+    for plane in (green, blue):
+        bins *= _BINS
+        bins += plane.ravel()
+    return bins
 
 
 def colour_bins(rgb: NDArray, *, count: bool = False) -> NDArray:

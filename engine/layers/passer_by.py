@@ -92,7 +92,7 @@ class Clothes:
             return np.zeros(rgb.shape[:2], np.float32)
         shares = self._counts / total + 1e-4
         table = np.log(shares[1] / shares[0]).astype(np.float32)
-        levels = table[colour_bins(rgb.reshape(-1, 3))].reshape(rgb.shape[:2])
+        levels = np.take(table, colour_bins(rgb)).reshape(rgb.shape[:2])
         return cv2.blur(np.clip(levels, -3, 3), (5, 5))
 
 

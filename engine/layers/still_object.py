@@ -181,8 +181,8 @@ class Watch:
         """
         if not body.any() and not core.any():
             return
-        strange = (self._colours < _RARE * max(self._colours.sum(), 1.0))[colour_bins(view.rgb.reshape(-1, 3))]
-        strange = strange.reshape(core.shape)
+        rare = self._colours < _RARE * max(self._colours.sum(), 1.0)
+        strange = np.take(rare, colour_bins(view.rgb)).reshape(core.shape)
         same = (view.away < 0.6 * threshold) & (view.sure > 0)
         # What is like the place and like the body says nothing, unless the mask, too, says that it is not the body.
         shown = (core > 0) & same & strange | (body > 0) & same & (view.human < 64)
