@@ -24,7 +24,8 @@ def is_covered(human_mask: FrameSource, rough: FrameSource, motion: BackgroundMo
 
     Args:
         human_mask: (H, W) uint8, 0 ... 255.
-        rough: (H, W) uint8, 0 ... 255, of the same frames; grown here as `plate.build_plate` grows it.
+        rough: (h, w) uint8, 0 ... 255, of the same frames, of the same size or half of it; grown here as
+            `plate.build_plate` grows it.
         motion: of the background.
     """
     masks = enumerate(zip(human_mask.read(), rough.read()))
@@ -45,10 +46,12 @@ def is_covered(human_mask: FrameSource, rough: FrameSource, motion: BackgroundMo
 def _count(counts: NDArray, human: NDArray, cover: NDArray, to_canvas: NDArray) -> None:
     """Add one frame to how often a spot was the person's without cover, and how often it was shown at all."""
     open_place = cv2.bitwise_not(grow_mask(cover))
+    step = round(_STEP * cover.shape[0] / human.shape[0])
+    human = cv2.resize(human, cover.shape[::-1], interpolation=cv2.INTER_NEAREST)
     person = cv2.bitwise_and(above(human, 127), open_place)
     size = counts.shape[:0:-1]
     for k, mask in enumerate((person, open_place)):
-        counts[k] += cv2.warpPerspective(shrink(mask, _STEP), to_canvas, size, flags=cv2.INTER_NEAREST) > 127
+        counts[k] += cv2.warpPerspective(shrink(mask, step), to_canvas, size, flags=cv2.INTER_NEAREST) > 127
 
 
 def _to_middle(motion: BackgroundMotion, idx: int, middle: int, size: tuple[int, int]) -> NDArray:

@@ -43,6 +43,9 @@ _PLAIN = np.arange(256)
 _PLAIN[:6], _PLAIN[250:] = 0, 255
 _PLAIN = _PLAIN.astype(np.uint8)
 """What becomes of the levels of a mask: almost nothing is nothing, almost all is all."""
+_SHARE = np.clip(np.arange(256, dtype=np.float32) / 255, 0.018, 0.982)
+_ODDS = np.log(_SHARE / (1 - _SHARE))
+"""(256,) float32: the log odds that the levels of a rough mask stand for."""
 LIKE_THEM = 0.15
 """Share of a guessed mask that must have the person's colours; half a person beside a trunk has more."""
 BONES = (
@@ -256,8 +259,7 @@ def _part(size: tuple[int, ...], roi: Roi, rough: NDArray, points_px: NDArray) -
 
 def _network_odds(roi: Roi, rough: NDArray, affine: NDArray, size: Size) -> NDArray:
     """(h, w) float32 log odds of the rough mask in the small copy; -3 outside of its square."""
-    share = np.clip(rough.astype(np.float32) / 255, 0.018, 0.982)
-    odds = np.log(share / (1 - share))
+    odds = cv2.LUT(rough, _ODDS)
     crop_to_small = affine @ np.vstack([roi.to_image(len(rough)), [0, 0, 1]])
     return cv2.warpAffine(odds, at_indices(crop_to_small), size[::-1], borderMode=cv2.BORDER_CONSTANT, borderValue=-3.0)
 

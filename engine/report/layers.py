@@ -33,7 +33,7 @@ def look_at_layers(clip: Clip, scene: Iterator[tuple[int, list[NDArray]]], front
             overlay = next(scene, None)
         here = overlay[1] if overlay is not None and overlay[0] == frame.idx else None
         before = next((picture for idx, picture in fronts if idx == frame.idx), None)
-        writer.picture_layers(frame, scene=here, front=before)
+        writer.add_layers(frame, scene=here, front=before)
     return writer.finish()
 
 

@@ -6,7 +6,7 @@ a look does not grow with the clip: at most `MAX_PICTURES` frames are pictured, 
 
 import os
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 
@@ -101,11 +101,16 @@ class LookWriter:
             num_changed: pixels of the result that differ from the source's.
             has_source: `frame` is a frame of the source; a backdrop is only shown in the result.
         """
+        self._queue(self._look_at, frame, result, scene, patch, front, num_changed, has_source)
+
+    def add_layers(self, frame: Frame, *, scene: list[NDArray] | None, front: NDArray | None) -> None:
+        """Picture a frame of the source and its layers, where there is no result; the arguments are those of `add`."""
+        self._queue(self._picture_layers, frame, scene, front)
+
+    def _queue(self, task: Callable[..., None], *args: object) -> None:
         while len(self._pending) >= MAX_PENDING:
             self._pending.popleft().result()
-        self._pending.append(
-            self._worker.submit(self._look_at, frame, result, scene, patch, front, num_changed, has_source)
-        )
+        self._pending.append(self._worker.submit(task, *args))
 
     def _look_at(
         self,
@@ -122,7 +127,7 @@ class LookWriter:
         if not self.pictures(frame.idx):
             return
         if has_source:
-            self.picture_layers(frame, scene=scene, front=front)
+            self._picture_layers(frame, scene, front)
         else:
             self._look.frames.append(frame.idx)
         self._picture("result", result, self._box(edited) if has_source else self._whole)
@@ -131,8 +136,7 @@ class LookWriter:
         """True for the frames that are pictured: every n-th."""
         return idx % self._every == 0
 
-    def picture_layers(self, frame: Frame, *, scene: list[NDArray] | None, front: NDArray | None) -> None:
-        """Picture a frame of the source and its layers; the arguments are those of `add`."""
+    def _picture_layers(self, frame: Frame, scene: list[NDArray] | None, front: NDArray | None) -> None:
         self._look.frames.append(frame.idx)
         self._picture("source", frame.planes, self._whole)
         if scene is not None:

@@ -139,7 +139,7 @@ def plate(job: Job) -> None:
 
     clip, (motion, found) = open_source(job), _background(job, slots.FIRST_PLATE)
     masks, person = _mask(job), read_person(job)
-    if not is_covered(masks, Silhouettes(person, clip.size), motion):
+    if not is_covered(masks, Silhouettes(person, clip.size, 0.5), motion):
         people = {"landmarks": person.landmarks, "others": _bystanders(job, clip.num_frames)}
         found = build_plate(clip, masks, motion, chunks=job.chunks, progress=job.progress, **people)
     save_plate(found, job.output(slots.PLATE, "/"))

@@ -110,7 +110,7 @@ def test_a_long_clip_of_noise_stays_within_its_budget():
     planes = [rng.integers(0, 256, (480, 480), np.uint8), *(rng.integers(0, 256, (240, 240), np.uint8) for _ in "uv")]
     for idx in range(0, info.num_frames, 40):
         assert writer.pictures(idx)
-        writer.picture_layers(Frame(idx, planes, info), scene=None, front=None)
+        writer.add_layers(Frame(idx, planes, info), scene=None, front=None)
     assert not writer.pictures(1)
     pictures = writer.finish().lanes["source"].pictures
     assert len(pictures) == MAX_PICTURES
