@@ -15,7 +15,7 @@ _LEVELS = 3 * 24.0
 """Sums of three channels below this are too dark to compare."""
 
 
-def fit_falloff(frame: NDArray, scene: NDArray, seen: NDArray) -> NDArray:
+def fit_falloff(frame: NDArray, scene: NDArray, seen: NDArray) -> tuple[NDArray, float]:
     """Fit a plane to how much brighter a frame is than the place.
 
     Args:
@@ -25,7 +25,8 @@ def fit_falloff(frame: NDArray, scene: NDArray, seen: NDArray) -> NDArray:
 
     Returns:
         (h, w, 1) float32: brightness of the frame over that of the place, less 1; exactly 0 where the light is even.
-        A shadow, and whatever else is not spread over the picture, has no say in it.
+        A shadow, and whatever else is not spread over the picture, has no say in it. And how far single pixels
+        typically are off that, 0 ... 1.
 
     Source: least squares, reweighted by Geman-McClure's function.
     """
@@ -35,7 +36,7 @@ def fit_falloff(frame: NDArray, scene: NDArray, seen: NDArray) -> NDArray:
     bright, lit = frame @ ones, scene @ ones
     at = np.flatnonzero(seen & (lit > _LEVELS) & (bright > _LEVELS))
     if len(at) < _ENOUGH:
-        return even
+        return even, 0.0
     at = at[:: max(1, len(at) // _SAMPLES)]
     ratio = np.take(bright, at) / np.take(lit, at) - 1
     rows, cols = np.divmod(at, width)
@@ -48,6 +49,6 @@ def fit_falloff(frame: NDArray, scene: NDArray, seen: NDArray) -> NDArray:
         plane = np.linalg.solve(terms.T @ (weight * terms) + 1e-3 * np.eye(3), (terms * weight).T @ ratio)
     cols, rows = np.arange(width) / width - 0.5, np.arange(height)[:, None] / height - 0.5
     across = plane[0] + plane[1] * cols + plane[2] * rows
-    if np.abs(across).max() < _LEAST:
-        return even
-    return np.clip(across, -_MOST, _MOST).astype(np.float32)[..., None]
+    is_even = np.abs(across).max() < _LEAST
+    found = even if is_even else np.clip(across, -_MOST, _MOST).astype(np.float32)[..., None]
+    return found, float(np.median(np.abs(ratio - terms @ plane)))

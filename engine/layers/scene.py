@@ -121,11 +121,11 @@ def _look(plate: Plate, idx: int, rgb: Glimpse, hidden: NDArray, others: NDArray
     known = shrink(above(state, 0), _STEP) == 255
     gain, lift = fit_exposure(small_scene, small_frame, known & (small_hidden == 0))
     fitted = apply_exposure(small_scene, gain, lift)
-    slope = fit_falloff(small_frame, fitted, known & (small_hidden == 0))
+    slope, unrest = fit_falloff(small_frame, fitted, known & (small_hidden == 0))
     lift, fitted = lift + slope * fitted, fitted + slope * fitted
     removed = _grow_by_evidence(small_frame, fitted, small_hidden > 0, known, noise, (y1 - y0) // _STEP)
     legs = cv2.resize(others[y0 // _STEP : -(-y1 // _STEP), x0 // _STEP : -(-x1 // _STEP)], removed.shape[::-1])
-    shade = find_shadow(small_frame, fitted, removed, known & (legs == 0), noise)
+    shade = find_shadow(small_frame, fitted, removed, known & (legs == 0), noise, unrest=unrest)
     return _Look(box, scene, state, gain, lift, removed, shade, bool(_ends(box, hidden.shape[1], shade).any()))
 
 
@@ -138,9 +138,10 @@ def _ends(box: Box, width: int, shade: NDArray) -> NDArray:
 
 def _without_endless(look: _Look, width: int) -> _Look:
     """A look from afar without the dark ground that goes on beyond it: that is not their shadow."""
-    _, labels = cast("tuple[int, NDArray]", cv2.connectedComponents((look.shade > 0).astype(np.uint8), connectivity=8))
-    endless = np.isin(labels, labels[_ends(look.box, width, look.shade) > 0])
-    return replace(look, shade=np.where(endless, 0, look.shade).astype(np.uint8))
+    count, labels = cast("tuple[int, NDArray]", cv2.connectedComponents((look.shade > 0).astype(np.uint8)))
+    ends = np.ones(count, np.uint8)
+    ends[labels[_ends(look.box, width, look.shade) > 0]] = 0
+    return replace(look, shade=look.shade * ends[labels])
 
 
 def _grow_by_evidence(

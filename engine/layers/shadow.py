@@ -13,6 +13,8 @@ _DARKEST, _DARKER = 0.35, 0.94
 """A shadow lets at least and at most such shares of the light through; more is noise, less is a dark thing."""
 _LIT = 0.96
 """Beside a shadow, what is darker than this share of the light is penumbra."""
+_STANDS_OUT = 3.0
+"""How far a shadow stands out of the unrest of the place."""
 _AROUND = 15
 """Side of the surroundings that tell light from a bright thing, small pixels."""
 _GAP = 5
@@ -42,7 +44,14 @@ def is_darker(dark: NDArray, lit: NDArray, noise: float = 0.0) -> NDArray:
 
 
 def find_shadow(
-    frame: NDArray, scene: NDArray, removed: NDArray, known: NDArray, noise: float, *, under: bool = False
+    frame: NDArray,
+    scene: NDArray,
+    removed: NDArray,
+    known: NDArray,
+    noise: float,
+    *,
+    under: bool = False,
+    unrest: float = 0.0,
 ) -> NDArray:
     """Find the shadow that a person throws on the scene.
 
@@ -52,6 +61,7 @@ def find_shadow(
         removed: (h, w) uint8, above 0 where the person is.
         known: (h, w) bool, False where the plate knows nothing.
         noise: grain, levels.
+        unrest: how far frame and scene typically differ, as a share: grass in the wind is dark here and light there.
         under: look inside `removed`, too, where that is known (a plate's person is gone, its shadow may not be).
 
     Returns:
@@ -85,9 +95,19 @@ def find_shadow(
     if np.count_nonzero(shadow) < 12:
         return nothing
     shadow = cv2.morphologyEx(shadow, cv2.MORPH_CLOSE, gap)
+    if unrest > 0:
+        shadow *= _stands_out(shadow, 1 - dark @ _ONES / np.maximum(lit @ _ONES, 1), looks, _STANDS_OUT * unrest)
     wide = cv2.dilate(shadow, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (7, 7)))
     wide[things > 0] = 0
     return cv2.blur(wide, (5, 5))
+
+
+def _stands_out(shadow: NDArray, depth: NDArray, looks: NDArray, least: float) -> NDArray:
+    """(h, w) uint8, 0 or 1: the pieces of a shadow that take, where they look like one, a share of the light."""
+    count, labels = cast("tuple[int, NDArray]", cv2.connectedComponents(shadow, connectivity=8))
+    area = np.bincount(labels.ravel(), looks.ravel(), count)
+    taken = np.bincount(labels.ravel(), (depth * looks).ravel(), count)
+    return (taken > least * area).astype(np.uint8)[labels]
 
 
 def _find_things(dark: NDArray, lit: NDArray, no_thing: NDArray) -> NDArray:
