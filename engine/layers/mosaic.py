@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from engine.layers.background_motion import find_shots
 from engine.layers.bystander import OTHERS, PERSON, STEP, draw_legs
 from engine.layers.caption import Caption, uncovered
+from engine.layers.detail import find_detail
 from engine.layers.grow import grow_mask
 from engine.layers.median import masked_median
 from engine.layers.membrane import above, amplify, extrapolate, find_gain
@@ -139,18 +140,24 @@ class Gathered:
     size: Size
     is_static: bool
 
-    def combine(self) -> tuple[NDArray, NDArray, NDArray, float]:
+    def combine(self) -> tuple[NDArray, NDArray, NDArray, float, tuple[NDArray, tuple[int, int]] | None]:
         """Build the mosaic.
 
         Returns:
             rgb (h, w, 3) uint8; visible (h, w) uint8, 255 where samples showed the scene, HARDLY where too few did;
             needed (h, w) uint8, bits: PERSON where the human or its shadow hides the scene in any frame of the window,
-            OTHERS where other people stand; noise, levels of 0 ... 255.
+            OTHERS where other people stand; noise, levels of 0 ... 255; what `find_detail` finds where the human
+            or its shadow is, if the camera moves and a homography says how.
         """
         samples, shaded = without_shadows(level(self.samples, self.size), self.size)
         flows: list[NDArray | None] = [None] * len(samples) if self.is_static else align(samples, self.size)
         rgb, visible, noise = combine_samples(samples, flows, self.size, shaded, is_static=self.is_static)
-        return rgb, visible, self._unite_people() | (shaded > 0) * np.uint8(PERSON), noise
+        needed = self._unite_people() | (shaded > 0) * np.uint8(PERSON)
+        if self.is_static or any(flow is not None for flow in flows):
+            return rgb, visible, needed, noise, None
+        wanted = cv2.bitwise_and(above(needed & PERSON, 0), above(visible, HARDLY))
+        views = [(sample.rgb, sample.visible, matrix) for sample, matrix in samples]
+        return rgb, visible, needed, noise, find_detail(views, rgb, wanted)
 
     def _unite_people(self) -> NDArray:
         """Where people are in any frame, in the mosaic."""

@@ -31,14 +31,15 @@ from engine.layers.plate_window import (
     INPAINTED,
     SEEN,
     UNKNOWN,
-    Box,
     PlateWindow,
     read_head,
     read_window,
+    sharpen,
     warp_window,
     write_window,
 )
 from engine.layers.shadow import find_shadow
+from engine.layers.warp import Box
 from engine.threads import map_in_order
 from engine.types import BackgroundMotion, Chunks, FrameSource, Landmarks, Progress, Size, quiet
 
@@ -78,7 +79,6 @@ class Plate:
         self.size, self.captions = size, captions
         self._open: dict[int, PlateWindow] = {}
         self._opening = threading.Lock()
-        self.is_static = bool((motion.to_first == np.eye(3)).all())
 
     @property
     def folders(self) -> list[Path]:
@@ -89,22 +89,25 @@ class Plate:
         """Standard deviation of the source's grain around a frame, levels of 0 ... 255."""
         return self._windows[self._find(frame_idx)].noise
 
-    def render(self, frame_idx: int, box: Box, kernel: int = cv2.INTER_LANCZOS4) -> tuple[NDArray, NDArray]:
+    def render(
+        self, frame_idx: int, box: Box, kernel: int = cv2.INTER_LANCZOS4, *, fine: bool = False
+    ) -> tuple[NDArray, NDArray]:
         """Show the plate as a frame's camera sees it.
 
         Args:
             frame_idx: the frame.
             box: x0, y0, x1, y1, pixels of the frame.
             kernel: OpenCV's, to resample with; INTER_LINEAR is enough to compare pictures, and ten times faster.
+            fine: with the detail that is finer than a mosaic's pixels, where the person hides it.
 
         Returns:
             rgb (h, w, 3) uint8 and state (h, w) uint8 (UNKNOWN ... SEEN) of the box.
         """
         own = self._find(frame_idx)
-        rgb, state = self._warp(own, frame_idx, box, kernel)
+        rgb, state = self._warp(own, frame_idx, box, kernel, fine)
         other, share = self._neighbour(own, frame_idx)
         if share > 0:
-            rgb_2, state_2 = self._warp(other, frame_idx, box, kernel)
+            rgb_2, state_2 = self._warp(other, frame_idx, box, kernel, fine)
             mixed = cv2.addWeighted(rgb, 1 - share, rgb_2, share, 0)
             cv2.copyTo(rgb, cv2.bitwise_not(above(state_2, 0)), mixed)
             cv2.copyTo(rgb_2, cv2.bitwise_not(above(state, 0)), mixed)
@@ -127,10 +130,10 @@ class Plate:
             return own, 0.0
         return other, max(0.0, 0.5 - min(before, after) / FADE)
 
-    def _warp(self, idx: int, frame_idx: int, box: Box, kernel: int) -> tuple[NDArray, NDArray]:
+    def _warp(self, idx: int, frame_idx: int, box: Box, kernel: int, fine: bool) -> tuple[NDArray, NDArray]:
         window = self._load(idx)
         frame_to_anchor = np.linalg.inv(self._to_first[window.anchor]) @ self._to_first[frame_idx]
-        return warp_window(window, frame_to_anchor, box, kernel)
+        return warp_window(window, frame_to_anchor, box, kernel, fine=fine)
 
     def _load(self, idx: int) -> PlateWindow:
         with self._opening:
@@ -159,8 +162,7 @@ def build_plate(
         motion: of the background, one homography per frame.
         chunks: where finished windows are kept; a window that is there is not made again.
         progress: called with windows done and windows in all, three times over (seen, cleared of shadow, filled).
-        landmarks: of the person, who tells words laid over the picture from a sign on the wall; without them there are
-            no words.
+        landmarks: of the person, who tells words laid over the picture from a sign on the wall; without, no words.
         others: landmarks of everybody else: nobody's legs are the person's shadow.
 
     Returns:
@@ -179,11 +181,12 @@ def build_plate(
         progress(idx + 1, total)
     stack.close()
 
-    def clear(idx: int) -> Path:
-        return _keep(chunks, f"plate-lit-{windows[idx].start:06d}", partial(_clear, idx, windows, seen, motion))
-
     lit: list[Path] = []
-    for idx, folder in enumerate(map_in_order(clear, range(len(windows)))):
+    names = [f"plate-lit-{window.start:06d}" for window in windows]
+    lighter = map_in_order(
+        lambda idx: _keep(chunks, names[idx], partial(_clear, idx, windows, seen, motion)), range(len(windows))
+    )
+    for idx, folder in enumerate(lighter):
         lit.append(folder)
         progress(len(windows) + idx + 1, total)
     filled: list[Path] = []
@@ -246,9 +249,8 @@ def _find_boxes(mask: FrameSource) -> NDArray:
 def surroundings(box: NDArray, size: Size, aside: float = NEAR) -> tuple[int, int, int, int]:
     """A person's box with the room around it in which shadows and things in the hand are looked for, in the frame.
 
-    The room is `NEAR` heights of the box above and below, `aside` heights on the left and on the right.
-
-    All edges but the frame's own are multiples of 8: pictures of such boxes are shrunk fast.
+    The room is `NEAR` heights of the box above and below, `aside` heights on the left and on the right. All edges
+    but the frame's own are multiples of 8: pictures of such boxes are shrunk fast.
     """
     margin = 24 + np.array([aside, NEAR]) * (box[3] - box[1])
     x0, y0 = (max(0, int(value) // 8 * 8) for value in box[:2] - margin)
@@ -282,8 +284,7 @@ def _plan_window(
         corners.append(cv2.perspectiveTransform(square[:, None], to_anchor)[:, 0])
     low, high = np.floor(np.min(corners, axis=(0, 1))), np.ceil(np.max(corners, axis=(0, 1)))
     if (np.prod(high - low) > MAX_AREA * size[0] * size[1]) and stop - start > 8:
-        middle = (start + stop) // 2
-        halves = (start, middle), (middle, stop)
+        halves = (start, anchor), (anchor, stop)
         return [window for a, b in halves for window in _plan_window(a, b, shot, boxes, motion, size)]
     low, high = np.maximum(low, -np.array(size[::-1])), np.minimum(high, 2 * np.array(size[::-1]))
     x0, y0, x1, y1 = (int(value) for value in (*low, *high))
@@ -314,12 +315,13 @@ def _see(chunks: Chunks, task: tuple[PlateWindow, Gathered | None]) -> Path:
     def make() -> PlateWindow:
         if gathered is None:
             return window
-        rgb, visible, needed, noise = gathered.combine()
+        rgb, visible, needed, noise, found = gathered.combine()
+        fine = {} if found is None else dict(zip(("detail", "corner"), found))
         state = np.where(visible > HARDLY, SEEN, UNKNOWN).astype(np.uint8)
         # Pixels nobody will ask for stay unknown and are not inpainted: 1 marks what is needed and not seen.
         state[(state == UNKNOWN) & (needed & PERSON > 0)] = 1
         hardly = cv2.morphologyEx(cv2.inRange(visible, HARDLY, HARDLY), cv2.MORPH_OPEN, np.ones((5, 5), np.uint8))
-        return replace(window, rgb=rgb, state=state, noise=noise, hardly=hardly, needed=needed)
+        return replace(window, rgb=rgb, state=state, noise=noise, hardly=hardly, needed=needed, **fine)
 
     return _keep(chunks, _seen_name(window), make)
 
@@ -379,7 +381,7 @@ def _fill(
     if hole.any():
         rgb = inpaint(rgb, hole, (state > 1).astype(np.uint8) * 255)
         state[state == 1] = INPAINTED
-    return replace(window, rgb=rgb)
+    return sharpen(replace(window, rgb=rgb))
 
 
 def _shot_windows(windows: list[PlateWindow], motion: BackgroundMotion) -> list[tuple[int, int]]:

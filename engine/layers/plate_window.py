@@ -8,14 +8,15 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.layers.warp import warp_picture
+from engine.layers.detail import FINER, enlarge_mosaic
+from engine.layers.membrane import above
+from engine.layers.warp import Box, warp_picture
 from engine.types import Size
 
-Box = tuple[int, int, int, int]
-"""x0, y0, x1, y1, pixels."""
 UNKNOWN, INPAINTED, BORROWED, SEEN = 0, 64, 128, 255
 """Where a plate's pixel comes from."""
-_UNTIL_FILLED = ("hardly", "needed")
+_HEAD = ("start", "stop", "anchor", "x0", "y0", "size", "noise", "doubted", "corner")
+_SOMETIMES = ("fine", "hardly", "needed", "detail")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,18 +37,24 @@ class PlateWindow:
     """Standard deviation of one frame's grain, levels of 0 ... 255."""
     doubted: bool = False
     """Whether it shows ground in the person's shadow that may be lit in other windows."""
+    corner: tuple[int, int] = (0, 0)
+    """Top-left corner of `fine` and `detail`, pixels of the mosaic."""
     rgb: NDArray | None = None
     """(h, w, 3) uint8."""
     state: NDArray | None = None
     """(h, w) uint8: UNKNOWN, INPAINTED, BORROWED or SEEN."""
+    fine: NDArray | None = None
+    """(2 h', 2 w', 3) uint8, where the camera moves: the part that the person hides, twice as large and sharper."""
     hardly: NDArray | None = None
     """(h, w) uint8, 255 where it shows what too few frames did to be sure; kept until the window is filled."""
     needed: NDArray | None = None
     """(h, w) uint8, bits: where the person hides the place, and where others stand; kept until the window is filled."""
+    detail: NDArray | None = None
+    """See `find_detail`; kept until the window is filled, and `fine` is made with it."""
 
 
 def warp_window(
-    window: PlateWindow, frame_to_anchor: NDArray, box: Box, kernel: int = cv2.INTER_LANCZOS4
+    window: PlateWindow, frame_to_anchor: NDArray, box: Box, kernel: int = cv2.INTER_LANCZOS4, *, fine: bool = False
 ) -> tuple[NDArray, NDArray]:
     """Show one mosaic in the box of a frame; see `Plate.render`."""
     x0, y0, x1, y1 = box
@@ -56,17 +63,49 @@ def warp_window(
         return np.zeros((height, width, 3), np.uint8), np.zeros((height, width), np.uint8)
     to_mosaic = np.array([[1, 0, -window.x0], [0, 1, -window.y0], [0, 0, 1.0]]) @ frame_to_anchor
     to_mosaic = to_mosaic @ np.array([[1, 0, x0], [0, 1, y0], [0, 0, 1.0]])
-    return warp_picture(window.rgb, window.state, to_mosaic, (height, width), kernel)
+    rgb, state = warp_picture(window.rgb, window.state, to_mosaic, (height, width), kernel)
+    if fine and window.fine is not None:
+        rgb = _lay_fine(rgb, window.fine, window.corner, to_mosaic)
+    return rgb, state
+
+
+def _lay_fine(rgb: NDArray, fine: NDArray, corner: tuple[int, int], to_mosaic: NDArray) -> NDArray:
+    """Lay the sharper part of a mosaic over what the mosaic shows."""
+    height, width = fine.shape[0] / FINER, fine.shape[1] / FINER
+    square = corner + np.array([[0, 0], [width, 0], [width, height], [0, height]])
+    seen = cv2.perspectiveTransform(square[:, None], np.linalg.inv(to_mosaic))[:, 0]
+    x0, y0 = (int(max(0, value)) for value in np.floor(seen.min(0)))
+    x1, y1 = (int(min(most, value)) for value, most in zip(np.ceil(seen.max(0)), rgb.shape[1::-1]))
+    if x0 >= x1 or y0 >= y1:
+        return rgb
+    to_fine = np.diag([FINER, FINER, 1.0]) @ np.array([[1, 0, -corner[0]], [0, 1, -corner[1]], [0, 0, 1.0]])
+    to_fine = to_fine @ to_mosaic @ np.array([[1, 0, x0], [0, 1, y0], [0, 0, 1.0]])
+    full = np.full(fine.shape[:2], 255, np.uint8)
+    sharp, inside = warp_picture(fine, full, to_fine, (y1 - y0, x1 - x0), cv2.INTER_CUBIC)
+    result = rgb.copy()
+    cv2.copyTo(sharp, inside, result[y0:y1, x0:x1])
+    return result
+
+
+def sharpen(window: PlateWindow) -> PlateWindow:
+    """The window, when it is filled, with its `fine` part: detail belongs to what it saw itself alone."""
+    if window.detail is None or window.rgb is None or window.state is None:
+        return window
+    (x, y), (height, width) = window.corner, (value // FINER for value in window.detail.shape[:2])
+    own = above(window.state[y : y + height, x : x + width], SEEN - 1)
+    own = cv2.resize(own, window.detail.shape[1::-1], interpolation=cv2.INTER_NEAREST)
+    fine = enlarge_mosaic(window.rgb, window.detail * (own > 0)[..., None], window.corner)
+    return replace(window, fine=fine, detail=None)
 
 
 def write_window(folder: Path, window: PlateWindow) -> None:
     """Write a window into an empty folder."""
-    head = {name: getattr(window, name) for name in ("start", "stop", "anchor", "x0", "y0", "size", "noise", "doubted")}
+    head = {name: getattr(window, name) for name in _HEAD}
     (folder / "window.json").write_text(json.dumps(head))
     if window.rgb is not None and window.state is not None:
         np.save(folder / "rgb.npy", window.rgb)
         np.save(folder / "state.npy", window.state)
-    for name in _UNTIL_FILLED:
+    for name in _SOMETIMES:
         if getattr(window, name) is not None:
             np.save(folder / f"{name}.npy", getattr(window, name))
 
@@ -74,7 +113,7 @@ def write_window(folder: Path, window: PlateWindow) -> None:
 def read_head(folder: Path) -> PlateWindow:
     """Read a window without its pictures."""
     head = json.loads((folder / "window.json").read_text())
-    return PlateWindow(**{**head, "size": tuple(head["size"])})
+    return PlateWindow(**{**head, "size": tuple(head["size"]), "corner": tuple(head.get("corner", (0, 0)))})
 
 
 def read_window(folder: Path) -> PlateWindow:
@@ -82,5 +121,5 @@ def read_window(folder: Path) -> PlateWindow:
     window = read_head(folder)
     if window.size == (0, 0):
         return window
-    names = ("rgb", "state", *(name for name in _UNTIL_FILLED if (folder / f"{name}.npy").exists()))
+    names = ("rgb", "state", *(name for name in _SOMETIMES if (folder / f"{name}.npy").exists()))
     return replace(window, **{name: np.load(folder / f"{name}.npy") for name in names})

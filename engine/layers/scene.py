@@ -13,8 +13,8 @@ from engine.layers.falloff import fit_falloff
 from engine.layers.grow import dilate_disc, grow_mask
 from engine.layers.membrane import above, amplify, apply_exposure, enlarge, fit_exposure, shrink
 from engine.layers.plate import ASIDE, NEAR, Plate, build_plate, surroundings
-from engine.layers.plate_window import Box
 from engine.layers.shadow import find_shadow
+from engine.layers.warp import Box
 from engine.threads import map_in_order
 from engine.types import BackgroundMotion, Chunks, FrameSource, Glimpse, Landmarks, Progress, glimpse, quiet
 
@@ -115,7 +115,7 @@ def _look(plate: Plate, idx: int, rgb: Glimpse, hidden: NDArray, others: NDArray
     """Compare frame and plate in the `surroundings` of what is hidden."""
     x, y, width, height = cv2.boundingRect(hidden)
     x0, y0, x1, y1 = box = surroundings(np.array([x, y, x + width, y + height]), hidden.shape, aside)
-    (scene, state), noise = plate.render(idx, box), plate.noise(idx)
+    (scene, state), noise = plate.render(idx, box, fine=True), plate.noise(idx)
     pictures = rgb[y0:y1, x0:x1], scene, hidden[y0:y1, x0:x1]
     small_frame, small_scene, small_hidden = (shrink(picture, _STEP) for picture in pictures)
     known = shrink(above(state, 0), _STEP) == 255

@@ -7,6 +7,8 @@ from numpy.typing import NDArray
 from engine.layers.membrane import above
 from engine.types import Size
 
+Box = tuple[int, int, int, int]
+"""x0, y0, x1, y1, pixels."""
 _GRID = 8
 """Pixels per node of a warp that is interpolated between nodes."""
 
@@ -44,7 +46,7 @@ def warp_picture(
 
 
 def warp_flow(
-    rgb: NDArray, label: NDArray, matrix: NDArray, flow: NDArray, box: tuple[int, int, int, int], size: Size
+    rgb: NDArray, label: NDArray, matrix: NDArray, flow: NDArray, box: Box, size: Size
 ) -> tuple[NDArray, NDArray]:
     """Like `warp_picture`, with a local shift added before the matrix.
 
