@@ -53,8 +53,9 @@ class Pose:
 class Landmarker:
     """The landmark network and the graph around it (heatmap refinement, projection back into the picture)."""
 
-    def __init__(self) -> None:
-        self._network = Network("pose_landmark_full.tflite", threads=NUM_THREADS)
+    def __init__(self, *, threads: int = NUM_THREADS) -> None:
+        """Load the network; `threads` share the work of one picture, see `Network`."""
+        self._network = Network("pose_landmark_full.tflite", threads=threads)
 
     def find(self, rgb: NDArray, roi: Roi) -> Pose:
         """Look for one person in a square of the picture; whether there is one is for the caller to judge by `score`.

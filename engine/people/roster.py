@@ -4,7 +4,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.people.people import THUMB_PX, Person
+from engine.people.people import Person
+from engine.people.walk import THUMB_PX
 
 _GAP = 12
 _FOOT = 26

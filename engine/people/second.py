@@ -15,7 +15,7 @@ from engine.people.detect import Detector, tiles
 from engine.people.landmarks import MIN_PRESENCE, Landmarker, Pose
 from engine.people.npz import save_npz
 from engine.people.roi import Roi
-from engine.people.table import CHUNK, SECOND, Table, columns_of, concatenate, read_table
+from engine.people.table import SECOND, Table, columns_of, concatenate, read_table
 from engine.people.track import Sighting, align_step, is_same_place, is_sound, torso_colors
 from engine.types import Chunks, FrameSource, Size
 
@@ -78,12 +78,13 @@ class Walker:
 
 
 def walk_back(
-    clip: FrameSource, table: Table, groups: list[NDArray], chunks: Chunks
+    clip: FrameSource, length: int, table: Table, groups: list[NDArray], chunks: Chunks
 ) -> tuple[Table, list[NDArray], dict[int, Path]]:
     """Look for people in the frames before those in which they were found.
 
     Args:
         clip: (H, W, 3) RGB frames.
+        length: of a chunk, frames.
         table: what the first walk saw.
         groups: rows of each person.
         chunks: keeps what is found.
@@ -98,8 +99,8 @@ def walk_back(
     rows = {k: dict(zip(table.frame[groups[k]].tolist(), groups[k].tolist())) for k in chosen}
     folders: dict[int, Path] = {}
     networks: tuple[Landmarker, Detector] | None = None
-    for number in range((clip.num_frames - 1) // CHUNK, -1, -1):
-        start, stop = number * CHUNK, min((number + 1) * CHUNK, clip.num_frames)
+    for number in range((clip.num_frames - 1) // length, -1, -1):
+        start, stop = number * length, min((number + 1) * length, clip.num_frames)
         if all(len(rows[k].keys() & range(start, stop)) == stop - start for k in chosen) or not _can_start(
             walkers, rows, range(start, stop)
         ):

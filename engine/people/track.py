@@ -1,5 +1,6 @@
 """Follows several people through a clip, one frame after the other; everything it knows fits in a small table."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import cv2
@@ -72,8 +73,8 @@ class Scouted:
 class Tracker:
     """Steps through a clip; `state` and `restore` carry it over a restart, bit for bit."""
 
-    def __init__(self) -> None:
-        self._detector, self._landmarker = Detector(), Landmarker()
+    def __init__(self, detector: Detector, landmarker: Landmarker) -> None:
+        self._detector, self._landmarker = detector, landmarker
         self._tracks: list[Track] = []
         self._next_id = 0
         self._thumb = np.zeros((36, 64), np.float32)
@@ -202,7 +203,7 @@ class Tracker:
             "state_next": np.array(self._next_id),
         }
 
-    def restore(self, state: dict[str, NDArray]) -> None:
+    def restore(self, state: Mapping[str, NDArray]) -> None:
         """Go on from what `state` returned."""
         rows = zip(*(state[f"state_{name}"] for name in ("ids", "roi", "box", "points", "look", "smooth")))
         self._tracks = [
@@ -211,6 +212,29 @@ class Tracker:
         ]
         self._thumb = state["state_thumb"]
         self._next_id = int(state["state_next"])
+
+
+def same_tracks(known: Mapping[str, NDArray], begun: Mapping[str, NDArray]) -> dict[int, int] | None:
+    """Tell whether a tracker that has just begun follows everybody whom another knows.
+
+    Args:
+        known: `Tracker.state` of one after a frame.
+        begun: of another, after the same frame.
+
+    Returns:
+        Names of the second, each to the first's name for the same person; None where the first waits for somebody who
+        is lost, or follows somebody whom the second does not see.
+    """
+    if known["state_ids"][:, 1].any():
+        return None
+    names: dict[int, int] = {}
+    seen = [(int(row[0]), points) for row, points in zip(begun["state_ids"], begun["state_points"]) if not row[1]]
+    for row, points in zip(known["state_ids"], known["state_points"]):
+        found = next((name for name, theirs in seen if name not in names and is_same_place(points, theirs)), None)
+        if found is None:
+            return None
+        names[found] = int(row[0])
+    return names
 
 
 def _tiles(rgb: NDArray, level: int) -> list[Tile]:
