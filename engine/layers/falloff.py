@@ -7,8 +7,8 @@ _MOST = 0.3
 """Lenses and skies take at most this share of the light within the surroundings of a person."""
 _LEAST = 0.01
 """What falls off less is not corrected."""
-_SAMPLES = 3000
-_ENOUGH = 200
+_SAMPLES = 1500
+_ENOUGH = 100
 """Fewer pixels than this say nothing."""
 _ROUNDS = 5
 _LEVELS = 3 * 24.0
@@ -32,13 +32,14 @@ def fit_falloff(frame: NDArray, scene: NDArray, seen: NDArray) -> tuple[NDArray,
     """
     height, width = seen.shape
     even = np.zeros((height, width, 1), np.float32)
-    ones = np.ones(3, np.float32)
-    bright, lit = frame @ ones, scene @ ones
-    at = np.flatnonzero(seen & (lit > _LEVELS) & (bright > _LEVELS))
-    if len(at) < _ENOUGH:
-        return even, 0.0
+    at = np.flatnonzero(seen)
     at = at[:: max(1, len(at) // _SAMPLES)]
-    ratio = np.take(bright, at) / np.take(lit, at) - 1
+    ones = np.ones(3, np.float32)
+    bright, lit = (np.take(picture.reshape(-1, 3), at, axis=0) @ ones for picture in (frame, scene))
+    usable = (lit > _LEVELS) & (bright > _LEVELS)
+    if usable.sum() < _ENOUGH:
+        return even, 0.0
+    at, ratio = at[usable], bright[usable] / lit[usable] - 1
     rows, cols = np.divmod(at, width)
     terms = np.stack([np.ones(len(at)), cols / width - 0.5, rows / height - 0.5], 1).astype(np.float32)
     plane = np.array([np.median(ratio), 0, 0], np.float32)
