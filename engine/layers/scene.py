@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine.layers.bystander import draw_legs
+from engine.layers.caption import caption_scale
 from engine.layers.falloff import fit_falloff
 from engine.layers.grow import dilate_disc, grow_mask
 from engine.layers.membrane import above, amplify, apply_exposure, enlarge, fit_exposure, shrink
@@ -16,8 +17,14 @@ from engine.layers.plate import ASIDE, NEAR, Plate, build_plate, surroundings
 from engine.layers.shadow import find_shadow
 from engine.layers.warp import Box
 from engine.threads import map_in_order
-from engine.types import BackgroundMotion, Chunks, FrameSource, Glimpse, Landmarks, Progress, glimpse, quiet
+from engine.types import BackgroundMotion, Chunks, FrameSource, Glimpse, Landmarks, Progress, Size, glimpse, quiet
 
+_TIP = 0.04
+"""Area of a ribbon or a hand that the mask lacks, areas of the person: what is larger is somebody or something else."""
+_SURE = 0.3
+"""Share of it that must differ twice as much as noise does."""
+_QUIET, _STRAY = 0.06, 0.05
+"""Half the side of its surroundings, heights of the picture, and how much of them may be strange, too."""
 _STEP = 4
 """Pixels per node of everything but the colours themselves."""
 
@@ -123,10 +130,21 @@ def _look(plate: Plate, idx: int, rgb: Glimpse, hidden: NDArray, others: NDArray
     fitted = apply_exposure(small_scene, gain, lift)
     slope, unrest = fit_falloff(small_frame, fitted, known & (small_hidden == 0))
     lift, fitted = lift + slope * fitted, fitted + slope * fitted
-    removed = _grow_by_evidence(small_frame, fitted, small_hidden > 0, known, noise, (y1 - y0) // _STEP)
+    plain = known & ~_lettered(plate, idx, y0, known.shape)
+    removed = _grow_by_evidence(small_frame, fitted, small_hidden > 0, known, plain, noise)
     legs = cv2.resize(others[y0 // _STEP : -(-y1 // _STEP), x0 // _STEP : -(-x1 // _STEP)], removed.shape[::-1])
     shade = find_shadow(small_frame, fitted, removed, known & (legs == 0), noise, unrest=unrest)
     return _Look(box, scene, state, gain, lift, removed, shade, bool(_ends(box, hidden.shape[1], shade).any()))
+
+
+def _lettered(plate: Plate, idx: int, y0: int, size: Size) -> NDArray:
+    """(h, 1) bool: the small rows of a picture of `size`, whose top is given in pixels, over which lie words."""
+    rows = np.zeros((size[0], 1), bool)
+    scale = caption_scale(plate.size)
+    for line in (line for first, last, line in plate.captions if first <= idx < last):
+        top, bottom = (line.top - line.rim) / scale - y0, (line.bottom + line.rim) / scale - y0
+        rows[max(0, int(top // _STEP)) : max(0, int(bottom // _STEP) + 1)] = True
+    return rows
 
 
 def _ends(box: Box, width: int, shade: NDArray) -> NDArray:
@@ -145,12 +163,14 @@ def _without_endless(look: _Look, width: int) -> _Look:
 
 
 def _grow_by_evidence(
-    frame: NDArray, scene: NDArray, hidden: NDArray, known: NDArray, noise: float, height: int
+    frame: NDArray, scene: NDArray, hidden: NDArray, known: NDArray, plain: NDArray, noise: float
 ) -> NDArray:
     """Add what touches the mask and is not the scene (a foot, a blurred hand that the mask missed), up to a limit.
 
-    All arguments are shrunk; returns (h, w) uint8, 0 or 255.
+    All arguments are shrunk: the pictures, what the mask hides, what of the scene is known, and what of that has no
+    words over it. Returns (h, w) uint8, 0 or 255.
     """
+    height = len(hidden)
     core = hidden.astype(np.uint8)
     band = dilate_disc(core, max(2, round(0.035 * height))) > 0
     away = cv2.absdiff(frame.astype(np.float32), scene)
@@ -161,8 +181,36 @@ def _grow_by_evidence(
     table = np.zeros(count, np.uint8)
     table[labels[hidden]] = 255
     table[0] = 0
-    grown = cv2.dilate(table[labels], np.ones((3, 3), np.uint8))
+    strange = np.where(plain, away / (14 + 4 * noise), 0)
+    grown = cv2.max(table[labels], _tips(strange, cv2.max(core, table[labels]) > 0))
+    grown = cv2.dilate(grown, np.ones((3, 3), np.uint8))
     return cv2.max(grown, core * 255)
+
+
+def _tips(strange: NDArray, grown: NDArray) -> NDArray:
+    """Find the ribbons and fingers that reach out of what is removed, before ground or wall that is quiet.
+
+    Args:
+        strange: (h, w) float: how far from the scene; above 1 it is no noise.
+        grown: (h, w) bool: what is removed.
+
+    Returns:
+        (h, w) uint8, 255 on small pieces that touch `grown` and have little that is strange around them.
+    """
+    outside = ((strange > 1) & ~grown).astype(np.uint8)
+    count, labels, stats, _ = cast(
+        "tuple[int, NDArray, NDArray, NDArray]", cv2.connectedComponentsWithStats(outside, connectivity=8)
+    )
+    touching = np.zeros(count, bool)
+    touching[labels[cv2.dilate(grown.astype(np.uint8), np.ones((3, 3), np.uint8)) > 0]] = True
+    side = 2 * max(1, round(_QUIET * len(grown))) + 1
+    stray = cv2.blur(np.where(touching[labels], 0, outside).astype(np.float32), (side, side))
+    touching[labels[(stray > _STRAY) & (outside > 0)]] = False
+    area = stats[:, cv2.CC_STAT_AREA]
+    sure = np.bincount(labels.ravel(), (strange > 2).ravel(), count)
+    touching &= (area <= _TIP * np.count_nonzero(grown)) & (sure > _SURE * area)
+    touching[0] = False
+    return np.where(touching[labels], 255, 0).astype(np.uint8)
 
 
 def _feather(removed: NDArray) -> NDArray:

@@ -91,6 +91,29 @@ def test_what_one_frame_shows_is_better_than_paint(chunks):
     assert psnr(shown, place, masks[0] > 0) > 35  # painted, it has 9 dB
 
 
+def test_a_ribbon_that_the_mask_lacks_goes_and_somebody_beside_stays(chunks):
+    """What is thin and hangs on the person goes before quiet ground; somebody whom they touch is too large."""
+    rng = np.random.default_rng(0)
+    ground = cv2.resize(rng.uniform(100, 150, (12, 40, 3)).astype(np.float32), (400, 120))
+    frames, masks = [], []
+    for t in range(20):
+        x = 40 + 16 * t
+        frame, mask = ground + rng.normal(0, 1, ground.shape), np.zeros((120, 400), np.uint8)
+        cv2.rectangle(mask, (x - 12, 20), (x + 12, 110), 255, -1)
+        cv2.line(frame, (x, 60), (x - 32, 52), (240, 240, 240), 3)
+        if t == 19:
+            cv2.rectangle(frame, (x + 12, 30), (x + 56, 110), (240, 240, 240), -1)
+        frame[mask > 0] = 30, 60, 160
+        frames.append(np.clip(frame, 0, 255).astype(np.uint8))
+        masks.append(mask)
+    motion = BackgroundMotion(np.tile(np.eye(3), (20, 1, 1)), np.ones(20, np.float32))
+    layers = list(complete_scene(ArraySource(np.array(frames)), ArraySource(np.array(masks)), motion, chunks=chunks))
+    for layer, rgb in list(zip(layers, frames))[4:]:
+        away = np.abs(over(layer, rgb) - ground).mean(2)[40:70, :330]
+        assert away.max() < 20  # of 110: grain, and half a pixel at the softened end
+    assert (over(layers[-1], frames[-1])[60:100, 394:] > 230).all()  # some nodes beside the person go with them
+
+
 def test_no_person_means_nothing_to_do(chunks):
     clip = ArraySource(np.full((3, 40, 50, 3), 90, np.uint8))
     still = BackgroundMotion(np.tile(np.eye(3), (3, 1, 1)), np.ones(3, np.float32))
