@@ -31,6 +31,7 @@ from engine.layers.background_motion import track_background  # noqa: E402
 from engine.layers.matte import human_mask  # noqa: E402
 from engine.layers.plate import build_plate  # noqa: E402
 from engine.layers.props import find_props  # noqa: E402
+from engine.layers.rivals import find_rivals  # noqa: E402
 from engine.metrics.mask import boundary_accuracy, region_similarity  # noqa: E402
 from engine.people import choose_person, find_people  # noqa: E402
 from engine.people.rough import Silhouettes  # noqa: E402
@@ -65,12 +66,13 @@ def measure(sequence):
     motion = track_background(clip, silhouettes, chunks=chunks)
     first_chunks = TempChunks()
     first = build_plate(clip, silhouettes, motion, chunks=first_chunks)
-    layer = ArraySource(np.stack(list(human_mask(clip, person, chunks=chunks, plate=first))))
+    others = {k: (other.tracks, other.landmarks) for k, other in enumerate(people, 1) if other is not person}
+    rivals = find_rivals(clip, person, others, motion)
+    layer = ArraySource(np.stack(list(human_mask(clip, person, chunks=chunks, plate=first, rivals=rivals))))
     first_chunks.close()
     done = time.perf_counter()
     masks = [mask > 127 for mask in layer.read()]
     plate = build_plate(clip, layer, motion, chunks=chunks)
-    others = {k: (other.tracks, other.landmarks) for k, other in enumerate(people, 1) if other is not person}
     given = clip, layer, motion, person.landmarks, person.tracks
     props = find_props(*given, chunks=chunks, plate=plate, others=others)
     together = [mask | (prop > 127) for mask, prop in zip(masks, props)]

@@ -91,6 +91,7 @@ def measure(clip: SynthClip) -> Measures:
     from engine.layers.matte import human_mask
     from engine.layers.occlusion import find_occlusion
     from engine.layers.plate import build_plate
+    from engine.layers.rivals import find_rivals
     from engine.layers.scene import complete_scene
     from engine.people import find_people
     from engine.people.rough import Silhouettes
@@ -108,7 +109,8 @@ def measure(clip: SynthClip) -> Measures:
         rough = Silhouettes(person, truth.rgb.size)
         background = track_background(truth.rgb, rough, chunks=chunks)
         first = build_plate(truth.rgb, rough, background, chunks=first_chunks)
-        mask = ArraySource(np.stack(list(human_mask(truth.rgb, person, chunks=chunks, plate=first))))
+        rivals = find_rivals(truth.rgb, person, others, background)
+        mask = ArraySource(np.stack(list(human_mask(truth.rgb, person, chunks=chunks, plate=first, rivals=rivals))))
         found["matte_iou"] = float(np.mean([iou(a, b) for a, b in zip(mask.read(), truth.carried)]))
         found["background_px"] = corner_error_px(background, clip)
         scene = _try("scene", lambda: list(complete_scene(truth.rgb, mask, background, chunks=chunks)))

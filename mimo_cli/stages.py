@@ -98,9 +98,9 @@ GATHER = Stage(
 )
 SEGMENT = Stage(
     name="segment",
-    version=10,
+    version=11,
     about="cut the person out",
-    reads=(VIDEO, CLIP, TRACKS, LANDMARKS, ROUGH, BACKGROUND, FIRST_PLATE),
+    reads=(VIDEO, CLIP, TRACKS, LANDMARKS, OTHERS, ROUGH, BACKGROUND, FIRST_PLATE),
     writes=(HUMAN_MASK,),
     params=layers.SegmentParams,
     weights=layers.network_weights,
@@ -116,7 +116,7 @@ COMPLETE_PLATE = Stage(
 )
 FIND_OCCLUSION = Stage(
     name="occlusion",
-    version=15,
+    version=16,
     about="find what passes in front",
     reads=(VIDEO, CLIP, HUMAN_MASK, BACKGROUND, PLATE, TRACKS, LANDMARKS, OTHERS),
     writes=(OCCLUSION, PROPS),
@@ -125,7 +125,7 @@ FIND_OCCLUSION = Stage(
 )
 COMPLETE_SCENE = Stage(
     name="scene",
-    version=8,
+    version=9,
     about="fill in the scene behind the person",
     reads=(VIDEO, CLIP, OTHERS, HUMAN_MASK, PROPS, BACKGROUND, PLATE),
     writes=(SCENE,),
@@ -171,7 +171,7 @@ FIT = Stage(
 )
 FIT_PEOPLE = Stage(
     name="fit-people",
-    version=4,
+    version=5,
     about="fit a body to everybody",
     reads=(VIDEO, CLIP, FRAMES, TRACKS, LANDMARKS, ROUGH, OTHERS, BACKGROUND),
     writes=(PEOPLE,),

@@ -95,7 +95,8 @@ def write_others(others: Mapping[int, tuple[Tracks, Landmarks]], path: Path) -> 
 def read_others(path: Path, num_frames: int) -> dict[int, tuple[Tracks, Landmarks]]:
     """Read `layers/others.csv`: number of a person to what is known of them in all frames of the clip.
 
-    In frames without a row the nearest one stands, with score 0.
+    Frames without a row, of score 0, are filled in: evenly between two, with the nearest before the first and after the
+    last.
 
     Raises:
         InputError: it does not fit a clip of `num_frames`.
@@ -108,10 +109,7 @@ def read_others(path: Path, num_frames: int) -> dict[int, tuple[Tracks, Landmark
         if frames.min() < 0 or frames.max() >= num_frames or np.any(np.diff(frames) <= 0):
             raise _bad_table(path, f"frames of person {person:.0f} are not 0 ... {num_frames - 1} in order")
         every = np.arange(num_frames)
-        after = np.clip(np.searchsorted(frames, every), 0, len(frames) - 1)
-        before = np.maximum(after - 1, 0)
-        nearest = np.where(np.abs(frames[before] - every) < np.abs(frames[after] - every), before, after)
-        values = mine[nearest, 2:].astype(np.float32)
+        values = np.stack([np.interp(every, frames, column) for column in mine[:, 2:].T], 1).astype(np.float32)
         score = np.where(np.isin(every, frames), values[:, 4], np.float32(0))
         points = values[:, 5:].reshape(num_frames, len(LANDMARKS), len(_LANDMARK_VALUES))
         others[int(person)] = (

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from engine.errors import InputError
 from engine.layers.matte import human_mask
 from engine.layers.plate import Plate
+from engine.layers.rivals import Rivals
 from engine.people.roi import Roi
 from engine.people.rough import Seen
 from engine.types import Chunks, FrameSource, Progress, Reel, quiet
@@ -42,6 +43,7 @@ def detected_mask(
     *,
     chunks: Chunks,
     plate: Plate | None = None,
+    rivals: Rivals | None = None,
     progress: Progress = quiet,
 ) -> Generator[NDArray, None, None]:
     """Yield the mask of one person for every frame, as `human_mask` does.
@@ -51,7 +53,7 @@ def detected_mask(
         person: whom to cut out, of the same clip.
         checkpoint: folder of Mask2Former in transformers' layout; loaded only if a piece of work is not done yet.
         chunks: keeps finished pieces of work.
-        plate: see `human_mask`.
+        plate, rivals: see `human_mask`.
         progress: told after every frame.
 
     Yields:
@@ -60,7 +62,8 @@ def detected_mask(
     Raises:
         InputError: the folder does not hold the network, or it knows no people.
     """
-    return human_mask(clip, Detected(clip, person, checkpoint), chunks=chunks, plate=plate, progress=progress)
+    known = {"plate": plate, "rivals": rivals}
+    return human_mask(clip, Detected(clip, person, checkpoint), chunks=chunks, progress=progress, **known)
 
 
 class Detected:

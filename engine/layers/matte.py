@@ -25,6 +25,7 @@ from engine.layers.membrane import above, shrink_to
 from engine.layers.piece import Piece, as_arrays, from_arrays, trim, unfold
 from engine.layers.plate import Plate
 from engine.layers.plate_window import BORROWED, Box
+from engine.layers.rivals import Rivals
 from engine.people.roi import Roi, at_indices
 from engine.people.rough import Seen, bridged_masks
 from engine.types import Chunks, FrameSource, Glimpse, Progress, Reel, Size, glimpse, quiet
@@ -71,7 +72,13 @@ class Memory:
 
 
 def human_mask(
-    clip: FrameSource, person: Seen, *, chunks: Chunks, plate: Plate | None = None, progress: Progress = quiet
+    clip: FrameSource,
+    person: Seen,
+    *,
+    chunks: Chunks,
+    plate: Plate | None = None,
+    rivals: Rivals | None = None,
+    progress: Progress = quiet,
 ) -> Generator[NDArray, None, None]:
     """Yield the mask of one person for every frame.
 
@@ -80,6 +87,7 @@ def human_mask(
         person: whom to cut out, of the same clip.
         chunks: keeps finished pieces of `CHUNK` frames.
         plate: the place without the person, if it is known: what differs from it is the person's.
+        rivals: who comes near the person: what is nearer to their bones is theirs.
         progress: told after every frame.
 
     Yields:
@@ -96,7 +104,7 @@ def human_mask(
             name = f"matte-{start:06d}-{stop - 1:06d}"
             folder = chunks.get(name)
             if folder is None:
-                pieces, memory = _mask_chunk(reel, person, plate, (start, stop), memory, pool, progress)
+                pieces, memory = _mask_chunk(reel, person, plate, rivals, (start, stop), memory, pool, progress)
                 done = pool.submit(_keep, chunks, name, pieces, memory)
             else:
                 found, memory = _remember(folder)
@@ -115,6 +123,7 @@ def _mask_chunk(
     clip: FrameSource,
     person: Seen,
     plate: Plate | None,
+    rivals: Rivals | None,
     span: tuple[int, int],
     memory: Memory | None,
     pool: ThreadPoolExecutor,
@@ -134,7 +143,9 @@ def _mask_chunk(
         points, seen = person.landmarks.image_px[frame_idx], person.landmarks.visibility[frame_idx]
         seen = seen if is_seen else np.zeros_like(seen)  # bones between two sightings are a guess
         place = None if plate is None else partial(plate.render, frame_idx, kernel=cv2.INTER_LINEAR)
-        known = believe(rgb, roi, mask, points, seen, memory, place)
+        near = rivals if rivals and rivals.are_near(frame_idx) else None
+        beside = near and partial(near.weigh, frame_idx, points)
+        known = believe(rgb, roi, mask, points, seen, memory, place, beside)
         if not is_seen and (memory is None or not known.looks_like(memory.colors)):
             continue  # hidden, not missed
         memory = known.memory
@@ -201,6 +212,7 @@ def believe(
     visibility: NDArray,
     memory: Memory | None,
     place: Callable[[Box], tuple[NDArray, NDArray]] | None = None,
+    beside: Callable[[NDArray, NDArray], tuple[NDArray, NDArray]] | None = None,
 ) -> Belief:
     """Tell person from background in one frame, at working size.
 
@@ -212,6 +224,7 @@ def believe(
         visibility: (33,) float32.
         memory: of the frame before, or None.
         place: shows a box of the frame without the person, see `Plate.render`; None where nothing is known of it.
+        beside: weighs the person against others, see `Rivals.weigh`; None where nobody is near.
 
     Returns:
         Belief: `finish` makes the mask of it.
@@ -231,9 +244,14 @@ def believe(
         prior = prior + 0.45 * sure * np.clip(moved - prior, -4, 4)
     bones = _bones(points_px, visibility, affine, gray.shape)
     prior = prior + 1.5 * bones
+    blind = np.zeros(gray.shape, bool)
+    if beside is not None:
+        others, blind = beside(affine, small)  # two who touch are one body to the network
+        prior = prior + others - np.maximum(network, 0) * np.clip(-others / 3, 0, 1)
     shown = None if place is None else place((x0, y0, x1, y1))
     if shown is not None:
-        prior = prior + _place_odds(*shown, small, prior)
+        differs = _place_odds(*shown, small, prior)
+        prior = prior + np.where(blind, np.minimum(differs, 0), differs)
     belief, colors = _settle(small, prior, None if memory is None else memory.colors)
     if shown is not None:
         # A shoe seen from the front is as round as a ball: landmarks tell.

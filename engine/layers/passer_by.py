@@ -9,14 +9,11 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from engine.layers.bones import bone_distance
 from engine.layers.moving_object import colour_bins
 from engine.layers.views import View, is_short_gap
 from engine.types import Landmarks, Tracks
 
-_BONES = (
-    (11, 13), (13, 15), (15, 19), (12, 14), (14, 16), (16, 20), (23, 25), (25, 27), (24, 26), (26, 28), (27, 31),
-    (28, 32), (27, 29), (28, 30), (11, 12), (23, 24), (11, 23), (12, 24), (11, 24), (12, 23), (7, 8), (0, 7), (0, 8),
-)  # fmt: skip
 _FEET = slice(27, 33)
 _REACH = 0.11
 """Flesh and clothes are at most this far from a bone, heights of the body; hair a little more."""
@@ -58,13 +55,18 @@ def is_in_front(mine: Landmarks, other: Landmarks, tracks: Tracks, others: Track
     """
     height = np.maximum(tracks.box_px[:, 3] - tracks.box_px[:, 1], 1)
     lower = (other.image_px[:, _FEET, 1].max(1) - mine.image_px[:, _FEET, 1].max(1)) / height
-    near = np.logical_and(*(seen | is_short_gap(seen) for seen in (others.score > 0, tracks.score > 0)))
     # One step forwards is no change of places: the median of a second.
     lower = np.array([np.median(lower[max(0, t - 12) : t + 13]) for t in range(len(lower))])
-    room = 0.3 * height
+    return are_near(tracks, others) & (lower > _NEARER)
+
+
+def are_near(tracks: Tracks, others: Tracks) -> NDArray:
+    """(T,) bool: the boxes of two people, with some room, overlap; also while one is out of sight for a moment."""
+    near = np.logical_and(*(seen | is_short_gap(seen) for seen in (others.score > 0, tracks.score > 0)))
+    room = 0.3 * np.maximum(tracks.box_px[:, 3] - tracks.box_px[:, 1], 1)
     low = np.maximum(tracks.box_px[:, :2] - room[:, None], others.box_px[:, :2])
     high = np.minimum(tracks.box_px[:, 2:] + room[:, None], others.box_px[:, 2:])
-    return near & (high > low).all(1) & (lower > _NEARER)
+    return near & (high > low).all(1)
 
 
 class Clothes:
@@ -77,7 +79,7 @@ class Clothes:
     def look(self, view: View, mine: NDArray, other: NDArray, threshold: float) -> None:
         """Learn from one frame; arguments as in `find_passer_by`."""
         size, corner = view.away.shape, np.array([view.x0, view.y0])
-        far_mine, far_other = _bone_distance(mine - corner, size), _bone_distance(other - corner, size)
+        far_mine, far_other = bone_distance(mine - corner, size), bone_distance(other - corner, size)
         stands_out = (view.away > threshold) & (view.away < 255)
         theirs = (
             stands_out & (view.human < 24) & (far_other < _FLESH * np.ptp(other[:, 1])) & (far_other < far_mine / 2)
@@ -113,7 +115,7 @@ def find_passer_by(
     """
     size = view.away.shape
     corner = np.array([view.x0, view.y0])
-    far_other, far_mine = _bone_distance(other - corner, size), _bone_distance(mine - corner, size)
+    far_other, far_mine = bone_distance(other - corner, size), bone_distance(mine - corner, size)
     height = max(8.0, float(np.ptp(other[:, 1])))
     inside = far_other < 0.02 * height
     if not inside.any() or ((view.away > threshold) | (view.human > 127))[inside].mean() < _STANDS_OUT:
@@ -133,7 +135,7 @@ def find_passer_by(
 
 def near_somebody(view: View, points: NDArray) -> NDArray:
     """(h, w) bool: near the bones of somebody, whose landmarks are (33, 2) small pixels of the frame."""
-    far = _bone_distance(points - (view.x0, view.y0), view.away.shape)
+    far = bone_distance(points - (view.x0, view.y0), view.away.shape)
     return far < _REACH * max(8.0, float(np.ptp(points[:, 1])))
 
 
@@ -143,14 +145,3 @@ def draw_passer_by(mask: NDArray, view: View, found: NDArray, step: int) -> None
     part = mask[rows, cols]
     wide = cv2.resize(cv2.GaussianBlur(found, (0, 0), 0.7), part.shape[::-1], interpolation=cv2.INTER_LINEAR)
     part[:] = np.maximum(part, wide)
-
-
-def _bone_distance(points: NDArray, size: tuple[int, ...]) -> NDArray:
-    """(h, w) float32: how far every pixel is from a skeleton, pixels."""
-    free = np.full(size, 255, np.uint8)
-    at = np.round(points).astype(int)
-    for a, b in _BONES:
-        cv2.line(free, at[a].tolist(), at[b].tolist(), 0, 1)
-    crown = np.round(points[0] + 0.6 * (points[0] - (points[11] + points[12]) / 2)).astype(int)
-    cv2.line(free, at[0].tolist(), crown.tolist(), 0, 1)
-    return cv2.distanceTransform(free, cv2.DIST_L2, 3)

@@ -91,18 +91,21 @@ def segment(job: Job) -> None:
     """Cut the person out of every frame."""
     from engine.layers.mask2former import detected_mask
     from engine.layers.matte import CHUNK, human_mask
+    from engine.layers.rivals import find_rivals
     from engine.layers.sam2 import network_mask
     from engine.threads import run_ahead
 
     clip, person = open_source(job), read_person(job)
-    _, plate = _background(job, slots.FIRST_PLATE)
+    motion, plate = _background(job, slots.FIRST_PLATE)
     folders = [job.weights(name).folder for name in network_weights(job.params)]
     if job.params.backend == "sam2":
         masks = network_mask(clip, person, *folders, chunks=job.chunks, progress=job.progress)
     else:
         find = detected_mask if job.params.backend == "mask2former" else human_mask
+        others = tables.read_others(job.inputs[slots.OTHERS], clip.num_frames)
+        known = {"plate": plate, "rivals": find_rivals(clip, person, others, motion)}
         # A chunk's masks come at once; while they are written, the next chunk is worked on.
-        masks = run_ahead(find(clip, person, *folders, chunks=job.chunks, plate=plate, progress=job.progress), CHUNK)
+        masks = run_ahead(find(clip, person, *folders, chunks=job.chunks, progress=job.progress, **known), CHUNK)
     _write(job, slots.HUMAN_MASK, "gray8", clip, masks)
 
 
