@@ -79,14 +79,16 @@ class Tracker:
         self._next_id = 0
         self._thumb = np.zeros((36, 64), np.float32)
 
-    def scout(self, frame_idx: int, rgb: NDArray) -> Scouted:
+    def scout(self, frame_idx: int, rgb: NDArray, *, search: bool) -> Scouted:
         """Work out of a frame what does not depend on the frames before it; may be called from other threads.
 
         Args:
             frame_idx: number of the frame.
             rgb: (H, W, 3) uint8.
+            search: look for people where they are looked for in this frame in any case.
         """
-        due = [tile for level, every in enumerate(SEARCH_EVERY) if not frame_idx % every for tile in _tiles(rgb, level)]
+        levels = [level for level, every in enumerate(SEARCH_EVERY) if search and not frame_idx % every]
+        due = [tile for level in levels for tile in _tiles(rgb, level)]
         return Scouted(rgb, _thumb(rgb), {tile: self._detector.look(rgb, tile) for tile in due})
 
     def step(self, frame_idx: int, scouted: Scouted) -> list[Sighting]:
@@ -142,9 +144,11 @@ class Tracker:
     def _where_to_search(self, frame_idx: int, rgb: NDArray, cut: bool) -> list[Tile]:
         lost = [track for track in self._tracks if track.missed]
         alone = all(track.missed for track in self._tracks)
+        # Beside somebody who fills the picture nobody matters who would be seen in its small parts alone.
+        large = not cut and any(not track.missed and track.roi.side > min(rgb.shape[:2]) for track in self._tracks)
         where: list[Tile] = []
         for level, every in enumerate(SEARCH_EVERY_ALONE if alone else SEARCH_EVERY):
-            if cut or frame_idx % every == 0:
+            if (cut or frame_idx % every == 0) and not (large and level > 1):
                 where += _tiles(rgb, level)
         for track in lost:
             if track.missed <= 12 or frame_idx % 4 == 0:

@@ -101,7 +101,8 @@ def _walk_in_order(clip: FrameSource, starts: range, state: Found | None, told: 
     if state is not None:
         tracker.restore(state)
     ahead = int(np.clip(AHEAD_BYTES // (3 * clip.size[0] * clip.size[1]), 4, 16))
-    with closing(map_in_order(_scout(tracker), enumerate(clip.read(starts[0]), starts[0]), ahead)) as frames:
+    numbered = enumerate(clip.read(starts[0]), starts[0])
+    with closing(map_in_order(_scout(tracker, search=True), numbered, ahead)) as frames:
         for start in starts:
             yield _track(start, islice(frames, starts.step), tracker, told)
 
@@ -117,7 +118,7 @@ def _walk_at_once(clip: FrameSource, starts: range, state: Found | None, told: _
         free.append(networks)
 
     def read(start: int, stop: int, tracker: Tracker) -> Iterator[Scouted]:
-        return map(_scout(tracker), enumerate(clip.read(start, min(stop, clip.num_frames)), start))
+        return map(_scout(tracker, search=False), enumerate(clip.read(start, min(stop, clip.num_frames)), start))
 
     def begin(start: int) -> tuple[Found, Found]:
         """The state of the tracker before a chunk, and what was found in it."""
@@ -143,8 +144,8 @@ def _walk_at_once(clip: FrameSource, starts: range, state: Found | None, told: _
             yield state
 
 
-def _scout(tracker: Tracker) -> Callable[[tuple[int, NDArray]], Scouted]:
-    return lambda frame: tracker.scout(frame[0], np.ascontiguousarray(frame[1][..., :3]))
+def _scout(tracker: Tracker, *, search: bool) -> Callable[[tuple[int, NDArray]], Scouted]:
+    return lambda frame: tracker.scout(frame[0], np.ascontiguousarray(frame[1][..., :3]), search=search)
 
 
 def _track(start: int, frames: Iterable[Scouted], tracker: Tracker, told: _Told, *, news: int = 1) -> Found:
