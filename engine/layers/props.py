@@ -39,8 +39,10 @@ _VOTERS = (-9, -7, -5, -3, 3, 5, 7, 9)
 """Frames that must have found the same, body on body."""
 _AGREE = 0.6
 """Share of them."""
-_HIDDEN = 0.6
+_HIDDEN = 0.7
 """A body that shows less than this share of what it shows in the frames around stands behind something."""
+_AGREE_ALONE = 0.75
+"""Share of those before it, or of those after it."""
 _CEILING = 120
 """Levels: a larger difference from the plate is no better evidence."""
 _RESTLESS = 1.7, 1.8
@@ -256,16 +258,23 @@ class _Setting:
         found = known[idx]
         shot = next((a, b) for a, b in self._shots if a <= idx < b)
         wide = np.ones((2 * round(0.03 * self._unit) + 1,) * 2, np.uint8)
+        shown = {other.idx: float(other.human.sum()) for other in near}
+        little = _HIDDEN * float(np.median(list(shown.values())))
         # What touches the body where all of it is seen may look out beside a trunk when the body does not.
-        typical = float(np.median([other.human.sum() for other in near]))
-        is_hidden = found.human.sum() < _HIDDEN * typical
-        votes, count = np.zeros(found.mask.shape, np.uint8), np.zeros(found.mask.shape, np.uint8)
-        for other in (idx + offset for offset in _VOTERS):
-            if other in known and shot[0] <= other < shot[1]:
+        is_hidden = shown[idx] < little
+        voters = [idx + offset for offset in _VOTERS if shot[0] <= idx + offset < shot[1] and idx + offset in known]
+        sides = [voters]
+        if min(shown[other] for other in shown if abs(other - idx) <= max(_VOTERS)) < little:
+            # A trunk that hides it before or after has no vote.
+            sides += [[other for other in voters if other < idx], [other for other in voters if other > idx]]
+        agreed = np.zeros(found.mask.shape, np.uint8)
+        for side in sides:
+            votes, count = np.zeros(found.mask.shape, np.uint8), np.zeros(found.mask.shape, np.uint8)
+            for other in side:
                 mask = known[other].loose if is_hidden else known[other].mask
                 votes += self._laid_over(idx, found, other, known[other], cv2.dilate(mask, wide))
                 count += self._laid_over(idx, found, other, known[other], np.maximum(1 - known[other].human, mask))
-        agreed = (votes >= _AGREE * np.maximum(count, 3)).astype(np.uint8)
+            agreed |= votes >= (_AGREE if side is voters else _AGREE_ALONE) * np.maximum(count, 3)
         mask = _touching(found.mask & agreed, found.human, self._unit) | (found.loose & agreed)
         yield replace(found, mask=_whole(mask, found.unlike, found.human, self._unit))
 
