@@ -1,6 +1,7 @@
 """Detail finer than one frame's pixels: many frames, each a little shifted, show it together."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import cv2
 import numpy as np
@@ -25,7 +26,7 @@ Sample = tuple[NDArray, NDArray, NDArray]
 """A frame (H, W, 3) uint8; what is visible in it, (H, W) uint8, 0 or 255; (3, 3) from pixels of the mosaic to its."""
 
 
-def find_detail(samples: Sequence[Sample], rgb: NDArray, wanted: NDArray) -> tuple[NDArray, tuple[int, int]] | None:
+def find_detail(samples: Sequence[Sample], rgb: NDArray, wanted: NDArray) -> dict[str, Any]:
     """Find what the frames show beyond their mean.
 
     The mosaic is shown to every frame's camera; what the frame has beside it is laid down where its pixels lie, on a
@@ -37,17 +38,18 @@ def find_detail(samples: Sequence[Sample], rgb: NDArray, wanted: NDArray) -> tup
         wanted: (h, w) uint8, above 0 where detail is wanted.
 
     Returns:
-        (2 h, 2 w, 3) int8, levels to be added to the enlarged mosaic; x and y of the top-left corner, pixels of the
-        mosaic. None where none is wanted.
+        detail: (2 h, 2 w, 3) int8, levels to be added to the enlarged mosaic; corner: x and y of its top-left corner,
+        pixels of the mosaic. Empty where none is wanted.
 
     Source: iterative back-projection, Irani and Peleg 1991, one step of it; the shares kept are James and Stein's.
     """
     x0, y0, width, height = cv2.boundingRect(wanted)
     if width == 0:
-        return None
+        return {}
     rows = max(_AROUND, _BAND_NODES // (FINER * FINER * width))
     bands = [(x0, y, x0 + width, min(y + rows, y0 + height)) for y in range(y0, y0 + height, rows)]
-    return np.vstack([_find_in_band(samples, rgb, wanted, band) for band in bands]), (x0, y0)
+    levels = np.vstack([_find_in_band(samples, rgb, wanted, band) for band in bands])
+    return {"detail": levels, "corner": (x0, y0)}
 
 
 def enlarge_mosaic(rgb: NDArray, detail: NDArray, corner: tuple[int, int]) -> NDArray:

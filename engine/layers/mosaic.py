@@ -3,7 +3,7 @@
 from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import cast
+from typing import Any, cast
 
 import cv2
 import numpy as np
@@ -16,6 +16,7 @@ from engine.layers.detail import find_detail
 from engine.layers.grow import grow_mask
 from engine.layers.median import masked_median
 from engine.layers.membrane import above, amplify, extrapolate, find_gain
+from engine.layers.restless import find_restless
 from engine.layers.shadow import lightest, shaded
 from engine.layers.warp import to_cv, warp_flow, warp_picture
 from engine.threads import map_in_order
@@ -27,6 +28,8 @@ _MAX_FLOW_PX = 6.0
 """Local alignment corrects at most this much; more is a thing that moves."""
 _NOISE_FLOW_PX = 0.4
 """Flow between two noisy pictures of one place is up to 0.3 pixels."""
+_SHARP_PX = 0.25
+"""Up to this much (drawn clips: 0.08 to 0.14) frames lie so well over each other that they show detail together."""
 _STATIC_TOLERANCE, _MOVING_TOLERANCE = 10, 24
 """Levels from the median up to which a sample agrees with it; more where alignment is not perfect."""
 HARDLY = 64
@@ -140,24 +143,25 @@ class Gathered:
     size: Size
     is_static: bool
 
-    def combine(self) -> tuple[NDArray, NDArray, NDArray, float, tuple[NDArray, tuple[int, int]] | None]:
+    def combine(self) -> tuple[NDArray, NDArray, NDArray, float, dict[str, Any]]:
         """Build the mosaic.
 
         Returns:
             rgb (h, w, 3) uint8; visible (h, w) uint8, 255 where samples showed the scene, HARDLY where too few did;
             needed (h, w) uint8, bits: PERSON where the human or its shadow hides the scene in any frame of the window,
-            OTHERS where other people stand; noise, levels of 0 ... 255; what `find_detail` finds where the human
-            or its shadow is, if the camera moves and a homography says how.
+            OTHERS where other people stand; noise, levels of 0 ... 255; by name, what else a `PlateWindow` keeps:
+            `restless`; `detail` and its `corner`, of what is needed, if a homography says how the camera moves.
         """
-        samples, shaded = without_shadows(level(self.samples, self.size), self.size)
-        flows: list[NDArray | None] = [None] * len(samples) if self.is_static else align(samples, self.size)
+        samples, shaded, restless = without_shadows(level(self.samples, self.size), self.size)
+        flows, off_px = ([None] * len(samples), 0.0) if self.is_static else align(samples, self.size)
         rgb, visible, noise = combine_samples(samples, flows, self.size, shaded, is_static=self.is_static)
         needed = self._unite_people() | (shaded > 0) * np.uint8(PERSON)
-        if self.is_static or any(flow is not None for flow in flows):
-            return rgb, visible, needed, noise, None
+        more = {"restless": restless}
+        if self.is_static or off_px > _SHARP_PX:
+            return rgb, visible, needed, noise, more
         wanted = cv2.bitwise_and(above(needed & PERSON, 0), above(visible, HARDLY))
         views = [(sample.rgb, sample.visible, matrix) for sample, matrix in samples]
-        return rgb, visible, needed, noise, find_detail(views, rgb, wanted)
+        return rgb, visible, needed, noise, more | find_detail(views, rgb, wanted)
 
     def _unite_people(self) -> NDArray:
         """Where people are in any frame, in the mosaic."""
@@ -211,7 +215,7 @@ def level(samples: list[tuple[_Sample, NDArray]], size: Size) -> list[tuple[_Sam
 
 def without_shadows(
     samples: list[tuple[_Sample, NDArray]], size: Size
-) -> tuple[list[tuple[_Sample, NDArray]], NDArray]:
+) -> tuple[list[tuple[_Sample, NDArray]], NDArray, NDArray | None]:
     """Blind the samples to ground that lies in the person's shadow there, and in the light in others.
 
     Args:
@@ -219,7 +223,8 @@ def without_shadows(
         size: of the mosaic.
 
     Returns:
-        The samples; (h, w) uint8 of the mosaic: how many of them were blinded there.
+        The samples; (h, w) uint8 of the mosaic: how many of them were blinded there; what
+        `find_restless` says about the rest.
     """
     small = (max(8, size[0] // STEP), max(8, size[1] // STEP))
     to_mosaic = np.diag([size[1] / small[1], size[0] / small[0], 1.0])
@@ -227,23 +232,25 @@ def without_shadows(
     views = [warp_picture(cv2.blur(s.rgb, (7, 7)), s.visible, m @ to_mosaic, small, linear) for s, m in samples]
     count = np.zeros(small, np.uint8)
     if not views:
-        return samples, cv2.resize(count, size[::-1])
+        return samples, cv2.resize(count, size[::-1]), None
     lit = lightest([rgb for rgb, _ in views], [seen for _, seen in views])
-    found = []
+    found, clear = [], []
     for (sample, matrix), (rgb, seen) in zip(samples, views):
         to_small = to_cv(np.linalg.inv(np.diag([STEP, STEP, 1.0])) @ matrix @ to_mosaic)
         flags = cv2.INTER_NEAREST | cv2.WARP_INVERSE_MAP
         people = cast(NDArray, cv2.warpPerspective(sample.people, to_small, small[::-1], flags=flags))
         shade = shaded(rgb, lit, people & PERSON, (seen > 0) & (people < OTHERS))
         count += shade > 0
+        clear.append(cv2.bitwise_and(seen, cv2.bitwise_not(shade)))
         blind = cv2.warpPerspective(
             shade, to_cv(matrix @ to_mosaic), sample.visible.shape[::-1], flags=cv2.INTER_NEAREST
         )
         found.append((replace(sample, visible=cv2.bitwise_and(sample.visible, cv2.bitwise_not(blind))), matrix))
-    return found, cv2.resize(count, size[::-1], interpolation=cv2.INTER_NEAREST)
+    restless = find_restless([rgb for rgb, _ in views], clear)
+    return found, cv2.resize(count, size[::-1], interpolation=cv2.INTER_NEAREST), restless
 
 
-def align(samples: list[tuple[_Sample, NDArray]], size: Size) -> list[NDArray | None]:
+def align(samples: list[tuple[_Sample, NDArray]], size: Size) -> tuple[list[NDArray | None], float]:
     """Find what a homography cannot: small local shifts (parallax, rolling shutter) between samples and their median.
 
     Args:
@@ -252,7 +259,8 @@ def align(samples: list[tuple[_Sample, NDArray]], size: Size) -> list[NDArray | 
 
     Returns:
         Per sample (h/2, w/2, 2) float32: mosaic pixels to add before the matrix is applied; smooth, at most 6 pixels.
-        All None where the shifts are no more than what noise makes: then a homography alone is sharper.
+        All None where the shifts are no more than what noise makes: then a homography alone is sharper. And how large
+        a sample's largest shifts are, pixels.
 
     Source: dense inverse search flow, Kroeger et al. 2016.
     """
@@ -268,8 +276,8 @@ def align(samples: list[tuple[_Sample, NDArray]], size: Size) -> list[NDArray | 
         flow = 2 * dis.calc(middle, gray, None)  # type: ignore[call-overload]
         flows.append(smooth_flow(flow, visible))
     sizes = [float(np.quantile(np.abs(flow), 0.95)) for flow in flows if flow is not None]
-    is_noise = bool(sizes) and float(np.median(sizes)) < _NOISE_FLOW_PX
-    return [None] * len(flows) if is_noise else flows
+    off_px = float(np.median(sizes)) if sizes else _MAX_FLOW_PX
+    return ([None] * len(flows) if off_px < _NOISE_FLOW_PX else flows), off_px
 
 
 def smooth_flow(flow: NDArray, visible: NDArray) -> NDArray:

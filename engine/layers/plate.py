@@ -27,6 +27,7 @@ from engine.layers.inpaint import inpaint
 from engine.layers.membrane import above, apply_exposure, enlarge, fit_exposure, shrink
 from engine.layers.mosaic import HARDLY, Gathered, Stack
 from engine.layers.plate_window import (
+    ASIDE,
     BORROWED,
     INPAINTED,
     SEEN,
@@ -35,6 +36,8 @@ from engine.layers.plate_window import (
     read_head,
     read_window,
     sharpen,
+    surroundings,
+    warp_restless,
     warp_window,
     write_window,
 )
@@ -54,8 +57,6 @@ MAX_AREA = 2.5
 """A plate covers at most this many frame areas."""
 FADE = 8
 """Frames over which one window's plate turns into the next one's."""
-NEAR, ASIDE = 0.35, 1.0
-"""How far around a person things are looked for, and how far aside of them a long shadow is, heights of the person."""
 
 _MAX_CLEAR = 8
 """Other windows that are asked whether ground is in shadow."""
@@ -115,6 +116,17 @@ class Plate:
             rgb, state = mixed, cv2.copyTo(more, cv2.bitwise_not(above(less, 0)), less)
         return rgb, state
 
+    def restless(self, frame_idx: int, box: Box, size: Size) -> NDArray | None:
+        """How little other frames tell of a box, a picture of `size`; see `find_restless`. None where all is still."""
+        own = self._find(frame_idx)
+        other, share = self._neighbour(own, frame_idx)
+        maps = [
+            weight * warp_restless(window, self._to_anchor(window, frame_idx), box, size)
+            for window, weight in [(self._load(k), w) for k, w in ((own, 1 - share), (other, share)) if w > 0]
+            if window.restless is not None
+        ]
+        return np.sum(maps, axis=0).astype(np.uint8) if maps else None
+
     def _find(self, frame_idx: int) -> int:
         starts = [window.start for window in self._windows]
         return int(np.searchsorted(starts, frame_idx, side="right")) - 1
@@ -132,8 +144,10 @@ class Plate:
 
     def _warp(self, idx: int, frame_idx: int, box: Box, kernel: int, fine: bool) -> tuple[NDArray, NDArray]:
         window = self._load(idx)
-        frame_to_anchor = np.linalg.inv(self._to_first[window.anchor]) @ self._to_first[frame_idx]
-        return warp_window(window, frame_to_anchor, box, kernel, fine=fine)
+        return warp_window(window, self._to_anchor(window, frame_idx), box, kernel, fine=fine)
+
+    def _to_anchor(self, window: PlateWindow, frame_idx: int) -> NDArray:
+        return np.linalg.inv(self._to_first[window.anchor]) @ self._to_first[frame_idx]
 
     def _load(self, idx: int) -> PlateWindow:
         with self._opening:
@@ -161,7 +175,7 @@ def build_plate(
         human_mask: (H, W) uint8, 0 ... 255.
         motion: of the background, one homography per frame.
         chunks: where finished windows are kept; a window that is there is not made again.
-        progress: called with windows done and windows in all, three times over (seen, cleared of shadow, filled).
+        progress: called with windows done and in all, three times over (seen, cleared of shadow, filled).
         landmarks: of the person, who tells words laid over the picture from a sign on the wall; without, no words.
         others: landmarks of everybody else: nobody's legs are the person's shadow.
 
@@ -182,18 +196,16 @@ def build_plate(
     stack.close()
 
     lit: list[Path] = []
-    names = [f"plate-lit-{window.start:06d}" for window in windows]
-    lighter = map_in_order(
-        lambda idx: _keep(chunks, names[idx], partial(_clear, idx, windows, seen, motion)), range(len(windows))
-    )
+    names, clear = [f"plate-lit-{window.start:06d}" for window in windows], partial(_clear, windows, seen, motion)
+    lighter = map_in_order(lambda idx: _keep(chunks, names[idx], partial(clear, idx)), range(len(windows)))
     for idx, folder in enumerate(lighter):
         lit.append(folder)
         progress(len(windows) + idx + 1, total)
     filled: list[Path] = []
     ready = map_in_order(lambda idx: _complete(idx, windows, seen, lit, motion), range(len(windows)), ahead=2)
     for idx, window in enumerate(ready):
-        name = f"plate-{windows[idx].start:06d}"
-        filled.append(_keep(chunks, name, partial(_fill, idx, window, windows, filled, motion)))
+        make = partial(_fill, idx, window, windows, filled, motion)
+        filled.append(_keep(chunks, f"plate-{window.start:06d}", make))
         progress(2 * len(windows) + idx + 1, total)
     return Plate([read_head(folder) for folder in filled], filled, motion, clip.size, captions)
 
@@ -244,18 +256,6 @@ def _find_boxes(mask: FrameSource) -> NDArray:
 
     parts = map_in_order(find, range(0, mask.num_frames, WINDOW))
     return np.array([box for part in parts for box in part], int).reshape(-1, 4)
-
-
-def surroundings(box: NDArray, size: Size, aside: float = NEAR) -> tuple[int, int, int, int]:
-    """A person's box with the room around it in which shadows and things in the hand are looked for, in the frame.
-
-    The room is `NEAR` heights of the box above and below, `aside` heights on the left and on the right. All edges
-    but the frame's own are multiples of 8: pictures of such boxes are shrunk fast.
-    """
-    margin = 24 + np.array([aside, NEAR]) * (box[3] - box[1])
-    x0, y0 = (max(0, int(value) // 8 * 8) for value in box[:2] - margin)
-    x1, y1 = (min(most, (int(value) + 7) // 8 * 8) for value, most in zip(box[2:] + margin, size[::-1]))
-    return x0, y0, x1, y1
 
 
 def _plan(boxes: NDArray, motion: BackgroundMotion, size: Size) -> list[PlateWindow]:
@@ -315,18 +315,17 @@ def _see(chunks: Chunks, task: tuple[PlateWindow, Gathered | None]) -> Path:
     def make() -> PlateWindow:
         if gathered is None:
             return window
-        rgb, visible, needed, noise, found = gathered.combine()
-        fine = {} if found is None else dict(zip(("detail", "corner"), found))
+        rgb, visible, needed, noise, more = gathered.combine()
         state = np.where(visible > HARDLY, SEEN, UNKNOWN).astype(np.uint8)
         # Pixels nobody will ask for stay unknown and are not inpainted: 1 marks what is needed and not seen.
         state[(state == UNKNOWN) & (needed & PERSON > 0)] = 1
         hardly = cv2.morphologyEx(cv2.inRange(visible, HARDLY, HARDLY), cv2.MORPH_OPEN, np.ones((5, 5), np.uint8))
-        return replace(window, rgb=rgb, state=state, noise=noise, hardly=hardly, needed=needed, **fine)
+        return replace(window, rgb=rgb, state=state, noise=noise, hardly=hardly, needed=needed, **more)
 
     return _keep(chunks, _seen_name(window), make)
 
 
-def _clear(idx: int, windows: list[PlateWindow], seen: list[Path], motion: BackgroundMotion) -> PlateWindow:
+def _clear(windows: list[PlateWindow], seen: list[Path], motion: BackgroundMotion, idx: int) -> PlateWindow:
     """Ask again for ground that lies in the person's shadow here and in the light in another window of the shot."""
     window = read_window(seen[idx])
     if window.rgb is None or window.state is None or window.needed is None:

@@ -10,13 +10,15 @@ from numpy.typing import NDArray
 
 from engine.layers.detail import FINER, enlarge_mosaic
 from engine.layers.membrane import above
-from engine.layers.warp import Box, warp_picture
+from engine.layers.warp import Box, to_cv, warp_picture
 from engine.types import Size
 
 UNKNOWN, INPAINTED, BORROWED, SEEN = 0, 64, 128, 255
 """Where a plate's pixel comes from."""
+NEAR, ASIDE = 0.35, 1.0
+"""How far around a person things are looked for, and how far aside of them a long shadow is, heights of the person."""
 _HEAD = ("start", "stop", "anchor", "x0", "y0", "size", "noise", "doubted", "corner")
-_SOMETIMES = ("fine", "hardly", "needed", "detail")
+_SOMETIMES = ("restless", "fine", "hardly", "needed", "detail")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,12 +47,26 @@ class PlateWindow:
     """(h, w) uint8: UNKNOWN, INPAINTED, BORROWED or SEEN."""
     fine: NDArray | None = None
     """(2 h', 2 w', 3) uint8, where the camera moves: the part that the person hides, twice as large and sharper."""
+    restless: NDArray | None = None
+    """(h / 8, w / 8) uint8: how little frames tell about each other, see `find_restless`."""
     hardly: NDArray | None = None
     """(h, w) uint8, 255 where it shows what too few frames did to be sure; kept until the window is filled."""
     needed: NDArray | None = None
     """(h, w) uint8, bits: where the person hides the place, and where others stand; kept until the window is filled."""
     detail: NDArray | None = None
     """See `find_detail`; kept until the window is filled, and `fine` is made with it."""
+
+
+def surroundings(box: NDArray, size: Size, aside: float = NEAR) -> tuple[int, int, int, int]:
+    """A person's box with the room around it in which shadows and things in the hand are looked for, in the frame.
+
+    The room is `NEAR` heights of the box above and below, `aside` heights on the left and on the right. All edges
+    but the frame's own are multiples of 8: pictures of such boxes are shrunk fast.
+    """
+    margin = 24 + np.array([aside, NEAR]) * (box[3] - box[1])
+    x0, y0 = (max(0, int(value) // 8 * 8) for value in box[:2] - margin)
+    x1, y1 = (min(most, (int(value) + 7) // 8 * 8) for value, most in zip(box[2:] + margin, size[::-1]))
+    return x0, y0, x1, y1
 
 
 def warp_window(
@@ -67,6 +83,22 @@ def warp_window(
     if fine and window.fine is not None:
         rgb = _lay_fine(rgb, window.fine, window.corner, to_mosaic)
     return rgb, state
+
+
+def warp_restless(window: PlateWindow, frame_to_anchor: NDArray, box: Box, size: Size) -> NDArray:
+    """Show how restless a window is in the box of a frame; see `Plate.restless`."""
+    assert window.restless is not None
+    x0, y0, x1, y1 = box
+    shift = np.array([[1, 0, -window.x0], [0, 1, -window.y0], [0, 0, 1.0]])
+    scale = np.diag([window.restless.shape[1] / window.size[1], window.restless.shape[0] / window.size[0], 1.0])
+    matrix = (
+        scale
+        @ shift
+        @ frame_to_anchor
+        @ np.array([[(x1 - x0) / size[1], 0, x0], [0, (y1 - y0) / size[0], y0], [0, 0, 1.0]])
+    )
+    flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+    return cv2.warpPerspective(window.restless, to_cv(matrix), size[::-1], flags=flags)
 
 
 def _lay_fine(rgb: NDArray, fine: NDArray, corner: tuple[int, int], to_mosaic: NDArray) -> NDArray:

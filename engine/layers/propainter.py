@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from engine.errors import MissingError
 from engine.layers.background_motion import find_shots
 from engine.layers.grow import grow_mask
-from engine.layers.plate import surroundings
+from engine.layers.plate_window import surroundings
 from engine.types import BackgroundMotion, Chunks, FrameSource, Progress, Size, quiet
 from engine.video import LayerWriter, open_layer
 

@@ -13,7 +13,9 @@ from engine.layers.caption import caption_scale
 from engine.layers.falloff import fit_falloff
 from engine.layers.grow import dilate_disc, grow_mask
 from engine.layers.membrane import above, amplify, apply_exposure, enlarge, fit_exposure, shrink
-from engine.layers.plate import ASIDE, NEAR, Plate, build_plate, surroundings
+from engine.layers.plate import Plate, build_plate
+from engine.layers.plate_window import ASIDE, NEAR, surroundings
+from engine.layers.restless import bridge, calm
 from engine.layers.shadow import find_shadow
 from engine.layers.warp import Box
 from engine.threads import map_in_order
@@ -25,6 +27,8 @@ _SURE = 0.3
 """Share of it that must differ twice as much as noise does."""
 _QUIET, _STRAY = 0.06, 0.05
 """Half the side of its surroundings, heights of the picture, and how much of them may be strange, too."""
+_RESTLESS = 64
+"""Of 255: where the place changes so much, what differs from it is no sign of a person or their shadow."""
 _STEP = 4
 """Pixels per node of everything but the colours themselves."""
 
@@ -130,10 +134,15 @@ def _look(plate: Plate, idx: int, rgb: Glimpse, hidden: NDArray, others: NDArray
     fitted = apply_exposure(small_scene, gain, lift)
     slope, unrest = fit_falloff(small_frame, fitted, known & (small_hidden == 0))
     lift, fitted = lift + slope * fitted, fitted + slope * fitted
-    plain = known & ~_lettered(plate, idx, y0, known.shape)
-    removed = _grow_by_evidence(small_frame, fitted, small_hidden > 0, known, plain, noise)
+    restless = plate.restless(idx, box, known.shape)
+    steady = known if restless is None else known & (restless < _RESTLESS)
+    plain = steady & ~_lettered(plate, idx, y0, known.shape)
+    removed = _grow_by_evidence(small_frame, fitted, small_hidden > 0, steady, plain, noise)
     legs = cv2.resize(others[y0 // _STEP : -(-y1 // _STEP), x0 // _STEP : -(-x1 // _STEP)], removed.shape[::-1])
-    shade = find_shadow(small_frame, fitted, removed, known & (legs == 0), noise, unrest=unrest)
+    shade = find_shadow(small_frame, fitted, removed, steady & (legs == 0), noise, unrest=unrest)
+    if restless is not None:
+        wanted = bridge(small_frame, cv2.max(removed, shade))
+        scene, lift = calm(scene, small_scene, gain, lift, wanted, restless)
     return _Look(box, scene, state, gain, lift, removed, shade, bool(_ends(box, hidden.shape[1], shade).any()))
 
 

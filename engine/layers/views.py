@@ -20,7 +20,8 @@ from engine.layers.membrane import (
     shrink,
     shrink_least,
 )
-from engine.layers.plate import Plate, surroundings
+from engine.layers.plate import Plate
+from engine.layers.plate_window import surroundings
 from engine.layers.shadow import is_darker
 from engine.threads import map_in_order
 from engine.types import Chunks, FrameSource, Glimpse, Progress, Tracks, glimpse

@@ -31,10 +31,10 @@ def test_many_shifted_frames_show_more_than_their_mean():
     moved = [warp_picture(rgb, _FULL, matrix, (96, 128))[0] for rgb, matrix in views]
     mosaic = np.mean(moved, axis=0).round().astype(np.uint8)
     found = find_detail([(rgb, _FULL, matrix) for rgb, matrix in views], mosaic, _FULL)
-    assert found is not None and found[1] == (0, 0)
+    assert found["corner"] == (0, 0)
     truth, to_frame = _see(_place(1), 0.3, -0.4)
     to_mosaic = np.linalg.inv(to_frame)
-    fine = enlarge_mosaic(mosaic, *found)
+    fine = enlarge_mosaic(mosaic, **found)
     sharp = warp_picture(fine, fine[..., 0] | 1, np.diag([FINER, FINER, 1.0]) @ to_mosaic, (96, 128))[0]
     plain = warp_picture(mosaic, _FULL, to_mosaic, (96, 128))[0]
     assert _error(sharp, truth) < 0.5 * _error(plain, truth)  # 75 and 260
@@ -47,13 +47,10 @@ def test_frames_that_do_not_agree_have_no_detail():
     shifts = rng.uniform(-1, 1, (24, 2))
     views = [(frame, _FULL, np.array([[1, 0, -x], [0, 1, -y], [0, 0, 1.0]])) for frame, (x, y) in zip(frames, shifts)]
     found = find_detail(views, np.full((96, 128, 3), 128, np.uint8), _FULL)
-    assert found is not None
     # A node's mean of six frames is off by 6 / sqrt(6) = 2.4 levels; what is kept of it is a small share: 0.15.
-    assert np.std(found[0].astype(float)) < 0.8
+    assert np.std(found["detail"].astype(float)) < 0.8
 
 
 def test_nothing_wanted_has_no_detail():
-    assert (
-        find_detail([(np.zeros((96, 128, 3), np.uint8), _FULL, np.eye(3))], np.zeros((96, 128, 3), np.uint8), 0 * _FULL)
-        is None
-    )
+    black = np.zeros((96, 128, 3), np.uint8)
+    assert find_detail([(black, _FULL, np.eye(3))], black, 0 * _FULL) == {}
