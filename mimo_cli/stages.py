@@ -145,7 +145,7 @@ ESTIMATE_DEPTH = Stage(
 )
 MEASURE_LIGHT = Stage(
     name="light",
-    version=1,
+    version=2,
     about="measure the light of the scene",
     reads=(VIDEO, CLIP, HUMAN_MASK),
     writes=(SCENE_LIGHT,),

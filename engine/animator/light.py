@@ -17,6 +17,8 @@ _LEAST_GRAIN = 0.3
 """Noise below this is rounding."""
 _MOST_GRAIN = 2.5
 """Where nothing is flat, texture passes for noise; drawings show every grain."""
+_GREY = 8
+"""Levels between the channels that are no colour yet: what a codec makes of grey."""
 _BLOCK_PX = 16
 _LUMA = np.array([0.2126, 0.7152, 0.0722])
 
@@ -27,6 +29,8 @@ class Light:
 
     gain_rgb: tuple[float, float, float] = (1.0, 1.0, 1.0)
     """Factor on each colour channel."""
+    saturation: float = 1.0
+    """0 ... 1: how much of its colour is left."""
     ambient: float = 1.0
     """0 ... 1: brightness of what faces away from the light; 1 is no shading."""
     direction: tuple[float, float, float] = (0.3, 0.8, 0.5)
@@ -35,6 +39,16 @@ class Light:
     """Standard deviation of the blur of the source's own edges."""
     grain: float = 0.0
     """Standard deviation of the source's noise, 0 ... 255; see `engine.grain`."""
+
+    @property
+    def fading(self) -> NDArray:
+        """(3, 3): what takes their colour from RGB colours; the identity where nothing does."""
+        return self.saturation * np.eye(3) + (1 - self.saturation) * _LUMA
+
+    @property
+    def colour_matrix(self) -> NDArray:
+        """(3, 3): the light on RGB colours."""
+        return np.diag(self.gain_rgb) @ self.fading
 
     @property
     def shades(self) -> bool:
@@ -52,6 +66,8 @@ class SceneLight:
     """Standard deviation of the blur of its edges beyond that of a sharp picture, 0 ... 2."""
     grain: float
     """Standard deviation of its noise, 0 ... 255; 0 where it is mere rounding."""
+    saturation: float = 1.0
+    """0 in a film without colours, else 1."""
 
 
 def measure_scene(frames: Iterable[NDArray], masks: Iterable[NDArray | None]) -> SceneLight:
@@ -64,13 +80,14 @@ def measure_scene(frames: Iterable[NDArray], masks: Iterable[NDArray | None]) ->
     Returns:
         The median over the frames.
     """
-    colours, grains, blurs = zip(*map_in_order(_measure, zip(frames, masks)))
+    colours, grains, blurs, tints = zip(*map_in_order(_measure, zip(frames, masks)))
     red, green, blue = np.median(np.array(colours), 0).tolist()
     grain = float(np.clip(np.median(grains), 0.0, _MOST_GRAIN))
     return SceneLight(
         rgb=(red, green, blue),
         blur_px=float(np.clip(np.median(blurs) - 0.55, 0.0, 2.0)),
         grain=grain if grain > _LEAST_GRAIN else 0.0,
+        saturation=float(max(tints) > _GREY),
     )
 
 
@@ -82,7 +99,8 @@ def match_light(scene: SceneLight, puppet: Puppet) -> Light:
         puppet: the character; line art (a drawing with strokes) is not shaded.
 
     Returns:
-        Light: gain 0.72 ... 1.08 per channel, shading 0.88 for photos and paintings, blur and grain of the scene.
+        Light: gain 0.72 ... 1.08 per channel, shading 0.88 for photos and paintings; blur, grain and, in a
+        film without colours, greys of the scene.
     """
     colour = np.array(scene.rgb)
     luma = float(colour @ _LUMA)
@@ -97,6 +115,7 @@ def match_light(scene: SceneLight, puppet: Puppet) -> Light:
         ambient=1.0 if puppet.stroke_rgb is not None else 0.88,
         blur_px=scene.blur_px,
         grain=scene.grain,
+        saturation=scene.saturation,
     )
 
 
@@ -113,12 +132,13 @@ def soften(rgba: NDArray, light: Light) -> NDArray:
     return cv2.GaussianBlur(rgba, (0, 0), light.blur_px) if light.blur_px > 0.05 else rgba
 
 
-def _measure(item: tuple[NDArray, NDArray | None]) -> tuple[NDArray, float, float]:
-    """Mean colour (3,) 0 ... 1, grain and blur around the person of one frame."""
+def _measure(item: tuple[NDArray, NDArray | None]) -> tuple[NDArray, float, float, float]:
+    """Mean colour (3,) 0 ... 1, grain and blur around the person of one frame; the strongest colour of all of it."""
     frame, mask = item
     around = _around(frame, mask)
     grey = cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY).astype(np.float32)
-    return frame[around].mean(0) / 255.0, _noise(grey, around), _softness(grey, around)
+    tint = np.percentile(np.ptp(frame, axis=2), 99.9)
+    return frame[around].mean(0) / 255.0, _noise(grey, around), _softness(grey, around), float(tint)
 
 
 def _around(frame: NDArray, mask: NDArray | None) -> NDArray:

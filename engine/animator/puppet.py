@@ -63,7 +63,7 @@ class PuppetAnimator:
         self._puppet, self._camera = puppet, camera
         self._offset = np.array(offset_m, np.float32)[:, None]
         self._light, self._shadow = light or Light(), shadow
-        self._textures = Textures(puppet, self._light.gain_rgb)
+        self._textures = Textures(puppet, self._light.colour_matrix)
         self._faces = np.ascontiguousarray(puppet.faces, np.int32)
         self._side = _side_of_picture(puppet)
         self._drawn_z = self.posed.skin.normals[2] * self._side
@@ -115,7 +115,8 @@ class PuppetAnimator:
         if self._puppet.stroke_rgb is None:
             return None
         width = self._puppet.stroke_px * pixels_per_height / self._textures.texels_per_height
-        return Stroke(self._puppet.stroke_rgb, max(width, 0.8), _STEP_SHARE * self.posed.height_m)
+        red, green, blue = np.rint(self._light.fading @ self._puppet.stroke_rgb).astype(int).tolist()
+        return Stroke((red, green, blue), max(width, 0.8), _STEP_SHARE * self.posed.height_m)
 
     def _box(self, points: NDArray, z: NDArray, margin: float) -> tuple[int, int, int, int] | None:
         """The part of the frame the figure is in: x0, y0, x1, y1, pixels."""

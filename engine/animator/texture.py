@@ -17,19 +17,19 @@ class Textures:
 
     Args:
         puppet: the character.
-        gain_rgb: factor on each colour channel.
+        colour_matrix: (3, 3), the light on every colour.
     """
 
-    def __init__(self, puppet: Puppet, gain_rgb: tuple[float, float, float] = (1.0, 1.0, 1.0)) -> None:
+    def __init__(self, puppet: Puppet, colour_matrix: NDArray | None = None) -> None:
         alpha = puppet.front_rgba[..., 3]
         rim = np.zeros_like(alpha)
         if puppet.stroke_rgb is not None:
             inside = cv2.copyMakeBorder((alpha > 127).astype(np.uint8), 1, 1, 1, 1, cv2.BORDER_CONSTANT, value=0)
             distance = cv2.distanceTransform(inside, cv2.DIST_L2, 5)[1:-1, 1:-1]
             rim = np.where(distance < 1.6 * puppet.stroke_px + 2, 255, 0).astype(np.uint8)
-        gain, none = np.diag(gain_rgb), np.zeros_like(rim)
+        light, none = np.eye(3) if colour_matrix is None else colour_matrix, np.zeros_like(rim)
         self._front, self._sides, self._back = (
-            np.dstack([cv2.transform(rgba[..., :3], gain), rim if rgba is puppet.front_rgba else none])
+            np.dstack([cv2.transform(rgba[..., :3], light), rim if rgba is puppet.front_rgba else none])
             for rgba in (puppet.front_rgba, puppet.fill_rgba, puppet.back_rgba)
         )
         self._levels: dict[int, tuple[NDArray, NDArray]] = {}

@@ -26,9 +26,11 @@ SHUTTER_TEXT = """# Share of the time between frames that the shutter was open; 
 shutter = {:.4f}
 """
 SCENE_TEXT = """# The scene around the person: mean colour (0 ... 1), blur (pixels), noise (levels of 0 ... 255).
+# A saturation of 0 makes the character grey, as in a film without colours; 1 leaves it its own.
 rgb = [{rgb[0]:.4f}, {rgb[1]:.4f}, {rgb[2]:.4f}]
 blur_px = {blur_px:.4f}
 grain = {grain:.4f}
+saturation = {saturation:.4f}
 """
 FIGURE_TEXT = """# How scene and source look to the character. `grain` (levels of 0 ... 255) may be changed: 0 is none.
 gain_rgb = [{gain_rgb[0]:.4f}, {gain_rgb[1]:.4f}, {gain_rgb[2]:.4f}]
@@ -94,7 +96,7 @@ def read_scene_light(path: Path) -> "SceneLight":
     """Read `layers/light.toml`; raises InputError when a value is missing."""
     from engine.animator.light import SceneLight
 
-    table = _numbers(path, "rgb", "blur_px", "grain")
+    table = _numbers(path, "rgb", "blur_px", "grain", saturation=1.0)
     return SceneLight(**{**table, "rgb": tuple(table["rgb"])})
 
 
@@ -116,11 +118,13 @@ def read_shutter(path: Path) -> float:
     return found
 
 
-def _numbers(path: Path, *names: str) -> dict:
-    """The named numbers and triples of numbers of a TOML file."""
+def _numbers(path: Path, *names: str, **otherwise: float) -> dict:
+    """The named numbers and triples of numbers of a TOML file; those with a default may be missing."""
     try:
         table = tomllib.loads(path.read_text(encoding="utf-8"))
-        values = {name: table[name] for name in names}
+        values = {name: table[name] for name in names} | {
+            name: table.get(name, value) for name, value in otherwise.items()
+        }
         if not all(np.isfinite(np.array(value, float)).all() for value in values.values()):
             raise ValueError("a value is not a number")
         if len(values.get("rgb", (0, 0, 0))) != 3:

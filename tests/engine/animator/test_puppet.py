@@ -159,6 +159,9 @@ def test_light_changes_colour_and_nothing_else(doll, far_camera):
     inner = plain.rgba[..., 3] == 255
     ratio = warm.rgba[inner][:, :3].mean(0) / plain.rgba[inner][:, :3].mean(0)
     np.testing.assert_allclose(ratio, (1.0, 0.8, 0.5), atol=0.01)  # rounding to bytes
+    grey = PuppetAnimator(doll, pose(), far_camera, SIZE, light=Light(saturation=0.0)).render(0)
+    assert np.ptp(plain.rgba[..., :3].astype(int), axis=2).max() > 50
+    assert np.ptp(grey.rgba[..., :3].astype(int), axis=2).max() <= 1  # rounding
     soft = PuppetAnimator(doll, pose(), far_camera, SIZE, light=Light(blur_px=1.0)).render(0)
     edge = (soft.rgba[..., 3] > 0) & (soft.rgba[..., 3] < 255)
     assert edge.sum() > ((plain.rgba[..., 3] > 0) & (plain.rgba[..., 3] < 255)).sum()
@@ -170,10 +173,12 @@ def test_light_is_estimated_gently(doll):
     dark_blue = [np.clip(scene * (0.25, 0.3, 0.5) + rng.normal(0, 3, scene.shape), 0, 255).astype(np.uint8)] * 3
     light = match_light(measure_scene(dark_blue, [None] * 3), doll)
     assert light.gain_rgb[2] > light.gain_rgb[0] >= 0.72
+    assert light.saturation == 1
     assert 1.2 < light.grain < 2.3  # grey of three channels with 3 each: 3 * sqrt(.299^2 + .587^2 + .114^2) = 2.0
     neutral = match_light(measure_scene([scene.astype(np.uint8)] * 2, [None] * 2), doll)
     np.testing.assert_allclose(neutral.gain_rgb, 1, atol=0.05)
     assert neutral.grain == 0
+    assert neutral.saturation == 0  # a film without colours
 
 
 @pytest.mark.parametrize("size", [(256, 256), (180, 320), (320, 180)])
