@@ -202,7 +202,7 @@ def build_plate(
         lit.append(folder)
         progress(len(windows) + idx + 1, total)
     filled: list[Path] = []
-    ready = map_in_order(lambda idx: _complete(idx, windows, seen, lit, motion), range(len(windows)), ahead=2)
+    ready = map_in_order(lambda idx: _complete(idx, windows, seen, lit, motion), range(len(windows)))
     for idx, window in enumerate(ready):
         make = partial(_fill, idx, window, windows, filled, motion)
         filled.append(_keep(chunks, f"plate-{window.start:06d}", make))
