@@ -133,7 +133,8 @@ def _look(plate: Plate, idx: int, rgb: Glimpse, hidden: NDArray, others: NDArray
     gain, lift = fit_exposure(small_scene, small_frame, known & (small_hidden == 0))
     fitted = apply_exposure(small_scene, gain, lift)
     slope, unrest = fit_falloff(small_frame, fitted, known & (small_hidden == 0))
-    lift, fitted = lift + slope * fitted, fitted + slope * fitted
+    if slope is not None:
+        lift, fitted = lift + slope * fitted, fitted + slope * fitted
     restless = plate.restless(idx, box, known.shape)
     steady = known if restless is None else known & (restless < _RESTLESS)
     plain = steady & ~_lettered(plate, idx, y0, known.shape)
@@ -207,19 +208,26 @@ def _tips(strange: NDArray, grown: NDArray) -> NDArray:
         (h, w) uint8, 255 on small pieces that touch `grown` and have little that is strange around them.
     """
     outside = ((strange > 1) & ~grown).astype(np.uint8)
+    near = cv2.bitwise_and(cv2.dilate(grown.astype(np.uint8), np.ones((3, 3), np.uint8)), outside)
+    if not near.any():
+        return near
     count, labels, stats, _ = cast(
         "tuple[int, NDArray, NDArray, NDArray]", cv2.connectedComponentsWithStats(outside, connectivity=8)
     )
-    touching = np.zeros(count, bool)
-    touching[labels[cv2.dilate(grown.astype(np.uint8), np.ones((3, 3), np.uint8)) > 0]] = True
-    side = 2 * max(1, round(_QUIET * len(grown))) + 1
-    stray = cv2.blur(np.where(touching[labels], 0, outside).astype(np.float32), (side, side))
-    touching[labels[(stray > _STRAY) & (outside > 0)]] = False
     area = stats[:, cv2.CC_STAT_AREA]
-    sure = np.bincount(labels.ravel(), (strange > 2).ravel(), count)
-    touching &= (area <= _TIP * np.count_nonzero(grown)) & (sure > _SURE * area)
-    touching[0] = False
-    return np.where(touching[labels], 255, 0).astype(np.uint8)
+    touching = np.unique(labels[near > 0])
+    table = np.zeros(count, np.uint8)
+    table[touching[area[touching] <= _TIP * np.count_nonzero(grown)]] = 255
+    if table.any():
+        side = 2 * max(1, round(_QUIET * len(grown))) + 1
+        apart = np.arange(count) > 0
+        apart[touching] = False
+        stray = cv2.blur(np.take(apart, labels).astype(np.float32), (side, side)).ravel()
+        at = np.flatnonzero(np.take(table, labels))
+        own, sure = labels.ravel()[at], strange.ravel()[at] > 2
+        table[np.bincount(own, sure, count) <= _SURE * area] = 0
+        table[own[stray[at] > _STRAY]] = 0
+    return np.take(table, labels)
 
 
 def _feather(removed: NDArray) -> NDArray:

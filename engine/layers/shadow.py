@@ -96,18 +96,20 @@ def find_shadow(
         return nothing
     shadow = cv2.morphologyEx(shadow, cv2.MORPH_CLOSE, gap)
     if unrest > 0:
-        shadow *= _stands_out(shadow, 1 - dark @ _ONES / np.maximum(lit @ _ONES, 1), looks, _STANDS_OUT * unrest)
+        shadow *= _stands_out(shadow, dark, lit, looks, _STANDS_OUT * unrest)
     wide = cv2.dilate(shadow, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (7, 7)))
     wide[things > 0] = 0
     return cv2.blur(wide, (5, 5))
 
 
-def _stands_out(shadow: NDArray, depth: NDArray, looks: NDArray, least: float) -> NDArray:
+def _stands_out(shadow: NDArray, dark: NDArray, lit: NDArray, looks: NDArray, least: float) -> NDArray:
     """(h, w) uint8, 0 or 1: the pieces of a shadow that take, where they look like one, a share of the light."""
     count, labels = cast("tuple[int, NDArray]", cv2.connectedComponents(shadow, connectivity=8))
-    area = np.bincount(labels.ravel(), looks.ravel(), count)
-    taken = np.bincount(labels.ravel(), (depth * looks).ravel(), count)
-    return (taken > least * area).astype(np.uint8)[labels]
+    at = np.flatnonzero(cv2.bitwise_and(shadow, looks))
+    seen, light = (np.take(picture.reshape(-1, 3), at, axis=0) @ _ONES for picture in (dark, lit))
+    own = labels.ravel()[at]
+    taken = np.bincount(own, 1 - seen / np.maximum(light, 1), count)
+    return np.take((taken > least * np.bincount(own, minlength=count)).astype(np.uint8), labels)
 
 
 def _find_things(dark: NDArray, lit: NDArray, no_thing: NDArray) -> NDArray:
