@@ -15,6 +15,8 @@ beside a moving camera by up to 20 here and there."""
 _LIVELY, _STIRRED = 10.0, 4.0
 """Mean and typical change of what surrounds a wild place and is the same water. Where many pass before a wall, what is
 typical is that it does not change."""
+_LARGE = 0.01
+"""Share of the map that is wild at least: surf is large, a shadow or two people who walk about are not."""
 _FEW = 4
 """Frames that must show a place to say how it changes."""
 _AROUND = 9
@@ -49,12 +51,12 @@ def find_restless(views: list[NDArray], seen: list[NDArray]) -> NDArray | None:
     often, mean = largest_channel(masked_median(away, known)), total / number
     lively = (mean > _LIVELY) & (often > _STIRRED) & (number >= _FEW)
     wild = cv2.erode((lively & (mean > _WILD)).astype(np.uint8), np.ones((3, 3), np.uint8)) > 0
-    if not wild.any():
+    if wild.sum() < _LARGE * wild.size:
         return None
     lively = cv2.morphologyEx(lively.astype(np.uint8), cv2.MORPH_CLOSE, np.ones((_AROUND, _AROUND), np.uint8))
     count, labels = cast("tuple[int, NDArray]", cv2.connectedComponents(lively))
-    same = np.zeros(count, np.uint8)
-    same[labels[wild]] = 255
+    area = np.bincount(labels[wild], minlength=count)
+    same = np.where(area < _LARGE * wild.size, 0, 255).astype(np.uint8)
     wide = cv2.dilate(same[labels] * lively, np.ones((_AROUND, _AROUND), np.uint8))
     return cv2.blur(wide, (_AROUND, _AROUND))
 
