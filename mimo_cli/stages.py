@@ -73,7 +73,7 @@ INGEST = Stage(
 )
 FIND_PEOPLE = Stage(
     name="people",
-    version=3,
+    version=4,
     about="find the person and follow them",
     reads=(VIDEO, CLIP),
     writes=(TRACKS, LANDMARKS, OTHERS, ROSTER, ROUGH),

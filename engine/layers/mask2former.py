@@ -70,7 +70,7 @@ class Detected:
     """A person whose rough masks are the network's."""
 
     def __init__(self, clip: FrameSource, person: Seen, checkpoint: Path) -> None:
-        self.tracks, self.landmarks = person.tracks, person.landmarks
+        self.tracks, self.landmarks, self.hidden = person.tracks, person.landmarks, person.hidden
         self._clip, self._person, self._checkpoint = Reel(clip), person, checkpoint
         self._network: Mask2FormerForUniversalSegmentation | None = None
 

@@ -40,9 +40,7 @@ MARGIN = 0.15
 """Room around the person, in shares of their size."""
 COLOR = 2.0
 """Weight of the colours' log odds, times the squared distance of the histograms (0 the same, 1 no colour shared)."""
-_PLAIN = np.arange(256)
-_PLAIN[:6], _PLAIN[250:] = 0, 255
-_PLAIN = _PLAIN.astype(np.uint8)
+_PLAIN = np.r_[np.zeros(6), 6:250, np.full(6, 255)].astype(np.uint8)
 """What becomes of the levels of a mask: almost nothing is nothing, almost all is all."""
 _SHARE = np.clip(np.arange(256, dtype=np.float32) / 255, 0.018, 0.982)
 _ODDS = np.log(_SHARE / (1 - _SHARE))
@@ -143,10 +141,10 @@ def _mask_chunk(
         points, seen = person.landmarks.image_px[frame_idx], person.landmarks.visibility[frame_idx]
         seen = seen if is_seen else np.zeros_like(seen)  # bones between two sightings are a guess
         place = None if plate is None else partial(plate.render, frame_idx, kernel=cv2.INTER_LINEAR)
-        near = rivals if rivals and rivals.are_near(frame_idx) else None
-        beside = near and partial(near.weigh, frame_idx, points)
+        beside = None if rivals is None else rivals.beside(frame_idx, points)
         known = believe(rgb, roi, mask, points, seen, memory, place, beside)
-        if not is_seen and (memory is None or not known.looks_like(memory.colors)):
+        told = person.hidden[frame_idx] and beside is not None  # what is in front of them is known
+        if not is_seen and not told and (memory is None or not known.looks_like(memory.colors)):
             continue  # hidden, not missed
         memory = known.memory
         pending.append(pool.submit(_finish, known))

@@ -1,7 +1,8 @@
 """Other people beside the person: whose a pixel is, by whose bones are nearer, who stands in front, and clothes."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import cv2
 import numpy as np
@@ -66,9 +67,9 @@ class Rivals:
     rivals: Sequence[Rival]
     motion: BackgroundMotion
 
-    def are_near(self, idx: int) -> bool:
-        """Whether anybody is near in a frame."""
-        return any(rival.near[idx] for rival in self.rivals)
+    def beside(self, idx: int, mine_px: NDArray) -> Callable[[NDArray, NDArray], tuple[NDArray, NDArray]] | None:
+        """`weigh` for one frame, or None where nobody is near; arguments as there."""
+        return partial(self.weigh, idx, mine_px) if any(rival.near[idx] for rival in self.rivals) else None
 
     def weigh(self, idx: int, mine_px: NDArray, affine: NDArray, small: NDArray) -> tuple[NDArray, NDArray]:
         """Weigh the person against those who are near.

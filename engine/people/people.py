@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from engine.people.meeting import hidden_frames, without_mistakes
 from engine.people.roi import Roi
 from engine.people.second import walk_back
 from engine.people.settle import join, settle
@@ -27,6 +28,8 @@ class Person:
     """How much they matter: size, share of the clip, motion. `find_people` puts the most important first."""
     first_idx: int
     """The frame in which they are seen first."""
+    hidden: NDArray
+    """(T,) bool: not seen because somebody else stands before them."""
     rows: NDArray = field(repr=False)
     """(T,) int32: row of the rough mask in the chunk of that frame, -1 where they were not seen."""
     folders: tuple[Path, ...] = field(repr=False)
@@ -82,12 +85,15 @@ def _gather(clip: FrameSource, length: int, folders: tuple[Path, ...], chunks: C
     whole = concatenate(parts)
     groups = join(whole, clip.num_frames)
     whole, groups, second = walk_back(clip, length, whole, groups, chunks)
+    groups = without_mistakes(whole, groups)
     people = []
-    for settled in settle(whole, groups, clip.num_frames, clip.size):
+    everybody = settle(whole, groups, clip.num_frames, clip.size)
+    for settled in everybody:
         pick = max((i for i in settled.entries if i in pictures), key=lambda i: box_area(whole.box[i]))
         people.append(
             Person(
                 tracks=settled.tracks,
+                hidden=hidden_frames(settled.tracks, [one.tracks for one in everybody if one is not settled]),
                 landmarks=settled.landmarks,
                 thumb=pictures[pick],
                 importance=settled.importance,

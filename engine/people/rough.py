@@ -16,9 +16,10 @@ from engine.threads import map_in_order, run_ahead
 from engine.types import Landmarks, Size, Tracks
 
 LONGEST_GAP = 12
-"""Frames for which somebody may be hidden, or missed, and still be guessed at."""
+"""Frames for which somebody may be missed and still be guessed at; longer while another hides them."""
 FAINT = 24
 """Levels of a rough mask that are nobody."""
+_HIDDEN = "hidden.npy"
 
 
 class Seen(Protocol):
@@ -32,6 +33,11 @@ class Seen(Protocol):
     @property
     def landmarks(self) -> Landmarks:
         """Where their joints are."""
+        ...
+
+    @property
+    def hidden(self) -> NDArray:
+        """(T,) bool: not seen because somebody else stands before them."""
         ...
 
     def rough_masks(self, start: int = 0, stop: int | None = None) -> Iterator[tuple[Roi, NDArray] | None]:
@@ -48,6 +54,11 @@ class Followed:
     folder: Path
     """Of `save_rough`."""
 
+    @property
+    def hidden(self) -> NDArray:
+        """See `Seen`."""
+        return np.load(self.folder / _HIDDEN)
+
     def rough_masks(self, start: int = 0, stop: int | None = None) -> Iterator[tuple[Roi, NDArray] | None]:
         """See `Seen`."""
         stop = len(self.tracks.score) if stop is None else stop
@@ -61,18 +72,18 @@ class Followed:
 def bridged_masks(person: Seen, start: int, stop: int) -> Iterator[tuple[Roi, NDArray, bool] | None]:
     """Yield, for each frame, the square, its (256, 256) uint8 mask, and whether the person was seen there.
 
-    In gaps of at most `LONGEST_GAP` frames the square moves evenly from where they were to where they are again, and
-    the mask, a mixture, is half as sure: a guess that colours and movement have to confirm. None in longer gaps,
-    before the first and after the last sighting.
+    In gaps of at most `LONGEST_GAP` frames, and while another hides them, the square moves evenly from where they were
+    to where they are again, and the mask, a mixture, is half as sure: a guess that colours and movement have to
+    confirm. None in longer gaps, before the first and after the last sighting.
     """
-    seen = np.flatnonzero(person.tracks.score > 0)
+    seen, hidden = np.flatnonzero(person.tracks.score > 0), person.hidden
     ends: dict[int, tuple[Roi, NDArray]] = {}
     for frame, own in enumerate(person.rough_masks(start, stop), start):
         if own is not None:
             yield *own, True
             continue
         after = int(np.searchsorted(seen, frame))
-        if not 0 < after < len(seen) or seen[after] - seen[after - 1] > LONGEST_GAP + 1:
+        if not 0 < after < len(seen) or not (hidden[frame] or seen[after] - seen[after - 1] <= LONGEST_GAP + 1):
             yield None
             continue
         first, last = int(seen[after - 1]), int(seen[after])
@@ -91,6 +102,7 @@ def bridged_masks(person: Seen, start: int, stop: int) -> Iterator[tuple[Roi, ND
 def save_rough(person: Seen, folder: Path) -> None:
     """Write the rough masks of one person into an empty folder, for `Followed`: a file for every `CHUNK` frames."""
     num_frames = len(person.tracks.score)
+    np.save(folder / _HIDDEN, person.hidden)
 
     def save(start: int) -> None:
         seen = enumerate(person.rough_masks(start, min(start + CHUNK, num_frames)), start)

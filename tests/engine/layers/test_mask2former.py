@@ -55,7 +55,7 @@ def test_pieces_can_be_resumed(tmp_path):
     rough = [(ROI, ROUGH), None, (ROI, ROUGH)]
     tracks = Tracks(np.zeros((3, 4), np.float32), np.ones(3, np.float32))
     masks = {"rough_masks": lambda start=0, stop=None: iter(rough[start:stop])}
-    person = SimpleNamespace(tracks=tracks, landmarks=marks, **masks)
+    person = SimpleNamespace(tracks=tracks, landmarks=marks, hidden=np.zeros(3, bool), **masks)
     got = list(detected_mask(ArraySource(frames), person, folder, chunks=chunks))
     assert [mask.any() for mask in got] == [True, False, True]
     again = list(detected_mask(ArraySource(frames), person, tmp_path / "gone", chunks=chunks))

@@ -18,6 +18,7 @@ class Someone:
 
     tracks: Tracks
     landmarks: Landmarks
+    hidden: np.ndarray
 
     def rough_masks(self, start=0, stop=None):
         for frame in range(start, len(self.tracks.score) if stop is None else stop):
@@ -29,13 +30,15 @@ class Someone:
 def someone():
     score = np.array([frame not in UNSEEN for frame in range(10)], np.float32)
     tracks = Tracks(np.zeros((10, 4), np.float32), score)
-    return Someone(tracks, Landmarks(np.zeros((10, 33, 2)), np.zeros((10, 33, 3)), np.zeros((10, 33)), score))
+    marks = Landmarks(np.zeros((10, 33, 2)), np.zeros((10, 33, 3)), np.zeros((10, 33)), score)
+    return Someone(tracks, marks, np.zeros(10, bool))
 
 
 def test_masks_come_back_from_disk(someone, tmp_path, monkeypatch):
     monkeypatch.setattr(rough, "CHUNK", 4)
     save_rough(someone, tmp_path)
     followed = Followed(someone.tracks, someone.landmarks, tmp_path)
+    np.testing.assert_array_equal(followed.hidden, someone.hidden)
     for start, stop in ((0, None), (3, 9), (5, 6), (2, 2)):
         got, want = list(followed.rough_masks(start, stop)), list(someone.rough_masks(start, stop))
         assert [each is None for each in got] == [each is None for each in want]
@@ -65,3 +68,5 @@ def test_a_short_gap_is_bridged_by_a_guess(someone, monkeypatch):
     np.testing.assert_allclose(mask, 64 + mixed / 2, atol=1)  # rounding
     monkeypatch.setattr(rough, "LONGEST_GAP", 1)
     assert [each is None for each in bridged_masks(someone, 2, 10)] == [False] * 2 + [True] * 2 + [False] * 3 + [True]
+    someone.hidden[4:6] = True  # behind somebody else
+    assert [each is None for each in bridged_masks(someone, 2, 10)] == [False] * 7 + [True]

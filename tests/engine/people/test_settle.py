@@ -1,5 +1,6 @@
 import numpy as np
 
+from engine.people.meeting import hidden_frames, without_mistakes
 from engine.people.settle import SWAP, join, settle
 from engine.people.table import Table
 
@@ -171,3 +172,15 @@ def test_a_stranger_who_takes_the_track_along_gives_it_back():
     assert [set(table.look[entries].argmax(1).tolist()) for entries in groups] == [{3}, {9}]
     table.look[:] = table.look[0]  # all in the same clothes: nothing tells a thief from one who jumped
     assert sorted(len(entries) for entries in join(table, 80)) == [30, 80]
+
+
+def test_one_lost_behind_another_is_hidden_and_not_seen_on_the_other():
+    front, behind = made_up(range(40), shift=25), made_up([*range(12), *range(30, 40)], track=1)
+    mistake = made_up(range(18, 20), track=1, shift=24)
+    table = Table(**{k: np.concatenate([vars(each)[k] for each in (front, behind, mistake)]) for k in vars(front)})
+    groups = without_mistakes(table, [np.flatnonzero(table.track == name) for name in (0, 1)])
+    assert [len(group) for group in groups] == [40, 22]
+    one, other = (person.tracks for person in settle(table, groups, 40, SIZE))
+    np.testing.assert_array_equal(hidden_frames(other, [one]), other.score == 0)
+    one.box_px[:] += 300  # nobody stands before them: they are missed, or out of the picture
+    assert not hidden_frames(other, [one]).any()
