@@ -9,13 +9,14 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from engine.layers.align import align, keep_shifts
 from engine.layers.background_motion import find_shots
 from engine.layers.bystander import OTHERS, PERSON, STEP, draw_legs
 from engine.layers.caption import Caption, uncovered
 from engine.layers.detail import find_detail
 from engine.layers.grow import grow_mask
 from engine.layers.median import masked_median
-from engine.layers.membrane import above, amplify, extrapolate, find_gain
+from engine.layers.membrane import above, amplify, find_gain
 from engine.layers.restless import find_restless
 from engine.layers.shadow import lightest, shaded
 from engine.layers.warp import to_cv, warp_flow, warp_picture
@@ -24,10 +25,6 @@ from engine.types import BackgroundMotion, FrameSource, Landmarks, Size, pick
 
 BAND_BYTES = 100_000_000
 """Warped samples held at once; a mosaic is combined band by band."""
-_MAX_FLOW_PX = 6.0
-"""Local alignment corrects at most this much; more is a thing that moves."""
-_NOISE_FLOW_PX = 0.4
-"""Flow between two noisy pictures of one place is up to 0.3 pixels."""
 _SHARP_PX = 0.25
 """Up to this much (drawn clips: 0.08 to 0.14) frames lie so well over each other that they show detail together."""
 _STATIC_TOLERANCE, _MOVING_TOLERANCE = 10, 24
@@ -94,8 +91,10 @@ class Stack:
             for idx in range(low, high)
         }
         near = range(max(low, start - 8), min(high, stop + 8))
+        frames = [idx for idx in range(low, high) if idx in self._samples]
         return Gathered(
-            [(self._samples[idx], to_frame[idx]) for idx in range(low, high) if idx in self._samples],
+            frames,
+            [(self._samples[idx], to_frame[idx]) for idx in frames],
             [(self._people[idx], to_frame[idx]) for idx in near],
             size,
             self._is_static,
@@ -136,6 +135,8 @@ class Stack:
 class Gathered:
     """What the mosaic of one window is made from."""
 
+    frames: list[int]
+    """Numbers of those that serve as samples."""
     samples: list[tuple[_Sample, NDArray]]
     """Each with its matrix from mosaic pixels to frame pixels."""
     people: list[tuple[NDArray, NDArray]]
@@ -150,17 +151,20 @@ class Gathered:
             rgb (h, w, 3) uint8; visible (h, w) uint8, 255 where samples showed the scene, HARDLY where too few did;
             needed (h, w) uint8, bits: PERSON where the human or its shadow hides the scene in any frame of the window,
             OTHERS where other people stand; noise, levels of 0 ... 255; by name, what else a `PlateWindow` keeps:
-            `restless`; `detail` and its `corner`, of what is needed, if a homography says how the camera moves.
+            `restless`; `shifts` and the frames that are `shifted`, if a homography does not say how the camera moves;
+            or `detail` and its `corner`, of what is needed.
         """
         samples, shaded, restless = without_shadows(level(self.samples, self.size), self.size)
-        flows, off_px = ([None] * len(samples), 0.0) if self.is_static else align(samples, self.size)
+        views = [(sample.rgb, sample.visible, matrix) for sample, matrix in samples]
+        flows, off_px = ([None] * len(samples), 0.0) if self.is_static else align(views, self.size)
         rgb, visible, noise = combine_samples(samples, flows, self.size, shaded, is_static=self.is_static)
         needed = self._unite_people() | (shaded > 0) * np.uint8(PERSON)
         more = {"restless": restless}
+        if flows and flows[0] is not None:
+            more |= {"shifts": keep_shifts(flows), "shifted": np.array(self.frames)}
         if self.is_static or off_px > _SHARP_PX:
             return rgb, visible, needed, noise, more
         wanted = cv2.bitwise_and(above(needed & PERSON, 0), above(visible, HARDLY))
-        views = [(sample.rgb, sample.visible, matrix) for sample, matrix in samples]
         return rgb, visible, needed, noise, more | find_detail(views, rgb, wanted)
 
     def _unite_people(self) -> NDArray:
@@ -248,52 +252,6 @@ def without_shadows(
         found.append((replace(sample, visible=cv2.bitwise_and(sample.visible, cv2.bitwise_not(blind))), matrix))
     restless = find_restless([rgb for rgb, _ in views], clear)
     return found, cv2.resize(count, size[::-1], interpolation=cv2.INTER_NEAREST), restless
-
-
-def align(samples: list[tuple[_Sample, NDArray]], size: Size) -> tuple[list[NDArray | None], float]:
-    """Find what a homography cannot: small local shifts (parallax, rolling shutter) between samples and their median.
-
-    Args:
-        samples: each with its matrix from mosaic pixels to frame pixels.
-        size: of the mosaic.
-
-    Returns:
-        Per sample (h/2, w/2, 2) float32: mosaic pixels to add before the matrix is applied; smooth, at most 6 pixels.
-        All None where the shifts are no more than what noise makes: then a homography alone is sharper. And how large
-        a sample's largest shifts are, pixels.
-
-    Source: dense inverse search flow, Kroeger et al. 2016.
-    """
-    half = np.diag([2.0, 2.0, 1.0])
-    small = (max(16, size[0] // 2), max(16, size[1] // 2))
-    warped = [warp_picture(sample.rgb, sample.visible, matrix @ half, small) for sample, matrix in samples]
-    middle = cv2.cvtColor(masked_median([a for a, _ in warped], [b for _, b in warped]), cv2.COLOR_RGB2GRAY)
-    dis = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_FAST)
-    flows: list[NDArray | None] = []
-    for rgb, visible in warped:
-        gray = cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY)
-        gray = np.where(visible > 0, gray, middle)
-        flow = 2 * dis.calc(middle, gray, None)  # type: ignore[call-overload]
-        flows.append(smooth_flow(flow, visible))
-    sizes = [float(np.quantile(np.abs(flow), 0.95)) for flow in flows if flow is not None]
-    off_px = float(np.median(sizes)) if sizes else _MAX_FLOW_PX
-    return ([None] * len(flows) if off_px < _NOISE_FLOW_PX else flows), off_px
-
-
-def smooth_flow(flow: NDArray, visible: NDArray) -> NDArray:
-    """Keep of a flow field what is small, seen and shared by a neighbourhood, continued smoothly over the rest.
-
-    Args:
-        flow: (h, w, 2) float32, full-size pixels.
-        visible: (h, w) uint8, 0 where the flow means nothing.
-    """
-    weight = ((visible > 0) & (np.abs(flow).max(2) < _MAX_FLOW_PX)).astype(np.float32)
-    size = (max(2, flow.shape[1] // 4), max(2, flow.shape[0] // 4))
-    share = cv2.resize(weight, size, interpolation=cv2.INTER_AREA)
-    value = cv2.resize(flow * weight[..., None], size, interpolation=cv2.INTER_AREA)
-    value = value / np.maximum(share, 1e-6)[..., None]
-    smooth = extrapolate(value, 0.3 * np.where(share > 0.3, share, 0).astype(np.float32))
-    return cv2.resize(smooth, flow.shape[1::-1], interpolation=cv2.INTER_LINEAR)
 
 
 def combine_samples(

@@ -99,7 +99,8 @@ class Plate:
             frame_idx: the frame.
             box: x0, y0, x1, y1, pixels of the frame.
             kernel: OpenCV's, to resample with; INTER_LINEAR is enough to compare pictures, and ten times faster.
-            fine: with the detail that is finer than a mosaic's pixels, where the person hides it.
+            fine: with the detail that is finer than a mosaic's pixels, where the person hides it, and as near things
+                lie before far ones in this frame.
 
         Returns:
             rgb (h, w, 3) uint8 and state (h, w) uint8 (UNKNOWN ... SEEN) of the box.
@@ -144,7 +145,7 @@ class Plate:
 
     def _warp(self, idx: int, frame_idx: int, box: Box, kernel: int, fine: bool) -> tuple[NDArray, NDArray]:
         window = self._load(idx)
-        return warp_window(window, self._to_anchor(window, frame_idx), box, kernel, fine=fine)
+        return warp_window(window, self._to_anchor(window, frame_idx), box, kernel, frame_idx if fine else None)
 
     def _to_anchor(self, window: PlateWindow, frame_idx: int) -> NDArray:
         return np.linalg.inv(self._to_first[window.anchor]) @ self._to_first[frame_idx]

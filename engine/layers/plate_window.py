@@ -8,9 +8,10 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from engine.layers.align import shift_at
 from engine.layers.detail import FINER, enlarge_mosaic
 from engine.layers.membrane import above
-from engine.layers.warp import Box, to_cv, warp_picture
+from engine.layers.warp import Box, to_cv, warp_back, warp_picture
 from engine.types import Size
 
 UNKNOWN, INPAINTED, BORROWED, SEEN = 0, 64, 128, 255
@@ -18,7 +19,7 @@ UNKNOWN, INPAINTED, BORROWED, SEEN = 0, 64, 128, 255
 NEAR, ASIDE = 0.35, 1.0
 """How far around a person things are looked for, and how far aside of them a long shadow is, heights of the person."""
 _HEAD = ("start", "stop", "anchor", "x0", "y0", "size", "noise", "doubted", "corner")
-_SOMETIMES = ("restless", "fine", "hardly", "needed", "detail")
+_SOMETIMES = ("shifts", "shifted", "restless", "fine", "hardly", "needed", "detail")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,6 +48,10 @@ class PlateWindow:
     """(h, w) uint8: UNKNOWN, INPAINTED, BORROWED or SEEN."""
     fine: NDArray | None = None
     """(2 h', 2 w', 3) uint8, where the camera moves: the part that the person hides, twice as large and sharper."""
+    shifts: NDArray | None = None
+    """(S, h / 8, w / 8, 2) float16: how frames are shifted against it, where a homography does not say it all."""
+    shifted: NDArray | None = None
+    """(S,) int: these frames."""
     restless: NDArray | None = None
     """(h / 8, w / 8) uint8: how little frames tell about each other, see `find_restless`."""
     hardly: NDArray | None = None
@@ -70,7 +75,7 @@ def surroundings(box: NDArray, size: Size, aside: float = NEAR) -> tuple[int, in
 
 
 def warp_window(
-    window: PlateWindow, frame_to_anchor: NDArray, box: Box, kernel: int = cv2.INTER_LANCZOS4, *, fine: bool = False
+    window: PlateWindow, frame_to_anchor: NDArray, box: Box, kernel: int = cv2.INTER_LANCZOS4, frame: int | None = None
 ) -> tuple[NDArray, NDArray]:
     """Show one mosaic in the box of a frame; see `Plate.render`."""
     x0, y0, x1, y1 = box
@@ -79,8 +84,11 @@ def warp_window(
         return np.zeros((height, width, 3), np.uint8), np.zeros((height, width), np.uint8)
     to_mosaic = np.array([[1, 0, -window.x0], [0, 1, -window.y0], [0, 0, 1.0]]) @ frame_to_anchor
     to_mosaic = to_mosaic @ np.array([[1, 0, x0], [0, 1, y0], [0, 0, 1.0]])
+    if frame is not None and window.shifts is not None and window.shifted is not None:
+        shift = shift_at(window.shifts, window.shifted, frame)
+        return warp_back(window.rgb, window.state, to_mosaic, shift, (height, width))
     rgb, state = warp_picture(window.rgb, window.state, to_mosaic, (height, width), kernel)
-    if fine and window.fine is not None:
+    if frame is not None and window.fine is not None:
         rgb = _lay_fine(rgb, window.fine, window.corner, to_mosaic)
     return rgb, state
 

@@ -67,7 +67,32 @@ def warp_flow(
     nodes = cv2.perspectiveTransform(nodes.reshape(-1, 1, 2), matrix).reshape(rows, cols, 2).astype(np.float32) - 0.5
     maps = cv2.resize(nodes, (cols * _GRID, rows * _GRID), interpolation=cv2.INTER_LINEAR)
     maps = maps[_GRID : _GRID + y1 - y0, _GRID : _GRID + x1 - x0]
-    moved = cv2.remap(rgb, maps, None, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)  # type: ignore[call-overload]
+    return _sample(rgb, label, maps, cv2.INTER_CUBIC)
+
+
+def warp_back(rgb: NDArray, label: NDArray, matrix: NDArray, shift: NDArray, size: Size) -> tuple[NDArray, NDArray]:
+    """Like `warp_picture`, for a picture whose pixels are shifted: the inverse of `warp_flow`.
+
+    Args:
+        rgb, label, matrix: as in `warp_picture`.
+        shift: (h', w', 2) float32, spread over `rgb`, its pixels: to be added before the inverse of the matrix.
+        size: of the result.
+    """
+    cols, rows = -(-size[1] // _GRID) + 2, -(-size[0] // _GRID) + 2
+    x, y = np.meshgrid((np.arange(cols) - 0.5) * _GRID, (np.arange(rows) - 0.5) * _GRID)
+    aim = cv2.perspectiveTransform(np.stack([x, y], 2).reshape(-1, 1, 2), matrix).reshape(rows, cols, 2)
+    aim = aim.astype(np.float32)
+    scale = np.array([shift.shape[1] / rgb.shape[1], shift.shape[0] / rgb.shape[0]], np.float32)
+    nodes = aim
+    for _ in range(2):  # q = p + shift(p), solved for p
+        at = nodes * scale - np.float32(0.5)
+        nodes = aim - cv2.remap(shift, at, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)  # type: ignore[call-overload]
+    maps = cv2.resize(nodes - np.float32(0.5), (cols * _GRID, rows * _GRID), interpolation=cv2.INTER_LINEAR)
+    return _sample(rgb, label, maps[_GRID : _GRID + size[0], _GRID : _GRID + size[1]], cv2.INTER_LANCZOS4)
+
+
+def _sample(rgb: NDArray, label: NDArray, maps: NDArray, kernel: int) -> tuple[NDArray, NDArray]:
+    moved = cv2.remap(rgb, maps, None, kernel, borderMode=cv2.BORDER_REPLICATE)  # type: ignore[call-overload]
     full = above(label, 0)
     whole = cv2.remap(full, maps, None, cv2.INTER_LINEAR)  # type: ignore[call-overload]
     nearest = cv2.remap(label, maps, None, cv2.INTER_NEAREST)  # type: ignore[call-overload]
