@@ -23,6 +23,8 @@ from engine.types import BackgroundMotion, Chunks, FrameSource, Glimpse, Landmar
 
 _TIP = 0.04
 """Area of a ribbon or a hand that the mask lacks, areas of the person: what is larger is somebody or something else."""
+_FAR = 0.7
+"""Heights of the person from which on even the frame's own edge ends no shadow."""
 _SURE = 0.3
 """Share of it that must differ twice as much as noise does."""
 _QUIET, _STRAY = 0.06, 0.05
@@ -144,7 +146,7 @@ def _look(plate: Plate, idx: int, rgb: Glimpse, hidden: NDArray, others: NDArray
     if restless is not None:
         wanted = bridge(small_frame, cv2.max(removed, shade))
         scene, lift = calm(scene, small_scene, gain, lift, wanted, restless)
-    return _Look(box, scene, state, gain, lift, removed, shade, bool(_ends(box, hidden.shape[1], shade).any()))
+    return _Look(box, scene, state, gain, lift, removed, shade, bool(_ends(box, hidden.shape[1], shade, removed).any()))
 
 
 def _lettered(plate: Plate, idx: int, y0: int, size: Size) -> NDArray:
@@ -157,10 +159,12 @@ def _lettered(plate: Plate, idx: int, y0: int, size: Size) -> NDArray:
     return rows
 
 
-def _ends(box: Box, width: int, shade: NDArray) -> NDArray:
-    """Like the shade: what of it lies on the left and right edge of the box, where that is not the frame's own."""
+def _ends(box: Box, width: int, shade: NDArray, removed: NDArray) -> NDArray:
+    """Like the shade: what of it lies on the left or right edge of the box, if that is not the frame's or is far."""
+    x, _, wide, height = cv2.boundingRect(removed)
     edge = np.zeros_like(shade)
-    edge[:, 0], edge[:, -1] = box[0] > 0, box[2] < width
+    edge[:, 0] = box[0] > 0 or x > _FAR * height
+    edge[:, -1] = box[2] < width or shade.shape[1] - x - wide > _FAR * height
     return shade * edge
 
 
@@ -168,7 +172,7 @@ def _without_endless(look: _Look, width: int) -> _Look:
     """A look from afar without the dark ground that goes on beyond it: that is not their shadow."""
     count, labels = cast("tuple[int, NDArray]", cv2.connectedComponents((look.shade > 0).astype(np.uint8)))
     ends = np.ones(count, np.uint8)
-    ends[labels[_ends(look.box, width, look.shade) > 0]] = 0
+    ends[labels[_ends(look.box, width, look.shade, look.removed) > 0]] = 0
     return replace(look, shade=look.shade * ends[labels])
 
 
