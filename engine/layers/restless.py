@@ -23,8 +23,8 @@ _AROUND = 9
 """Pixels of the map, of 8 of the mosaic each, across: spray that flies up falls beside that of yesterday."""
 _UPRIGHT = 0.3
 """What a side above or below counts beside one at the same distance in the row: places look alike along the horizon."""
-_SMOOTH, _ROUNDS = (13, 3), 14
-"""Pixels of the shrunk frame that colours spread over, across and upright, and how many times."""
+_SPREAD_PX, _LEAK, _ROUNDS = 7, 0.06, 50
+"""How far colours spread along a row, what share of them goes up, as much down, and how often, to make a film."""
 _FORMS = 1.5
 """Standard deviation of the blur that leaves large forms, pixels of the shrunk frame."""
 _GRAIN = 8.0
@@ -86,8 +86,9 @@ def bridge(frame: NDArray, hidden: NDArray) -> NDArray:
         weight += share
     film = np.where(known[..., None], result, total / weight[..., None])
     hole = (~known).view(np.uint8)
+    along, upright = np.ones(_SPREAD_PX, np.float32) / _SPREAD_PX, np.array([_LEAK, 1 - 2 * _LEAK, _LEAK], np.float32)
     for _ in range(_ROUNDS):
-        cv2.copyTo(cv2.blur(film, _SMOOTH), hole, film)
+        cv2.copyTo(cv2.sepFilter2D(film, cv2.CV_32F, along, upright), hole, film)
     return film
 
 
