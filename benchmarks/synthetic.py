@@ -88,6 +88,7 @@ def measure(clip: SynthClip) -> Measures:
         mean error of the homographies at the corners; `wall_s` the time.
     """
     from engine.layers.background_motion import track_background
+    from engine.layers.hiding import WithPassers
     from engine.layers.matte import human_mask
     from engine.layers.occlusion import find_occlusion
     from engine.layers.plate import build_plate
@@ -108,19 +109,25 @@ def measure(clip: SynthClip) -> Measures:
         others = {k: (one.tracks, one.landmarks) for k, one in enumerate(people, 1) if one is not person}
         rough = Silhouettes(person, truth.rgb.size)
         background = track_background(truth.rgb, rough, chunks=chunks)
-        first = build_plate(truth.rgb, rough, background, chunks=first_chunks)
+        whole = WithPassers(rough, person.tracks, person.landmarks, others)
+        first = build_plate(truth.rgb, whole, background, chunks=first_chunks)
         rivals = find_rivals(truth.rgb, person, others, background)
         mask = ArraySource(np.stack(list(human_mask(truth.rgb, person, chunks=chunks, plate=first, rivals=rivals))))
         found["matte_iou"] = float(np.mean([iou(a, b) for a, b in zip(mask.read(), truth.carried)]))
         found["background_px"] = corner_error_px(background, clip)
-        scene = _try("scene", lambda: list(complete_scene(truth.rgb, mask, background, chunks=chunks)))
+        hidden = WithPassers(mask, person.tracks, person.landmarks, others)
+        plate = build_plate(truth.rgb, hidden, background, chunks=chunks, landmarks=person.landmarks)
+        scene = _try("scene", lambda: list(complete_scene(truth.rgb, mask, background, chunks=chunks, plate=plate)))
         if scene is not None:
             found["scene_psnr_db"] = truth.scene_psnr_db(scene)
         things = _try(
             "occlusion",
             lambda: list(
                 find_occlusion(
-                    truth.rgb, mask, background, person.landmarks, person.tracks, chunks=chunks, others=others
+                    *(truth.rgb, mask, background, person.landmarks, person.tracks),
+                    chunks=chunks,
+                    plate=plate,
+                    others=others,
                 )
             ),
         )

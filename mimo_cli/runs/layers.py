@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from engine.config import nearest
 from engine.errors import RecipeError
-from engine.types import BackgroundMotion, ClipInfo, FrameSource, Landmarks
+from engine.types import BackgroundMotion, ClipInfo, FrameSource, Landmarks, Tracks
 from mimo_cli import slots, tables
 from mimo_cli.artifacts import Slot
 from mimo_cli.runs.people import read_person
@@ -128,8 +128,8 @@ def gather(job: Job) -> None:
     clip = open_source(job)
     motion = tables.read_background(job.inputs[slots.BACKGROUND], clip.num_frames)
     person = read_person(job)
-    masks = Silhouettes(person, clip.size)
-    people = {"landmarks": person.landmarks, "others": _bystanders(job, clip.num_frames)}
+    masks, others = _with_passers(job, Silhouettes(person, clip.size), person.tracks, person.landmarks)
+    people = {"landmarks": person.landmarks, "others": others}
     found = build_plate(clip, masks, motion, chunks=job.chunks, progress=job.progress, **people)
     save_plate(found, job.output(slots.FIRST_PLATE, "/"))
 
@@ -143,7 +143,8 @@ def plate(job: Job) -> None:
     clip, (motion, found) = open_source(job), _background(job, slots.FIRST_PLATE)
     masks, person = _mask(job), read_person(job)
     if not is_covered(masks, Silhouettes(person, clip.size, 0.5), motion):
-        people = {"landmarks": person.landmarks, "others": _bystanders(job, clip.num_frames)}
+        masks, others = _with_passers(job, masks, person.tracks, person.landmarks)
+        people = {"landmarks": person.landmarks, "others": others}
         found = build_plate(clip, masks, motion, chunks=job.chunks, progress=job.progress, **people)
     save_plate(found, job.output(slots.PLATE, "/"))
 
@@ -231,6 +232,16 @@ def depth(job: Job) -> None:
         frames = coarse_depth(landmarks, tracks, _mask(job), front, info.size, progress=job.progress)
     _write(job, slots.DEPTH, "gray16", front, frames)
     job.facts["metres"] = f"{NEAREST_M} * 65535 / value"
+
+
+def _with_passers(
+    job: Job, mask: FrameSource, tracks: Tracks, landmarks: Landmarks
+) -> tuple[FrameSource, list[Landmarks]]:
+    """The mask with whoever stands in front of the person, and the landmarks of everybody else."""
+    from engine.layers.hiding import WithPassers
+
+    others = tables.read_others(job.inputs[slots.OTHERS], mask.num_frames)
+    return WithPassers(mask, tracks, landmarks, others), [points for _, points in others.values()]
 
 
 def _bystanders(job: Job, num_frames: int) -> list[Landmarks]:
