@@ -44,7 +44,7 @@ class WithPassers:
         stop = self.num_frames if stop is None else min(stop, self.num_frames)
         for idx, mask in enumerate(self._mask.read(start, stop), start):
             bodies = [_body(points[idx], self.size) for nearer, points in self._front if nearer[idx]]
-            yield np.maximum.reduce([mask, *bodies])
+            yield np.maximum.reduce([mask, *bodies]) if bodies else mask
 
 
 def _body(points: NDArray, size: Size) -> NDArray:
