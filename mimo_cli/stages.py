@@ -125,7 +125,7 @@ FIND_OCCLUSION = Stage(
 )
 COMPLETE_SCENE = Stage(
     name="scene",
-    version=10,
+    version=11,
     about="fill in the scene behind the person",
     reads=(VIDEO, CLIP, OTHERS, HUMAN_MASK, PROPS, BACKGROUND, PLATE),
     writes=(SCENE,),
