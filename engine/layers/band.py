@@ -44,7 +44,8 @@ def find_band(piece: NDArray, picture: NDArray, against: NDArray, reach: float) 
     Args:
         piece: (h, w) bool: what is known to be of the band; its middle line is sure, its edges are not.
         picture: (h, w, 3) uint8 of the place; black where it is not known.
-        against: (h, w) bool: what is known not to be of it.
+        against: (h, w) bool: what is known not to be of it; believed where the place is known, as a mask that lies over
+            a spot all the time may be a mask that spills over.
         reach: rows up and down that are asked for the band's direction; gaps up to a third of it are bridged.
 
     Returns:
@@ -57,7 +58,7 @@ def find_band(piece: NDArray, picture: NDArray, against: NDArray, reach: float) 
     middle_row = int(np.median(rows))
     middle = float(np.median((starts + stops) / 2))
     most = max(1.6 * width + 4, 0.1 * reach)  # of a pole, a limb may show but a part
-    change = _changes(picture, max(0.7, 0.05 * width))
+    change, against = _changes(picture, max(0.7, 0.05 * width)), against & (picture.max(2) > 0)
     half = round(0.55 * most) + 2
     low, high = max(0, middle_row - round(reach)), min(len(piece), middle_row + round(reach) + 1)
     best = 0.0, 0.0, 0, 0

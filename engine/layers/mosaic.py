@@ -156,12 +156,15 @@ class Gathered:
         """
         samples, shaded, restless = without_shadows(level(self.samples, self.size), self.size)
         views = [(sample.rgb, sample.visible, matrix) for sample, matrix in samples]
-        flows, off_px = ([None] * len(samples), 0.0) if self.is_static else align(views, self.size)
+        flows: list[NDArray | None] = [None] * len(samples)
+        off_px = 0.0
+        if not self.is_static:
+            flows, off_px = align(views, self.size)
         rgb, visible, noise = combine_samples(samples, flows, self.size, shaded, is_static=self.is_static)
         needed = self._unite_people() | (shaded > 0) * np.uint8(PERSON)
         more = {"restless": restless}
-        if flows and flows[0] is not None:
-            more |= {"shifts": keep_shifts(flows), "shifted": np.array(self.frames)}
+        if shifts := [flow for flow in flows if flow is not None]:
+            more |= {"shifts": keep_shifts(shifts), "shifted": np.array(self.frames)}
         if self.is_static or off_px > _SHARP_PX:
             return rgb, visible, needed, noise, more
         wanted = cv2.bitwise_and(above(needed & PERSON, 0), above(visible, HARDLY))
