@@ -40,6 +40,4 @@ def test_shifts_of_frames_are_found_and_kept():
     kept = keep_shifts([flow for flow in flows if flow is not None])
     found = shift_at(kept, np.array([0, 4, 8, 12, 16]), 14)
     want = cv2.resize(_bulge(3), found.shape[1::-1], interpolation=cv2.INTER_AREA)
-    assert (
-        np.abs(found - want)[2:-2, 2:-2].mean() < 0.3
-    )  # flow of clean pictures errs by 0.1
+    assert np.abs(found - want)[2:-2, 2:-2].mean() < 0.3  # flow of clean pictures errs by 0.1
