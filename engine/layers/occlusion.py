@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from engine.layers import moving_object as mo
 from engine.layers.background_motion import find_shots
+from engine.layers.bars import find_bars
 from engine.layers.caption import caption_scale, draw_line
 from engine.layers.membrane import largest_channel
 from engine.layers.passer_by import Clothes, draw_passer_by, find_passer_by, is_in_front
@@ -76,6 +77,7 @@ def find_occlusion(
     passing = [(is_in_front(landmarks, theirs, tracks, boxes), theirs) for boxes, theirs in (others or {}).values()]
     passing = [(nearer, theirs) for nearer, theirs in passing if nearer.any()]
     clothes = [_learn_clothes(folders, plate, landmarks, theirs, step) for _, theirs in passing]
+    bars = find_bars(clip)
 
     def draw(frame: tuple[int, Glimpse, View]) -> NDArray:
         idx, rgb, view = frame
@@ -94,7 +96,7 @@ def find_occlusion(
             draw_passer_by(mask, view, seen, step)
         for line in (line for first, last, line in words if first <= idx < last):
             draw_line(mask, rgb, line, scale)
-        return mask
+        return mask if bars is None else cv2.max(mask, bars)
 
     # Frames are decoded a second time only where there is something to draw from them.
     frames = glimpse(clip) if found or words else itertools.repeat(np.zeros((1, 1, 3), np.uint8), clip.num_frames)
