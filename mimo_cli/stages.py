@@ -82,7 +82,7 @@ FIND_PEOPLE = Stage(
 )
 TRACK_BACKGROUND = Stage(
     name="background",
-    version=7,
+    version=8,
     about="follow the camera",
     reads=(VIDEO, CLIP, TRACKS, LANDMARKS, ROUGH),
     writes=(BACKGROUND,),
@@ -90,7 +90,7 @@ TRACK_BACKGROUND = Stage(
 )
 GATHER = Stage(
     name="gather",
-    version=5,
+    version=6,
     about="gather the background",
     reads=(VIDEO, CLIP, TRACKS, LANDMARKS, OTHERS, ROUGH, BACKGROUND),
     writes=(FIRST_PLATE,),
@@ -98,7 +98,7 @@ GATHER = Stage(
 )
 SEGMENT = Stage(
     name="segment",
-    version=11,
+    version=12,
     about="cut the person out",
     reads=(VIDEO, CLIP, TRACKS, LANDMARKS, OTHERS, ROUGH, BACKGROUND, FIRST_PLATE),
     writes=(HUMAN_MASK,),

@@ -47,6 +47,8 @@ _ODDS = np.log(_SHARE / (1 - _SHARE))
 """(256,) float32: the log odds that the levels of a rough mask stand for."""
 LIKE_THEM = 0.15
 """Share of a guessed mask that must have the person's colours; half a person beside a trunk has more."""
+NOT_THE_PLACE = 0.6
+"""Share of a guessed mask that must differ from the place where the person was not seen before."""
 BONES = (
     (11, 13, 0.14), (13, 15, 0.10), (12, 14, 0.14), (14, 16, 0.10), (15, 19, 0.08), (16, 20, 0.08),
     (23, 25, 0.20), (25, 27, 0.14), (24, 26, 0.20), (26, 28, 0.14), (27, 31, 0.10), (28, 32, 0.10),
@@ -144,7 +146,7 @@ def _mask_chunk(
         beside = None if rivals is None else rivals.beside(frame_idx, points)
         known = believe(rgb, roi, mask, points, seen, memory, place, beside)
         told = person.hidden[frame_idx] and beside is not None  # what is in front of them is known
-        if not is_seen and not told and (memory is None or not known.looks_like(memory.colors)):
+        if not is_seen and not told and not known.is_theirs(memory):
             continue  # hidden, not missed
         memory = known.memory
         pending.append(pool.submit(_finish, known))
@@ -190,16 +192,22 @@ class Belief:
     """What the next frame may use."""
     place: tuple[NDArray, NDArray] | None
     """The part without the person, see `Plate.render`."""
+    differs: NDArray
+    """(h, w) float32: log odds by how it differs from the place; 0 where that is not known."""
 
     def finish(self) -> NDArray:
         """The mask of the part, (h, w) uint8."""
         return _full_size(self.full, self.small, self.memory.belief, self.place)
 
-    def looks_like(self, colors: NDArray) -> bool:
-        """Whether a part of what is believed to be the person has colours (see `Memory`) of theirs, not the place's."""
-        inside = color_index(self.small)[self.memory.belief > 0]
-        surroundings, person = colors.reshape(2, -1)
-        return inside.size > 0 and float((person > 1.5 * surroundings)[inside].mean()) > LIKE_THEM
+    def is_theirs(self, before: Memory | None) -> bool:
+        """Whether a part of what is believed to be the person has colours of theirs, not the place's; or, where nothing
+        was known of them before, most of it is not the place."""
+        inside = self.memory.belief > 0
+        if before is None:
+            return bool(inside.any()) and float((self.differs > 0)[inside].mean()) > NOT_THE_PLACE
+        surroundings, person = before.colors.reshape(2, -1)
+        index = color_index(self.small)[inside]
+        return index.size > 0 and float((person > 1.5 * surroundings)[index].mean()) > LIKE_THEM
 
 
 def believe(
@@ -247,6 +255,7 @@ def believe(
         others, blind = beside(affine, small)  # two who touch are one body to the network
         prior = prior + others - np.maximum(network, 0) * np.clip(-others / 3, 0, 1)
     shown = None if place is None else place((x0, y0, x1, y1))
+    differs = np.zeros(gray.shape, np.float32)
     if shown is not None:
         differs = _place_odds(*shown, small, prior)
         prior = prior + np.where(blind, np.minimum(differs, 0), differs)
@@ -254,7 +263,7 @@ def believe(
     if shown is not None:
         # A shoe seen from the front is as round as a ball: landmarks tell.
         belief = without_strangers(belief, np.where(bones > 0.5, np.float32(1), network), moved)
-    return Belief(full, x0, y0, small, Memory(gray, belief, affine, colors), shown)
+    return Belief(full, x0, y0, small, Memory(gray, belief, affine, colors), shown, differs)
 
 
 def _part(size: tuple[int, ...], roi: Roi, rough: NDArray, points_px: NDArray) -> Box:

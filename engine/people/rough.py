@@ -15,6 +15,8 @@ from engine.people.table import CHUNK
 from engine.threads import map_in_order, run_ahead
 from engine.types import Landmarks, Size, Tracks
 
+BEFORE = 3
+"""Frames before somebody is found in which they may be on their way in, blurred."""
 LONGEST_GAP = 12
 """Frames for which somebody may be missed and still be guessed at; longer while another hides them."""
 FAINT = 24
@@ -74,7 +76,7 @@ def bridged_masks(person: Seen, start: int, stop: int) -> Iterator[tuple[Roi, ND
 
     In gaps of at most `LONGEST_GAP` frames, and while another hides them, the square moves evenly from where they were
     to where they are again, and the mask, a mixture, is half as sure: a guess that colours and movement have to
-    confirm. None in longer gaps, before the first and after the last sighting.
+    confirm. So is the first mask in the `BEFORE` frames before it. None in longer gaps, and after the last sighting.
     """
     seen, hidden = np.flatnonzero(person.tracks.score > 0), person.hidden
     ends: dict[int, tuple[Roi, NDArray]] = {}
@@ -83,6 +85,10 @@ def bridged_masks(person: Seen, start: int, stop: int) -> Iterator[tuple[Roi, ND
             yield *own, True
             continue
         after = int(np.searchsorted(seen, frame))
+        if after == 0 and len(seen) and seen[0] - frame <= BEFORE:
+            found = next(person.rough_masks(int(seen[0]), int(seen[0]) + 1))
+            yield None if found is None else (found[0], cv2.addWeighted(found[1], 0.5, found[1], 0, 64), False)
+            continue
         if not 0 < after < len(seen) or not (hidden[frame] or seen[after] - seen[after - 1] <= LONGEST_GAP + 1):
             yield None
             continue

@@ -6,7 +6,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 
 from engine.layers import matte
 from engine.layers.guided import GuidedFilter
-from engine.layers.matte import human_mask
+from engine.layers.matte import Belief, Memory, human_mask
 from engine.people import find_people
 from engine.types import ArraySource, TempChunks
 
@@ -123,6 +123,18 @@ def slow_guided(rgb, values, radius, eps):
             window = np.s_[y : y + 2 * radius + 1, x : x + 2 * radius + 1]
             out[y, x] = slope[window].mean((0, 1)) @ rgb[y, x] / 255 + offset[window].mean()
     return out
+
+
+@pytest.mark.parametrize(("share", "theirs"), [(0.9, True), (0.3, False)])
+def test_before_anything_is_known_of_them_the_place_tells(share, theirs):
+    """Somebody who is on their way in differs from the place over most of the guess; a guess that is wrong does not."""
+    gray, belief = np.zeros((10, 10), np.uint8), np.full((10, 10), -1, np.float32)
+    belief[:, :5] = 1
+    differs = np.zeros((10, 10), np.float32)
+    differs[: round(10 * share)] = 1
+    picture = np.zeros((10, 10, 3), np.uint8)
+    memory = Memory(gray, belief, np.eye(2, 3), np.zeros((2, 16, 16, 16), np.float32))
+    assert Belief(picture, 0, 0, picture, memory, None, differs).is_theirs(None) is theirs
 
 
 def test_guided_filter_equals_the_slow_one():

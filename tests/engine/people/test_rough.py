@@ -70,3 +70,12 @@ def test_a_short_gap_is_bridged_by_a_guess(someone, monkeypatch):
     assert [each is None for each in bridged_masks(someone, 2, 10)] == [False] * 2 + [True] * 2 + [False] * 3 + [True]
     someone.hidden[4:6] = True  # behind somebody else
     assert [each is None for each in bridged_masks(someone, 2, 10)] == [False] * 7 + [True]
+
+
+def test_who_was_just_not_found_yet_is_guessed_at(someone, monkeypatch):
+    """Frame 0 is before the first sighting: its mask, half as sure."""
+    (roi, mask, is_seen), first = next(bridged_masks(someone, 0, 1)), next(someone.rough_masks(1, 2))
+    assert not is_seen and roi == first[0]
+    np.testing.assert_allclose(mask, 64 + first[1].astype(int) / 2, atol=1)  # rounding
+    monkeypatch.setattr(rough, "BEFORE", 0)
+    assert next(bridged_masks(someone, 0, 1)) is None
