@@ -1,12 +1,13 @@
 """Where other people stand: their legs and their own shadows are no shadow of the person."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.types import Landmarks, Size
+from engine.geometry import project
+from engine.types import BackgroundMotion, Landmarks, Size
 
 STEP = 4
 """Pixels per small pixel, on both axes."""
@@ -34,11 +35,30 @@ def draw_legs(others: Sequence[Landmarks], idx: int, size: Size) -> NDArray:
         (h, w) uint8, small: 255 on their legs.
     """
     legs = np.zeros((-(-size[0] // STEP), -(-size[1] // STEP)), np.uint8)
+    for points in _standing(others, idx):
+        width = max(1, round(_WIDTH * float(np.ptp(points[:, 1]))))
+        for a, b in _LEGS:
+            cv2.line(legs, points[a].astype(int).tolist(), points[b].astype(int).tolist(), 255, width)
+    return legs
+
+
+def find_feet(others: Sequence[Landmarks], idx: int) -> NDArray:
+    """(n, 2) float32: ankles, heels and toes of other people in a frame, small pixels; see `draw_legs`."""
+    return np.concatenate([np.zeros((0, 2), np.float32), *(points[27:33] for points in _standing(others, idx))])
+
+
+def feet_during(others: Sequence[Landmarks], motion: BackgroundMotion, frames: Iterable[int], anchor: int) -> NDArray:
+    """(n, 2) float: `find_feet` of several frames, in pixels of the anchor frame."""
+    found = [np.zeros((0, 2))]
+    for idx in frames:
+        to_anchor = np.linalg.inv(motion.to_first[anchor]) @ motion.to_first[idx]
+        found.append(project(to_anchor, np.pad(find_feet(others, idx) * STEP, ((0, 0), (0, 1)), constant_values=1)))
+    return np.concatenate(found)
+
+
+def _standing(others: Sequence[Landmarks], idx: int) -> Iterator[NDArray]:
+    """Yield the landmarks (33, 2), small pixels, of those who stand there in a frame."""
     for one in others:
         seen = one.score > 0
         if seen[max(0, idx - _GAP) : idx + _GAP + 1].any() and np.median(one.visibility[seen, 23:27]) > _SEEN:
-            points = one.image_px[idx] / STEP
-            width = max(1, round(_WIDTH * float(np.ptp(points[:, 1]))))
-            for a, b in _LEGS:
-                cv2.line(legs, points[a].astype(int).tolist(), points[b].astype(int).tolist(), 255, width)
-    return legs
+            yield one.image_px[idx] / STEP

@@ -9,9 +9,10 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from engine.geometry import project
 from engine.layers.align import align, keep_shifts
 from engine.layers.background_motion import find_shots
-from engine.layers.bystander import OTHERS, PERSON, STEP, draw_legs
+from engine.layers.bystander import OTHERS, PERSON, STEP, draw_legs, find_feet
 from engine.layers.caption import Caption, uncovered
 from engine.layers.detail import find_detail
 from engine.layers.grow import grow_mask
@@ -19,6 +20,7 @@ from engine.layers.median import masked_median
 from engine.layers.membrane import above, amplify, find_gain
 from engine.layers.restless import find_restless
 from engine.layers.shadow import lightest, shaded
+from engine.layers.sun import Bystanders, find_sun, lowest
 from engine.layers.warp import to_cv, warp_flow, warp_picture
 from engine.threads import map_in_order
 from engine.types import BackgroundMotion, FrameSource, Landmarks, Size, pick
@@ -41,6 +43,8 @@ class _Sample:
     """(H, W) uint8, 255 where the frame shows the scene."""
     people: NDArray
     """(h, w) uint8, a quarter of that: PERSON and OTHERS, as bits, where they are."""
+    feet: NDArray
+    """(n, 2) float32: of others, pixels of `people`."""
 
 
 class Stack:
@@ -151,10 +155,10 @@ class Gathered:
             rgb (h, w, 3) uint8; visible (h, w) uint8, 255 where samples showed the scene, HARDLY where too few did;
             needed (h, w) uint8, bits: PERSON where the human or its shadow hides the scene in any frame of the window,
             OTHERS where other people stand; noise, levels of 0 ... 255; by name, what else a `PlateWindow` keeps:
-            `restless`; `shifts` and the frames that are `shifted`, if a homography does not say how the camera moves;
-            or `detail` and its `corner`, of what is needed.
+            `restless`; `sun`; `shifts` and the frames that are `shifted`, if a homography does not say how the camera
+            moves; or `detail` and its `corner`, of what is needed.
         """
-        samples, shaded, restless = without_shadows(level(self.samples, self.size), self.size)
+        samples, shaded, restless, sun = without_shadows(level(self.samples, self.size), self.size)
         views = [(sample.rgb, sample.visible, matrix) for sample, matrix in samples]
         flows: list[NDArray | None] = [None] * len(samples)
         off_px = 0.0
@@ -162,7 +166,7 @@ class Gathered:
             flows, off_px = align(views, self.size)
         rgb, visible, noise = combine_samples(samples, flows, self.size, shaded, is_static=self.is_static)
         needed = self._unite_people() | (shaded > 0) * np.uint8(PERSON)
-        more = {"restless": restless}
+        more = {"restless": restless, "sun": sun}
         if shifts := [flow for flow in flows if flow is not None]:
             more |= {"shifts": keep_shifts(shifts), "shifted": np.array(self.frames)}
         if self.is_static or off_px > _SHARP_PX:
@@ -196,7 +200,7 @@ def _look(
     visible = cv2.bitwise_not(hidden)
     if captions:
         visible = cv2.bitwise_and(visible, uncovered(idx, rgb, captions))
-    return people, _Sample(rgb, visible, people)
+    return people, _Sample(rgb, visible, people, find_feet(others, idx))
 
 
 def level(samples: list[tuple[_Sample, NDArray]], size: Size) -> list[tuple[_Sample, NDArray]]:
@@ -222,7 +226,7 @@ def level(samples: list[tuple[_Sample, NDArray]], size: Size) -> list[tuple[_Sam
 
 def without_shadows(
     samples: list[tuple[_Sample, NDArray]], size: Size
-) -> tuple[list[tuple[_Sample, NDArray]], NDArray, NDArray | None]:
+) -> tuple[list[tuple[_Sample, NDArray]], NDArray, NDArray | None, float | None]:
     """Blind the samples to ground that lies in the person's shadow there, and in the light in others.
 
     Args:
@@ -231,7 +235,7 @@ def without_shadows(
 
     Returns:
         The samples; (h, w) uint8 of the mosaic: how many of them were blinded there; what
-        `find_restless` says about the rest.
+        `find_restless` says about the rest; where others stand, too, which way shadows fall, see `find_sun`.
     """
     small = (max(8, size[0] // STEP), max(8, size[1] // STEP))
     to_mosaic = np.diag([size[1] / small[1], size[0] / small[0], 1.0])
@@ -239,14 +243,15 @@ def without_shadows(
     views = [warp_picture(cv2.blur(s.rgb, (7, 7)), s.visible, m @ to_mosaic, small, linear) for s, m in samples]
     count = np.zeros(small, np.uint8)
     if not views:
-        return samples, cv2.resize(count, size[::-1]), None
+        return samples, cv2.resize(count, size[::-1]), None, None
     lit = lightest([rgb for rgb, _ in views], [seen for _, seen in views])
+    quarter = np.diag([1 / STEP, 1 / STEP, 1.0])
+    people, feet = _people_in([(sample, quarter @ matrix @ to_mosaic) for sample, matrix in samples], small)
+    sun = _find_sun(views, lit, people, feet)
     found, clear = [], []
-    for (sample, matrix), (rgb, seen) in zip(samples, views):
-        to_small = to_cv(np.linalg.inv(np.diag([STEP, STEP, 1.0])) @ matrix @ to_mosaic)
-        flags = cv2.INTER_NEAREST | cv2.WARP_INVERSE_MAP
-        people = cast(NDArray, cv2.warpPerspective(sample.people, to_small, small[::-1], flags=flags))
-        shade = shaded(rgb, lit, people & PERSON, (seen > 0) & (people < OTHERS))
+    for (sample, matrix), (rgb, seen), who, standing in zip(samples, views, people, feet):
+        beside = Bystanders(standing, sun) if len(standing) else None
+        shade = shaded(rgb, lit, who & PERSON, (seen > 0) & (who < OTHERS), beside)
         count += shade > 0
         clear.append(cv2.bitwise_and(seen, cv2.bitwise_not(shade)))
         blind = cv2.warpPerspective(
@@ -254,7 +259,27 @@ def without_shadows(
         )
         found.append((replace(sample, visible=cv2.bitwise_and(sample.visible, cv2.bitwise_not(blind))), matrix))
     restless = find_restless([rgb for rgb, _ in views], clear)
-    return found, cv2.resize(count, size[::-1], interpolation=cv2.INTER_NEAREST), restless
+    return found, cv2.resize(count, size[::-1], interpolation=cv2.INTER_NEAREST), restless, sun
+
+
+def _people_in(samples: list[tuple[_Sample, NDArray]], size: Size) -> tuple[list[NDArray], list[NDArray]]:
+    """`people` and `feet` of samples in a small mosaic of `size`; each sample with its matrix to pixels of `people`."""
+    flags = cv2.INTER_NEAREST | cv2.WARP_INVERSE_MAP
+    people = [cv2.warpPerspective(sample.people, to_cv(m), size[::-1], flags=flags) for sample, m in samples]
+    feet = [project(np.linalg.inv(m), np.pad(s.feet, ((0, 0), (0, 1)), constant_values=1)) for s, m in samples]
+    return people, [points.astype(np.float32) for points in feet]
+
+
+def _find_sun(
+    views: list[tuple[NDArray, NDArray]], lit: NDArray, people: list[NDArray], feet: list[NDArray]
+) -> float | None:
+    """Which way shadows fall, asked where somebody else stands; see `find_sun`."""
+    if not any(len(standing) for standing in feet):
+        return None
+    height = float(np.median([cv2.boundingRect(who & PERSON)[3] for who in people]))
+    place = [seen * (who == 0) for (_, seen), who in zip(views, people)]
+    both = [np.concatenate([lowest(who & PERSON), standing]) for who, standing in zip(people, feet)]
+    return find_sun([rgb for rgb, _ in views], place, lit, both, height)
 
 
 def combine_samples(

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from engine.layers.background_motion import find_shots
 from engine.layers.borrow import borrow, borrow_lightest, goes_on
-from engine.layers.bystander import PERSON
+from engine.layers.bystander import PERSON, STEP, feet_during
 from engine.layers.caption import Caption, as_line, find_captions
 from engine.layers.inpaint import inpaint
 from engine.layers.membrane import above, apply_exposure, enlarge, fit_exposure, shrink
@@ -42,6 +42,7 @@ from engine.layers.plate_window import (
     write_window,
 )
 from engine.layers.shadow import find_shadow
+from engine.layers.sun import Bystanders
 from engine.layers.warp import Box
 from engine.threads import map_in_order
 from engine.types import BackgroundMotion, Chunks, FrameSource, Landmarks, Progress, Size, quiet
@@ -85,6 +86,10 @@ class Plate:
     def folders(self) -> list[Path]:
         """Where the windows are, in order."""
         return self._folders
+
+    def sun(self, frame_idx: int) -> float | None:
+        """Which way shadows fall around a frame, see `Bystanders.sun`."""
+        return self._windows[self._find(frame_idx)].sun
 
     def noise(self, frame_idx: int) -> float:
         """Standard deviation of the source's grain around a frame, levels of 0 ... 255."""
@@ -197,7 +202,10 @@ def build_plate(
     stack.close()
 
     lit: list[Path] = []
-    names, clear = [f"plate-lit-{window.start:06d}" for window in windows], partial(_clear, windows, seen, motion)
+    names, clear = (
+        [f"plate-lit-{window.start:06d}" for window in windows],
+        partial(_clear, windows, seen, motion, others),
+    )
     lighter = map_in_order(lambda idx: _keep(chunks, names[idx], partial(clear, idx)), range(len(windows)))
     for idx, folder in enumerate(lighter):
         lit.append(folder)
@@ -326,7 +334,9 @@ def _see(chunks: Chunks, task: tuple[PlateWindow, Gathered | None]) -> Path:
     return _keep(chunks, _seen_name(window), make)
 
 
-def _clear(windows: list[PlateWindow], seen: list[Path], motion: BackgroundMotion, idx: int) -> PlateWindow:
+def _clear(
+    windows: list[PlateWindow], seen: list[Path], motion: BackgroundMotion, others: Sequence[Landmarks], idx: int
+) -> PlateWindow:
     """Ask again for ground that lies in the person's shadow here and in the light in another window of the shot."""
     window = read_window(seen[idx])
     if window.rgb is None or window.state is None or window.needed is None:
@@ -334,6 +344,8 @@ def _clear(windows: list[PlateWindow], seen: list[Path], motion: BackgroundMotio
     state = window.state.copy()
     box = (window.x0, window.y0, window.x0 + window.size[1], window.y0 + window.size[0])
     mine, removed = shrink(window.rgb, 4), shrink(above(window.needed & PERSON, 0), 4)
+    feet = feet_during(others, motion, range(window.start, window.stop, 8), window.anchor) - (window.x0, window.y0)
+    beside = Bystanders((feet / STEP).astype(np.float32), window.sun)
     usable = (shrink(above(state, 1), 4) == 255) & (shrink(above(window.needed, PERSON), 4) == 0)
     for other in _donors(idx, windows, motion)[:_MAX_CLEAR]:
         donor = read_window(seen[other])
@@ -342,7 +354,9 @@ def _clear(windows: list[PlateWindow], seen: list[Path], motion: BackgroundMotio
         known = usable & (shrink(above(origin, 1), 4) == 255)
         theirs = shrink(theirs, 4)
         gain, _ = fit_exposure(theirs, mine, known)
-        shade = find_shadow(mine, apply_exposure(theirs, gain, 0.0), removed, known, window.noise, under=True)
+        shade = find_shadow(
+            mine, apply_exposure(theirs, gain, 0.0), removed, known, window.noise, under=True, bystanders=beside
+        )
         state[(enlarge(shade, state.shape) > 0) & (state > 1)] = 1
     return replace(window, state=state, doubted=bool((state != window.state).any()))
 
@@ -364,7 +378,9 @@ def _complete(
         borrow_lightest(rgb, state, window, (read_window(seen[other]) for other in near), motion)
     if window.hardly is not None:  # better than what anybody makes up
         state[goes_on(rgb, state, window.hardly)] = BORROWED
-    return replace(window, rgb=rgb, state=state, hardly=None, needed=None)
+    heads = (read_head(seen[other]) for other in (idx, *_donors(idx, windows, motion)))
+    sun = next((head.sun for head in heads if head.sun is not None), None)  # nobody moves it in one shot
+    return replace(window, rgb=rgb, state=state, hardly=None, needed=None, sun=sun)
 
 
 def _fill(

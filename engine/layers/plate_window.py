@@ -18,7 +18,7 @@ UNKNOWN, INPAINTED, BORROWED, SEEN = 0, 64, 128, 255
 """Where a plate's pixel comes from."""
 NEAR, ASIDE = 0.35, 1.0
 """How far around a person things are looked for, and how far aside of them a long shadow is, heights of the person."""
-_HEAD = ("start", "stop", "anchor", "x0", "y0", "size", "noise", "doubted", "corner")
+_HEAD = ("start", "stop", "anchor", "x0", "y0", "size", "noise", "doubted", "corner", "sun")
 _SOMETIMES = ("shifts", "shifted", "restless", "fine", "hardly", "needed", "detail")
 
 
@@ -42,6 +42,8 @@ class PlateWindow:
     """Whether it shows ground in the person's shadow that may be lit in other windows."""
     corner: tuple[int, int] = (0, 0)
     """Top-left corner of `fine` and `detail`, pixels of the mosaic."""
+    sun: float | None = None
+    """Which way shadows fall, where others stand beside the person; see `find_sun`."""
     rgb: NDArray | None = None
     """(h, w, 3) uint8."""
     state: NDArray | None = None

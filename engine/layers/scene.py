@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.layers.bystander import draw_legs
+from engine.layers.bystander import draw_legs, find_feet
 from engine.layers.caption import caption_scale
 from engine.layers.falloff import fit_falloff
 from engine.layers.grow import dilate_disc, grow_mask
@@ -16,7 +16,8 @@ from engine.layers.membrane import above, amplify, apply_exposure, enlarge, fit_
 from engine.layers.plate import Plate, build_plate
 from engine.layers.plate_window import ASIDE, NEAR, surroundings
 from engine.layers.restless import bridge, calm
-from engine.layers.shadow import find_shadow
+from engine.layers.shadow import find_shadow, is_darker
+from engine.layers.sun import Bystanders
 from engine.layers.warp import Box
 from engine.threads import map_in_order
 from engine.types import BackgroundMotion, Chunks, FrameSource, Glimpse, Landmarks, Progress, Size, glimpse, quiet
@@ -65,7 +66,7 @@ def complete_scene(
     shown = plate
 
     def complete(frame: tuple[int, Glimpse, NDArray]) -> NDArray:
-        return complete_frame(shown, *frame, draw_legs(others, frame[0], clip.size))
+        return complete_frame(shown, *frame, draw_legs(others, frame[0], clip.size), find_feet(others, frame[0]))
 
     frames = zip(range(clip.num_frames), glimpse(clip), human_mask.read())
     for idx, scene in enumerate(map_in_order(complete, frames)):
@@ -73,15 +74,15 @@ def complete_scene(
         progress(idx + 1, clip.num_frames)
 
 
-def complete_frame(plate: Plate, idx: int, rgb: Glimpse, human: NDArray, others: NDArray) -> NDArray:
-    """Make one frame of the scene layer; see `complete_scene`, and `draw_legs` for the `others`."""
+def complete_frame(plate: Plate, idx: int, rgb: Glimpse, human: NDArray, others: NDArray, feet: NDArray) -> NDArray:
+    """Make one frame of the scene layer; see `complete_scene`; `draw_legs` for the `others`, `find_feet` for theirs."""
     result = np.zeros((*human.shape, 4), np.uint8)
     hidden = grow_mask(human)
     if not hidden.any():
         return result
-    look = _look(plate, idx, rgb, hidden, others, NEAR)
+    look = _look(plate, idx, rgb, hidden, others, feet, NEAR)
     if look.is_cut:
-        look = _without_endless(_look(plate, idx, rgb, hidden, others, ASIDE), hidden.shape[1])
+        look = _without_endless(_look(plate, idx, rgb, hidden, others, feet, ASIDE), hidden.shape[1])
     (x0, y0, x1, y1), scene, state, gain, lift = look.box, look.scene, look.state, look.gain, look.lift
     hidden = hidden[y0:y1, x0:x1]
     small_alpha = cv2.max(_feather(look.removed), look.shade)
@@ -124,7 +125,7 @@ class _Look:
     """The shadow goes on beyond the box."""
 
 
-def _look(plate: Plate, idx: int, rgb: Glimpse, hidden: NDArray, others: NDArray, aside: float) -> _Look:
+def _look(plate: Plate, idx: int, rgb: Glimpse, hidden: NDArray, others: NDArray, feet: NDArray, aside: float) -> _Look:
     """Compare frame and plate in the `surroundings` of what is hidden."""
     x, y, width, height = cv2.boundingRect(hidden)
     x0, y0, x1, y1 = box = surroundings(np.array([x, y, x + width, y + height]), hidden.shape, aside)
@@ -140,13 +141,20 @@ def _look(plate: Plate, idx: int, rgb: Glimpse, hidden: NDArray, others: NDArray
     restless = plate.restless(idx, box, known.shape)
     steady = known if restless is None else known & (restless < _RESTLESS)
     plain = steady & ~_lettered(plate, idx, y0, known.shape)
-    removed = _grow_by_evidence(small_frame, fitted, small_hidden > 0, steady, plain, noise)
+    beside = Bystanders(feet - (x0 // _STEP, y0 // _STEP), plate.sun(idx)) if len(feet) else None
+    own = steady if beside is None else steady & (beside.own(_dark(small_frame, fitted, noise), small_hidden) == 0)
+    removed = _grow_by_evidence(small_frame, fitted, small_hidden > 0, own, plain, noise)
     legs = cv2.resize(others[y0 // _STEP : -(-y1 // _STEP), x0 // _STEP : -(-x1 // _STEP)], removed.shape[::-1])
-    shade = find_shadow(small_frame, fitted, removed, steady & (legs == 0), noise, unrest=unrest)
+    shade = find_shadow(small_frame, fitted, removed, steady & (legs == 0), noise, unrest=unrest, bystanders=beside)
     if restless is not None:
         wanted = bridge(small_frame, cv2.max(removed, shade))
         scene, lift = calm(scene, small_scene, gain, lift, wanted, restless)
     return _Look(box, scene, state, gain, lift, removed, shade, bool(_ends(box, hidden.shape[1], shade, removed).any()))
+
+
+def _dark(frame: NDArray, scene: NDArray, noise: float) -> NDArray:
+    """(h, w) uint8, 0 or 1: where a frame is the scene in a shadow."""
+    return is_darker(frame.astype(np.float32), scene, noise).astype(np.uint8)
 
 
 def _lettered(plate: Plate, idx: int, y0: int, size: Size) -> NDArray:

@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine.layers.membrane import apply_exposure, fit_exposure, largest_channel
+from engine.layers.sun import Bystanders
 
 _ONES = np.ones(3, np.float32)
 _DARKEST, _DARKER = 0.35, 0.94
@@ -52,6 +53,7 @@ def find_shadow(
     *,
     under: bool = False,
     unrest: float = 0.0,
+    bystanders: Bystanders | None = None,
 ) -> NDArray:
     """Find the shadow that a person throws on the scene.
 
@@ -63,6 +65,7 @@ def find_shadow(
         noise: grain, levels.
         unrest: how far frame and scene typically differ, as a share: grass in the wind is dark here and light there.
         under: look inside `removed`, too, where that is known (a plate's person is gone, its shadow may not be).
+        bystanders: who stands there besides; their shadows are not looked for.
 
     Returns:
         (h, w) uint8, 0 ... 255, soft: how far the plate has to replace the frame there.
@@ -82,6 +85,8 @@ def find_shadow(
     looks = (darker & ((lit - dark) @ _ONES > 9 * noise + 9)).astype(np.uint8)
     looks = cv2.morphologyEx(looks, cv2.MORPH_OPEN, np.ones((3, 3), np.uint8))
     looks[: _ground(inside)] = 0
+    theirs = nothing if bystanders is None else bystanders.own(looks, removed)
+    looks = cv2.bitwise_and(looks, 1 - theirs)
     things = _find_things(dark, lit, darker | (weight <= 0.2))
     feet = _feet(inside)
     # A line on the ground, or a spot of which no light is known, does not end a shadow.
@@ -98,7 +103,7 @@ def find_shadow(
     if unrest > 0:
         shadow *= _stands_out(shadow, dark, lit, looks, _STANDS_OUT * unrest)
     wide = cv2.dilate(shadow, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (7, 7)))
-    wide[things > 0] = 0
+    wide[(things > 0) | (theirs > 0)] = 0
     return cv2.blur(wide, (5, 5))
 
 
@@ -120,7 +125,9 @@ def _find_things(dark: NDArray, lit: NDArray, no_thing: NDArray) -> NDArray:
     return cv2.dilate(cv2.morphologyEx(whole, cv2.MORPH_OPEN, np.ones((3, 3), np.uint8)), np.ones((3, 3), np.uint8))
 
 
-def shaded(picture: NDArray, lit: NDArray, person: NDArray, known: NDArray) -> NDArray:
+def shaded(
+    picture: NDArray, lit: NDArray, person: NDArray, known: NDArray, bystanders: Bystanders | None = None
+) -> NDArray:
     """Find what of a picture lies in the person's shadow, to its last penumbra and no farther.
 
     Args:
@@ -128,13 +135,14 @@ def shaded(picture: NDArray, lit: NDArray, person: NDArray, known: NDArray) -> N
         lit: (h, w, 3) uint8: the place in the light.
         person: (h, w) uint8, above 0 where the person is.
         known: (h, w) bool: the picture shows the place there.
+        bystanders: who stands there besides.
 
     Returns:
         (h, w) uint8: 255 where the picture is no use as a picture of the place.
     """
     gain, lift = fit_exposure(lit, picture, known & (person == 0))
     lit = apply_exposure(lit, gain, lift)
-    near = find_shadow(picture, lit, person, known, 0.0) > 0
+    near = find_shadow(picture, lit, person, known, 0.0, bystanders=bystanders) > 0
     return np.where(near & known & (picture @ _ONES < _LIT * (lit @ _ONES)), 255, 0).astype(np.uint8)
 
 
