@@ -4,6 +4,7 @@ What is neither the place nor nearer to the person's own bones, around the other
 """
 
 from collections.abc import Mapping
+from typing import cast
 
 import cv2
 import numpy as np
@@ -23,6 +24,10 @@ _WIDE = 0.17
 """The same where the clothes, too, are theirs."""
 _SURE = 0.7
 """Log odds of the clothes that outweigh the bones."""
+_CORE = 0.025
+"""This near a bone of who is in front it is them, whatever it looks like, heights of the body."""
+_HOLE = 0.002
+"""What is surrounded by somebody, and near their bones, is theirs up to this size, squared heights of the body."""
 _LEAST_SEEN = 2000
 """Pixels of each person from which on the colours of their clothes count."""
 _STANDS_OUT = 0.6
@@ -124,13 +129,23 @@ def find_passer_by(
     theirs |= (far_other < _FLESH * height) & (view.human < 128)  # they are in front: my bones behind say nothing
     odds = np.zeros(size, np.float32) if clothes is None else clothes.odds(view.rgb)
     theirs = (theirs & (odds > -_SURE)) | ((odds > _SURE) & (far_other / 2 < far_mine))
-    found = (
-        theirs
-        & (far_other < np.where(odds > _SURE, _WIDE, _REACH) * height)
-        & ((view.away > threshold) | (view.human > 127))
-    )
+    near = far_other < np.where(odds > _SURE, _WIDE, _REACH) * height
+    shows = ((view.away > threshold) & ((view.shade == 0) | (far_other < _FLESH * height))) | (view.human > 127)
+    found = (theirs & near & shows) | (far_other < _CORE * height)
+    found |= _holes(found, far_other < _REACH * height, _HOLE * height**2)
     flat = cv2.morphologyEx(found.astype(np.uint8) * 255, cv2.MORPH_CLOSE, np.ones((3, 3), np.uint8))
     return cv2.morphologyEx(flat, cv2.MORPH_OPEN, np.ones((3, 3), np.uint8))
+
+
+def _holes(found: NDArray, near: NDArray, most: float) -> NDArray:
+    """(h, w) bool: the holes of a shape (h, w) of at most so many pixels, that are near somebody all over."""
+    free = (~found).astype(np.uint8)
+    count, labels = cast("tuple[int, NDArray]", cv2.connectedComponents(free, connectivity=4))
+    area = np.bincount(labels.ravel(), minlength=count)
+    inside = np.bincount(labels.ravel(), near.ravel(), count) == area
+    table = inside & (area <= most)
+    table[0] = False
+    return np.take(table, labels)
 
 
 def near_somebody(view: View, points: NDArray) -> NDArray:

@@ -13,13 +13,17 @@ def test_who_is_nearer_is_cut_out():
     me, them = paint(mine, 120), paint(other, 140)
     human = np.where(them > 0, 0, me).astype(np.uint8)
     away = np.where((me > 0) | (them > 0), 90, 3).astype(np.uint8)
-    view = View(
-        0, 0, np.zeros((*SIZE, 3), np.uint8), away, human, np.full(SIZE, 255, np.uint8), np.zeros(SIZE, np.uint8)
-    )
+    x, y = other[23:25].mean(0).astype(int)
+    away[y - 40 : y - 34, x - 3 : x + 3] = 3  # a spot of their coat is like the place
+    shade = np.zeros(SIZE, np.uint8)
+    away[176:184, 115:135], shade[176:184, 115:135] = 60, 255  # their shadow, right of their feet
+    view = View(0, 0, np.zeros((*SIZE, 3), np.uint8), away, human, np.full(SIZE, 255, np.uint8), shade)
     found = passer_by.find_passer_by(view, mine, other, 20.0) > 127
     union = (found | (them > 0)).sum()
+    assert found[y - 40 : y - 34, x - 3 : x + 3].all()
+    assert not found[176:184, 125:135].any()
     assert (found & (them > 0)).sum() > 0.9 * union  # a rim of a pixel of limbs eight wide
-    assert (found & (human > 0)).sum() < 0.01 * union  # closing the gaps of a mask takes a pixel here and there
+    assert (found & (human > 0)).sum() < 0.015 * union  # closing the gaps of a mask takes a pixel here and there
 
 
 def test_a_painted_figure_is_no_one():
