@@ -67,14 +67,16 @@ class Bystanders:
 
 
 def lowest(person: NDArray) -> NDArray:
-    """(n, 2) float32: up to `_FEET` points, x and y, along the lower edge of the lowest tenth of a mask (h, w)."""
+    """(n, 2) float32: up to `_FEET` points along the lower edge of the lowest tenth of a mask (h, w), if it has any."""
     x, y, width, height = cv2.boundingRect((person > 0).astype(np.uint8))
-    top = y + height - 1 - max(2, height // 10)
-    part = person[max(0, top) : y + height, x : x + width] > 0
+    if height == 0:
+        return np.zeros((0, 2), np.float32)
+    top = max(0, y + height - 1 - max(2, height // 10))
+    part = person[top : y + height, x : x + width] > 0
     cols = np.flatnonzero(part.any(0))
     cols = cols[:: max(1, -(-len(cols) // _FEET))]
     rows = len(part) - 1 - part[::-1, cols].argmax(0)
-    return np.stack([cols + x, rows + max(0, top)], 1).astype(np.float32)
+    return np.stack([cols + x, rows + top], 1).astype(np.float32)
 
 
 def find_sun(

@@ -86,6 +86,7 @@ def test_the_sun_tells_whose_a_shadow_is():
     theirs = Bystanders(feet[:1], sun).own(shade, person)
     # The tip of the first shadow is nearer to the person than to whom it belongs.
     np.testing.assert_array_equal(theirs, shade * (np.arange(160) < 85))
+    assert (Bystanders(feet[:1], sun).own(shade, np.zeros_like(person)) == shade).all()  # nobody else is there
     assert Bystanders(feet[:1], None).own(shade, person)[50, 68] == 0
 
 
