@@ -20,6 +20,8 @@ _REACH = 0.11
 """Flesh and clothes are at most this far from a bone, heights of the body; hair a little more."""
 _FLESH = 0.055
 """This near a bone nothing of the one behind is seen."""
+_BONE = 0.02
+"""This near a bone it is asked whether anybody is there, heights of the body."""
 _WIDE = 0.17
 """The same where the clothes, too, are theirs."""
 _SURE = 0.7
@@ -28,8 +30,8 @@ _HOLE = 0.006
 """What is surrounded by somebody, and near their bones, is theirs up to this size, squared heights of the body."""
 _LEAST_SEEN = 2000
 """Pixels of each person from which on the colours of their clothes count."""
-_STANDS_OUT = 0.6
-"""Share of the bones that must differ from the place: a painting of a face does not, and is no one."""
+_SOMEBODY, _MAYBE = 0.6, 0.3
+"""Shares of the bones that must differ from the place to cut somebody out, and to call nothing near them a prop."""
 _NEARER = 0.015
 """How much lower the other's feet are at least, heights of the person."""
 _MINE = 0.6
@@ -120,8 +122,7 @@ def find_passer_by(
     corner = np.array([view.x0, view.y0])
     far_other, far_mine = bone_distance(other - corner, size), bone_distance(mine - corner, size)
     height = max(8.0, float(np.ptp(other[:, 1])))
-    inside = far_other < 0.02 * height
-    if not inside.any() or ((view.away > threshold) | (view.human > 127))[inside].mean() < _STANDS_OUT:
+    if _stands_out(far_other < _BONE * height, view, threshold) <= _SOMEBODY:
         return np.zeros(size, np.uint8)
     theirs = far_other < np.where(view.human > 127, _MINE, 1.0) * far_mine
     theirs |= (far_other < _FLESH * height) & (view.human < 128)  # they are in front: my bones behind say nothing
@@ -153,10 +154,15 @@ def _holes(found: NDArray, near: NDArray, most: float) -> NDArray:
     return np.take(table, labels)
 
 
-def near_somebody(view: View, points: NDArray) -> NDArray:
+def near_somebody(view: View, points: NDArray, threshold: float) -> NDArray:
     """(h, w) bool: near the bones of somebody, whose landmarks are (33, 2) small pixels of the frame."""
-    far = bone_distance(points - (view.x0, view.y0), view.away.shape)
-    return far < _REACH * max(8.0, float(np.ptp(points[:, 1])))
+    far, height = bone_distance(points - (view.x0, view.y0), view.away.shape), max(8.0, float(np.ptp(points[:, 1])))
+    return (far < _REACH * height) & (_stands_out(far < _BONE * height, view, threshold) > _MAYBE)
+
+
+def _stands_out(bones: NDArray, view: View, threshold: float) -> float:
+    """Share of bones (h, w) bool that are not the place: a painting of somebody is."""
+    return float(((view.away > threshold) | (view.human > 127))[bones].mean()) if bones.any() else 0.0
 
 
 def draw_passer_by(mask: NDArray, view: View, found: NDArray, step: int) -> None:

@@ -41,6 +41,8 @@ _AGREE = 0.6
 """Share of them."""
 _HIDDEN = 0.7
 """A body that shows less than this share of what it shows in the frames around stands behind something."""
+_ASTRAY = 0.08
+"""How far bones may be off where half of the body is hidden, heights of the body."""
 _AGREE_ALONE = 0.75
 """Share of those before it, or of those after it."""
 _CEILING = 120
@@ -220,7 +222,7 @@ class _Setting:
         unlike = (now > np.maximum(least, now_ratio * around)) & ~shade
         for tracks, landmarks in self._others.values():
             if tracks.score[idx] > 0:
-                theirs = near_somebody(view, landmarks.image_px[idx] / self._step)
+                theirs = near_somebody(view, landmarks.image_px[idx] / self._step, least)
                 sure, may, unlike = sure & ~theirs, may & ~theirs, unlike & ~theirs
         mask = _joined((sure | may).astype(np.uint8), sure)
         mask = _without_floods(mask, human, self._unit)
@@ -276,7 +278,22 @@ class _Setting:
                 count += self._laid_over(idx, found, other, known[other], np.maximum(1 - known[other].human, mask))
             agreed |= votes >= (_AGREE if side is voters else _AGREE_ALONE) * np.maximum(count, 3)
         mask = _touching(found.mask & agreed, found.human, self._unit) | (found.loose & agreed)
-        yield replace(found, mask=_whole(mask, found.unlike, found.human, self._unit))
+        mask = _whole(mask, found.unlike, found.human, self._unit)
+        yield replace(found, mask=mask | self._beyond(idx, found, [known[other] for other in voters], little))
+
+    def _beyond(self, idx: int, found: _Finding, near: list[_Finding], little: float) -> NDArray:
+        """(h, w) uint8, 0 or 1: what of the body itself looks out on the other side of a trunk."""
+        near = [other for other in near if other.human.sum() >= little]
+        if found.human.sum() >= little or len(near) < 2:
+            return np.zeros_like(found.human)
+        votes = sum(self._laid_over(idx, found, other.idx, other, other.human).astype(np.uint8) for other in near)
+        wide = np.ones((2 * round(_ASTRAY * self._unit) + 1,) * 2, np.uint8)
+        body = cv2.dilate((votes > len(near) / 2).astype(np.uint8), wide)
+        count, labels = cast("tuple[int, NDArray]", cv2.connectedComponents(found.unlike, connectivity=4))
+        area = np.bincount(labels.ravel(), minlength=count)
+        table = np.bincount(labels.ravel(), body.ravel(), count) > _AGREE * area
+        table[0] = False
+        return np.take(table, labels).astype(np.uint8)
 
 
 # --- one frame -------------------------------------------------------------------------------------------------------

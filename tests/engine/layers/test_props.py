@@ -69,3 +69,29 @@ def test_somebody_else_is_no_prop(static_walk, chunks):
     given = clip, static_walk.human, motion, landmarks, tracks
     others = {2: (tracks, beside)}
     assert not any(mask.any() for mask in find_props(*given, chunks=chunks, plate=plate, others=others))
+
+
+def test_what_looks_out_beyond_a_trunk_goes_too(static_walk, chunks):
+    """A mask that knows of one side only where a trunk parts the body."""
+    clip, _ = with_suitcase(static_walk)
+    frames, humans = (np.array(list(source.read())) for source in (clip, static_walk.human))
+    x = round(float(static_walk.tracks.box_px[len(frames) // 2, ::2].mean()))
+    trunk = slice(x - 12, x + 12)
+    rng = np.random.default_rng(0)
+    frames[:, :, trunk] = 60 + rng.integers(0, 30, (*frames.shape[1:2], 24, 1), np.uint8)
+    humans[:, :, trunk] = 0
+    full = np.median((humans > 127).sum((1, 2)))
+    lost = np.zeros(humans.shape, bool)
+    for human, piece in zip(humans, lost):
+        sides = [np.s_[:, : trunk.start], np.s_[:, trunk.stop :]]
+        small, large = sorted(((human[side] > 127).sum(), number) for number, side in enumerate(sides))
+        if 0 < small[0] < 0.3 * full and large[0] < 0.6 * full:
+            side = sides[small[1]]
+            piece[side] = cv2.erode((human[side] > 127).astype(np.uint8), np.ones((5, 5), np.uint8)) > 0
+            human[side] = 0
+    masks = ArraySource(humans)
+    plate = build_plate(clip := ArraySource(frames), masks, motion_of(static_walk), chunks=chunks)
+    given = clip, masks, motion_of(static_walk), static_walk.landmarks, static_walk.tracks
+    found = np.array(list(find_props(*given, chunks=chunks, plate=plate))) > 127
+    assert lost.any((1, 2)).sum() >= 2
+    assert (found & lost).sum() > 0.6 * lost.sum()
