@@ -109,7 +109,9 @@ class Evidence:
     rays: NDArray
     """(T, L, 2): landmarks as points of the plane z = 1 in front of the camera (inverse intrinsics applied)."""
     trust: NDArray
-    """(T, L) 0 ... 1: 0 where the person was not seen."""
+    """(T, L) 0 ... 1: in directions; 0 where the person was not seen."""
+    place_trust: NDArray
+    """(T, L) 0 ... 1: in `rays`."""
     noise_m: NDArray
     """(L,) metres at the person's distance: deviation of a landmark in the picture."""
     direction_noise: NDArray
@@ -179,7 +181,7 @@ def _add_landmarks(equations: NormalEquations, posed: Posed, evidence: Evidence)
     distance = depth.mean(1, keepdims=True)
     flat = points[..., :2] / depth
     off = (flat - evidence.rays) * distance
-    weight = np.sqrt(evidence.trust * _geman(np.square(off).sum(-1), OUTLIER_M)) / (CORRELATED * evidence.noise_m)
+    weight = np.sqrt(evidence.place_trust * _geman(np.square(off).sum(-1), OUTLIER_M)) / (CORRELATED * evidence.noise_m)
     scale = (weight * distance[..., 0] / depth[..., 0]).astype(np.float32)[..., None, None]
     slope = scale * (slopes[:, :, :2] - flat.astype(np.float32)[..., None] * slopes[:, :, 2:])
     equations.add((off * weight[..., None]).reshape(len(off), -1), slope.reshape(len(off), -1, NUM_UNKNOWNS))

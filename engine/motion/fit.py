@@ -227,7 +227,9 @@ def _change(pose: Pose, person: Person, evidence: Evidence, damping: float, *, e
 
 
 def _part(view: View, frames: NDArray | slice) -> View:
-    arrays = {name: getattr(view, name)[frames] for name in ("rays", "upright", "trust", "turns", "time_s")}
+    arrays = {
+        name: getattr(view, name)[frames] for name in ("rays", "upright", "trust", "place_trust", "turns", "time_s")
+    }
     prior, outline = view.prior and view.prior.part(frames), view.outline and view.outline.part(frames)
     return replace(view, **arrays, prior=prior, outline=outline)
 
@@ -241,6 +243,7 @@ def _evidence(view: View, person: Person, ground: Ground | None, *, neighbours: 
     return Evidence(
         rays=view.rays,
         trust=view.trust,
+        place_trust=view.place_trust,
         noise_m=landmark_table().noise_m,
         direction_noise=landmark_table().direction_noise,
         bones=bone_directions(view.upright),

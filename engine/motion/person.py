@@ -68,7 +68,7 @@ def place_roots(pose: Pose, person: Person, view: View) -> NDArray:
     there = pose_points(Pose(pose.rotvec, np.zeros_like(pose.root_m)), person.points)
     camera = there.points_m[:, : len(LANDMARKS)] @ np.swapaxes(view.world_to_cam, -1, -2)
     rays = view.rays
-    weight = view.trust + ROOT_WEIGHT
+    weight = view.place_trust + ROOT_WEIGHT
     rows = np.zeros((*rays.shape, 3))
     rows[..., 0, 0], rows[..., 1, 1], rows[..., 2] = 1, 1, -rays
     target = rays * camera[..., 2:] - camera[..., :2]
@@ -109,7 +109,7 @@ def better_shape(pose: Pose, person: Person, view: View, noise_m: NDArray, *, pr
     flat = cam[..., :2] / depth
     distance = depth.mean(1, keepdims=True)
     off = (flat - view.rays) * distance
-    weight = np.sqrt(view.trust * np.square(0.01 / (np.square(off).sum(-1) + 0.01))) / noise_m
+    weight = np.sqrt(view.place_trust * np.square(0.01 / (np.square(off).sum(-1) + 0.01))) / noise_m
     scale = (weight * distance[..., 0] / depth[..., 0])[..., None, None]
     rows = [scale * (slope[:, :, :2] - flat[..., None] * slope[:, :, 2:]) for slope in (grown, moved)]
     shape_rows, root_rows = (row.reshape(len(pose), 2 * count, -1) for row in rows)

@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 
 from engine.geometry import matrix_to_rotvec, rotation_between, rotvec_to_matrix
 from engine.motion.camera import camera_turns, find_intrinsics
+from engine.motion.cut import find_trust
 from engine.motion.hidden import put_behind
 from engine.motion.outline import Outline, find_outlines
 from engine.motion.prior import PosePrior
@@ -27,7 +28,9 @@ class View:
     upright: NDArray
     """(T, 33, 3) the 3D landmarks in camera axes, metres."""
     trust: NDArray
-    """(T, 33) 0 ... 1; 0 where the person was not seen."""
+    """(T, 33) 0 ... 1, in directions between landmarks; 0 where the person was not seen."""
+    place_trust: NDArray
+    """(T, 33) 0 ... 1, in where they are in the picture."""
     K: NDArray
     """(3, 3) pixels."""
     turns: NDArray
@@ -66,9 +69,10 @@ def make_view(
     upright = put_behind(_camera_axes_points(landmarks, rays), rays, landmarks.visibility)
     if prior is not None:
         upright = np.where(prior.trust[:, None, None] > 0, prior.landmarks_m, upright)
-    trust = landmarks.visibility.astype(np.float64) * (landmarks.score > 0)[:, None]
+    trust, place_trust = find_trust(landmarks, info.size)
     outline = None if masks is None else find_outlines(masks, K)
-    return View(rays, upright, trust, K, turns, _level_camera(upright, landmarks, turns), times.time_s, prior, outline)
+    first_to_world = _level_camera(upright, landmarks, turns)
+    return View(rays, upright, trust, place_trust, K, turns, first_to_world, times.time_s, prior, outline)
 
 
 def _with_sides(landmarks: Landmarks) -> Landmarks:
