@@ -90,7 +90,7 @@ TRACK_BACKGROUND = Stage(
 )
 GATHER = Stage(
     name="gather",
-    version=7,
+    version=8,
     about="gather the background",
     reads=(VIDEO, CLIP, TRACKS, LANDMARKS, OTHERS, ROUGH, BACKGROUND),
     writes=(FIRST_PLATE,),
@@ -108,7 +108,7 @@ SEGMENT = Stage(
 )
 COMPLETE_PLATE = Stage(
     name="plate",
-    version=12,
+    version=13,
     about="complete the background",
     reads=(VIDEO, CLIP, TRACKS, LANDMARKS, OTHERS, ROUGH, HUMAN_MASK, BACKGROUND, FIRST_PLATE),
     writes=(PLATE,),
@@ -125,7 +125,7 @@ FIND_OCCLUSION = Stage(
 )
 COMPLETE_SCENE = Stage(
     name="scene",
-    version=12,
+    version=13,
     about="fill in the scene behind the person",
     reads=(VIDEO, CLIP, OTHERS, HUMAN_MASK, PROPS, BACKGROUND, PLATE),
     writes=(SCENE,),

@@ -140,9 +140,9 @@ def _look(plate: Plate, idx: int, rgb: Glimpse, hidden: NDArray, others: NDArray
         lift, fitted = lift + slope * fitted, fitted + slope * fitted
     restless = plate.restless(idx, box, known.shape)
     steady = known if restless is None else known & (restless < _RESTLESS)
-    plain = steady & ~_lettered(plate, idx, y0, known.shape)
     beside = Bystanders(feet - (x0 // _STEP, y0 // _STEP), plate.sun(idx)) if len(feet) else None
     own = steady if beside is None else steady & (beside.own(_dark(small_frame, fitted, noise), small_hidden) == 0)
+    plain = own & ~_lettered(plate, idx, y0, known.shape)
     removed = _grow_by_evidence(small_frame, fitted, small_hidden > 0, own, plain, noise)
     legs = cv2.resize(others[y0 // _STEP : -(-y1 // _STEP), x0 // _STEP : -(-x1 // _STEP)], removed.shape[::-1])
     shade = find_shadow(small_frame, fitted, removed, steady & (legs == 0), noise, unrest=unrest, bystanders=beside)

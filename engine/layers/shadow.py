@@ -85,8 +85,8 @@ def find_shadow(
     looks = (darker & ((lit - dark) @ _ONES > 9 * noise + 9)).astype(np.uint8)
     looks = cv2.morphologyEx(looks, cv2.MORPH_OPEN, np.ones((3, 3), np.uint8))
     looks[: _ground(inside)] = 0
-    theirs = nothing if bystanders is None else bystanders.own(looks, removed)
-    looks = cv2.bitwise_and(looks, 1 - theirs)
+    if bystanders is not None:
+        looks &= 1 - bystanders.own(looks, removed)
     things = _find_things(dark, lit, darker | (weight <= 0.2))
     feet = _feet(inside)
     # A line on the ground, or a spot of which no light is known, does not end a shadow.
@@ -103,7 +103,9 @@ def find_shadow(
     if unrest > 0:
         shadow *= _stands_out(shadow, dark, lit, looks, _STANDS_OUT * unrest)
     wide = cv2.dilate(shadow, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (7, 7)))
-    wide[(things > 0) | (theirs > 0)] = 0
+    wide[things > 0] = 0
+    if bystanders is not None:
+        wide[bystanders.own(wide, removed) > 0] = 0
     return cv2.blur(wide, (5, 5))
 
 
