@@ -1,7 +1,7 @@
-"""What was decoded kept in memory, up to a limit: the stages of a run walk the same clip and its masks in turn."""
+"""What was decoded or written kept in memory, up to a limit: stages of a run walk the same clip and layers in turn."""
 
 import threading
-from collections.abc import Generator, Hashable, Iterator
+from collections.abc import Generator, Hashable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Protocol
 
@@ -19,7 +19,7 @@ Planes = list["NDArray"]
 
 
 class Packed(Protocol):
-    """A mask that takes little room; `engine.video.packed.PackedMask` is one."""
+    """A frame of a layer that takes little room; see `engine.video.packed`."""
 
     nbytes: int
 
@@ -34,7 +34,8 @@ class Shelf:
         self._most_bytes = MAX_BYTES
         self._frames: dict[int, Planes] = {}
         self._masks: dict[tuple[Hashable, int], Packed] = {}
-        self._mask_bytes = 0
+        self._pictures: dict[tuple[Hashable, int], Packed] = {}
+        self._mask_bytes = self._picture_bytes = 0
 
     @contextmanager
     def kept(self) -> Generator[None, None, None]:
@@ -84,7 +85,7 @@ class Shelf:
 
     def _fits(self, idx: int) -> bool:
         """Whether a frame is one of the first that are kept; the first that is not makes them fewer."""
-        if (idx + 1) * self._frame_bytes <= self._most_bytes:
+        if (idx + 1) * self._frame_bytes + self._picture_bytes <= self._most_bytes:
             return True
         if self._most_bytes > PART_BYTES:
             self._most_bytes = PART_BYTES
@@ -104,10 +105,36 @@ class Shelf:
                 self._masks[layer, idx] = mask
                 self._mask_bytes += mask.nbytes
 
-    def name_masks(self, layer: Hashable, name: Hashable) -> None:
-        """Give the masks of a layer that was being written the name by which it is read."""
+    def put_picture(self, layer: Hashable, idx: int, picture: Packed) -> None:
+        """Keep a picture of a layer if the clip leaves room for it, until it is taken or another clip comes."""
         with self._lock:
-            self._masks = {(name if each == layer else each, idx): mask for (each, idx), mask in self._masks.items()}
+            used = len(self._frames) * self._frame_bytes + self._picture_bytes
+            if self._users and (layer, idx) not in self._pictures and used + picture.nbytes <= PART_BYTES:
+                self._pictures[layer, idx] = picture
+                self._picture_bytes += picture.nbytes
+
+    def take_picture(self, layer: Hashable, idx: int) -> Packed | None:
+        """A picture that was put here; it is here no more."""
+        with self._lock:
+            picture = self._pictures.pop((layer, idx), None)
+            self._picture_bytes -= 0 if picture is None else picture.nbytes
+            return picture
+
+    def name_layer(self, layer: Hashable, name: Hashable) -> None:
+        """Give what is kept of a layer that was being written the name by which it is read."""
+        self.join_layers([(layer, 0)], name)
+
+    def join_layers(self, parts: Iterable[tuple[Hashable, int]], name: Hashable) -> None:
+        """Give what is kept of some layers the name of the one they are parts of; each starts at a frame of it."""
+        starts = dict(parts)
+
+        def renamed(key: tuple[Hashable, int]) -> tuple[Hashable, int]:
+            return (name, starts[key[0]] + key[1]) if key[0] in starts else key
+
+        with self._lock:
+            self._masks, self._pictures = (
+                {renamed(key): frame for key, frame in kept.items()} for kept in (self._masks, self._pictures)
+            )
 
     def clear(self) -> None:
         """Forget everything."""
@@ -115,7 +142,8 @@ class Shelf:
             self._empty()
 
     def _empty(self) -> None:
-        self._clip, self._frames, self._masks, self._mask_bytes = None, {}, {}, 0
+        self._clip, self._frames, self._masks, self._pictures = None, {}, {}, {}
+        self._mask_bytes = self._picture_bytes = 0
 
 
 SHELF = Shelf()

@@ -20,7 +20,7 @@ from engine.shelf import SHELF
 from engine.types import ClipInfo, Size
 from engine.video.color import plane_layout
 from engine.video.decode import open_container
-from engine.video.packed import PackedMask, mask_name
+from engine.video.packed import PACKED, PackedMask, PackedPicture, layer_name
 from engine.video.planes import tag_colors
 from engine.video.slices import SliceEncoder, SlicePlan, choose_grid, set_up_encoder
 
@@ -95,8 +95,11 @@ class LayerWriter:
         """
         assert self._container is not None, "the layer is closed"
         picture = self._pack(frame)
-        if self.kind == "gray8" and SHELF.is_open:  # who reads it next need not decode it
-            SHELF.put_mask(self, self.num_frames, PackedMask(cast(NDArray, frame)))
+        if self.kind in PACKED and SHELF.is_open:  # who reads it next need not decode it
+            if self.kind == "gray8":
+                SHELF.put_mask(self, self.num_frames, PackedMask(cast(NDArray, frame)))
+            else:
+                SHELF.put_picture(self, self.num_frames, PackedPicture(cast(NDArray, frame)))
         while len(self._pending) >= MAX_PENDING:
             self._pending.popleft().result()
         self._pending.append(self._worker.submit(self._encode, self._container, picture, self.num_frames))
@@ -128,7 +131,7 @@ class LayerWriter:
         finally:
             self._worker.shutdown()
             container.close()
-        SHELF.name_masks(self, (*mask_name(self.path), self.kind, True))
+        SHELF.name_layer(self, layer_name(self.path, self.kind))
 
     def __enter__(self) -> "LayerWriter":
         return self
@@ -244,11 +247,12 @@ def concat_layers(parts: Iterable[str | os.PathLike[str]], path: str | os.PathLi
 
     The bytes depend on the frames alone, not on where the parts were cut.
     """
-    count = 0
+    count, starts = 0, list[tuple[Path, int]]()
     with av.open(f"file:{path}", "w", format="matroska", options={"fflags": "+bitexact"}) as target:
         out = None
-        for part in parts:
-            with open_container(Path(part)) as source:
+        for part in map(Path, parts):
+            starts.append((part, count))
+            with open_container(part) as source:
                 stream = source.streams.video[0]
                 if out is None:
                     out = target.add_stream_from_template(stream)
@@ -263,3 +267,6 @@ def concat_layers(parts: Iterable[str | os.PathLike[str]], path: str | os.PathLi
                     target.mux(packet)
                     count += 1
         assert out is not None, "no parts"
+    if SHELF.is_open:
+        for kind in PACKED:
+            SHELF.join_layers(((layer_name(part, kind), start) for part, start in starts), layer_name(Path(path), kind))

@@ -20,7 +20,7 @@ from engine.types import FrameSource, Size
 from engine.video.color import plane_layout, to_8_bits
 from engine.video.decode import decode_stream, open_container, pick_stream
 from engine.video.layer import STORED, WITH_ALPHA, plan_slices
-from engine.video.packed import PackedMask, mask_name
+from engine.video.packed import PackedMask, PackedPicture, layer_name
 from engine.video.planes import Orientation, copy_planes, frame_rgb, frame_rgba, read_planes
 from engine.video.slices import Headers, SliceDecoder, SlicePlan, find_headers
 from engine.video.still import list_pictures, read_samples
@@ -73,7 +73,7 @@ class _VideoLayer:
     def __init__(self, path: Path, kind: str, ours: bool) -> None:
         self._path, self._kind, self._ours = path, kind, ours
         with open_container(path) as container:
-            self._name = *mask_name(path), kind, ours
+            self._name = layer_name(path, kind, ours=ours)
             stream = pick_stream(container, path, None)
             self._stream = stream.index
             self._is_layer = stream.codec_context.name == "ffv1" and "matroska" in container.format.name
@@ -114,11 +114,16 @@ class _VideoLayer:
     def read(self, start: int = 0, stop: int | None = None) -> Iterator[NDArray]:
         """See `FrameSource.read`."""
         stop = self.num_frames if stop is None else min(stop, self.num_frames)
-        while start < stop and (kept := SHELF.find_mask(self._name, start)) is not None:
-            yield cast(PackedMask, kept).unpack()
+        while start < stop and (kept := self._kept(start)) is not None:
+            yield kept.unpack()
             start += 1
         if start < stop:
             yield from run_ahead(self._walk_and_keep(start, stop))
+
+    def _kept(self, idx: int) -> PackedMask | PackedPicture | None:
+        """A frame that is on the shelf."""
+        look = SHELF.find_mask if self._kind == "gray8" else SHELF.take_picture
+        return cast(PackedMask | PackedPicture | None, look(self._name, idx))
 
     def _walk_and_keep(self, start: int, stop: int) -> Generator:
         """Masks that were decoded once are on the shelf for who reads them next."""

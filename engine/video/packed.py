@@ -1,4 +1,4 @@
-"""Masks that take little room in memory: most of a mask is nothing, and most of the rest is all."""
+"""Frames of layers that take little room in memory: most of them is nothing, and most of the rest of a mask is all."""
 
 from pathlib import Path
 
@@ -32,7 +32,29 @@ class PackedMask:
         return mask
 
 
-def mask_name(path: Path) -> tuple[int, ...]:
+class PackedPicture:
+    """One picture with alpha, as the part of it that holds something."""
+
+    def __init__(self, rgba: NDArray) -> None:
+        """Pack a picture, (H, W, 4) uint8."""
+        self._size = rgba.shape
+        x, y, width, height = cv2.boundingRect(rgba.reshape(rgba.shape[0], -1))
+        self._part = slice(y, y + height), slice(x // 4, -(-(x + width) // 4))
+        self._pixels = rgba[self._part].copy()
+        self.nbytes = self._pixels.nbytes
+
+    def unpack(self) -> NDArray:
+        """The picture, an array of its own."""
+        rgba = np.zeros(self._size, np.uint8)
+        rgba[self._part] = self._pixels
+        return rgba
+
+
+PACKED = {"gray8": PackedMask, "rgba": PackedPicture}
+"""By kind of layer."""
+
+
+def layer_name(path: Path, kind: str, *, ours: bool = True) -> tuple[int | str | bool, ...]:
     """The name of a layer on the shelf: it stays the same where its file is moved, and no other file has it."""
     facts = path.stat()
-    return facts.st_dev, facts.st_ino, facts.st_size, facts.st_mtime_ns
+    return facts.st_dev, facts.st_ino, facts.st_size, facts.st_mtime_ns, kind, ours

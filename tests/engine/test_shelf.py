@@ -3,7 +3,7 @@ import pytest
 
 from engine import shelf
 from engine.shelf import SHELF
-from engine.video import LayerWriter, open_clip, open_layer
+from engine.video import LayerWriter, concat_layers, open_clip, open_layer
 
 
 @pytest.fixture
@@ -75,3 +75,28 @@ def test_masks_are_decoded_once_at_most_and_come_back_as_they_were(tmp_path, mon
             for want, got, again in zip(masks[start:], first[start:], layer.read(start), strict=True):
                 np.testing.assert_array_equal(got, want)
                 np.testing.assert_array_equal(again, want)
+
+
+def test_pictures_in_pieces_are_not_decoded_by_who_reads_them_first(tmp_path, monkeypatch):
+    pictures = [np.zeros((32, 48, 4), np.uint8) for _ in range(5)]
+    for k, picture in enumerate(pictures[1:]):
+        picture[k : 20 + k, 7:31] = np.random.default_rng(k).integers(0, 256, (20, 24, 4))
+    with SHELF.kept():
+        parts = [tmp_path / "0.mkv", tmp_path / "1.mkv"]
+        for part, few in zip(parts, (pictures[:2], pictures[2:])):
+            with LayerWriter(part, (32, 48), "rgba") as writer:
+                for picture in few:
+                    writer.write(picture)
+        concat_layers(parts, tmp_path / "whole.mkv")
+        layer = open_layer(tmp_path / "whole.mkv", kind="rgba")
+        with monkeypatch.context() as patch:
+            patch.setattr(type(layer), "_walk", None)
+            patch.setattr(type(layer), "_walk_slices", None)
+            np.testing.assert_array_equal(list(layer.read()), pictures)
+        np.testing.assert_array_equal(list(layer.read()), pictures)  # they were given away; these are the file's
+    with SHELF.kept():
+        monkeypatch.setattr(shelf, "PART_BYTES", 2 * pictures[1][:20, 7:31].nbytes)  # room for two
+        with LayerWriter(tmp_path / "2.mkv", (32, 48), "rgba") as writer:
+            for picture in pictures:
+                writer.write(picture)
+        np.testing.assert_array_equal(list(open_layer(tmp_path / "2.mkv", kind="rgba").read()), pictures)
