@@ -11,7 +11,6 @@ import json
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -130,16 +129,24 @@ def find_shots(motion: BackgroundMotion) -> list[tuple[int, int]]:
 def _track_chunk(
     clip: FrameSource, mask: FrameSource, start: int, stop: int, scale: float, state: _State
 ) -> tuple[_State, list[_Link]]:
-    links = []
+    links: list[_Link] = []
+    frames = enumerate(_small_frames(clip, mask, start, stop, scale), start)
     with ThreadPoolExecutor(NUM_THREADS) as pool:
-        for idx, (gray, still) in enumerate(_small_frames(clip, mask, start, stop, scale), start):
-            if state.key_idx < 0 or (link := _follow(state, gray, still, pool)) is None:
-                state = _new_key(gray, still, idx)
-                link = _Link(idx, np.zeros((0, 2), np.float32), np.zeros((0, 2), np.float32), 0.0, np.eye(3))
-            elif link.inliers < 0.45 or _overlap(link.guess, gray.shape) < 0.6:
-                state = _new_key(gray, still, idx)
-            links.append(link)
-            state.last_gray = gray
+        while some := list(itertools.islice(frames, NUM_THREADS)):
+            asked = state  # all at once, from where the last frame was; a new keyframe asks for another look
+            found = [pool.submit(_match, asked, asked.key_to_last, *frame) for _, frame in some]
+            for (idx, (gray, still)), match in zip(some, found):
+                link = match.result() if state is asked else _match(state, state.key_to_last, gray, still)
+                link = link or _look_again(state, gray, still)
+                if link is None:
+                    link = _Link(idx, np.zeros((0, 2), np.float32), np.zeros((0, 2), np.float32), 0.0, np.eye(3))
+                    state = _new_key(gray, still, idx)
+                elif link.inliers < 0.45 or _overlap(link.guess, gray.shape) < 0.6:
+                    state = _new_key(gray, still, idx)
+                else:
+                    state.key_to_last = link.guess
+                links.append(link)
+                state.last_gray = gray
     return state, links
 
 
@@ -185,23 +192,20 @@ def _find_points(gray: NDArray, still: NDArray) -> NDArray:
     return np.stack([x, y], 1)[good].astype(np.float32)
 
 
-def _follow(state: _State, gray: NDArray, still: NDArray, pool: ThreadPoolExecutor) -> _Link | None:
-    """Tie a frame to the keyframe, or return None at a cut."""
+def _look_again(state: _State, gray: NDArray, still: NDArray) -> _Link | None:
+    """Tie a frame to the keyframe that was not where it was looked for; None where there is none, and at a cut."""
+    if state.key_idx < 0:
+        return None
     guess = state.key_to_last
-    link = _match(state, gray, still, guess, pool)
-    if link is None:  # a jump: let the whole pictures say how far, then look again
-        shift = _coarse_shift(state.last_gray, gray)
-        link = _match(state, gray, still, shift @ guess, pool)
-    if link is None:
-        if _is_cut(state.last_gray, gray):
-            return None
+    link = _match(state, _coarse_shift(state.last_gray, gray) @ guess, gray, still)  # a jump: the whole pictures tell
+    if link is None and not _is_cut(state.last_gray, gray):
         none = np.zeros((0, 2), np.float32)
         link = _Link(state.key_idx, none, none, 1e-3, guess)
-    state.key_to_last = link.guess
     return link
 
 
-def _match(state: _State, gray: NDArray, still: NDArray, guess: NDArray, pool: ThreadPoolExecutor) -> _Link | None:
+def _match(state: _State, guess: NDArray, gray: NDArray, still: NDArray) -> _Link | None:
+    """Tie a frame to the keyframe, near to where a guess puts that; None where too little agrees."""
     points = state.points
     if len(points) < _MIN_POINTS:
         return None
@@ -210,9 +214,8 @@ def _match(state: _State, gray: NDArray, still: NDArray, guess: NDArray, pool: T
     inside = ((start[:, 0] > 4) & (start[:, 0] < (width - 5, height - 5))).all(1)
     if inside.sum() < _MIN_POINTS:
         return None
-    source, start = points[inside][:, None], start[inside]
-    parts = zip(np.array_split(source, NUM_THREADS), np.array_split(start, NUM_THREADS))
-    found, good = (np.concatenate(each) for each in zip(*pool.map(partial(_find, state.key_gray, gray), parts)))
+    source = points[inside][:, None]
+    found, good = _find(state.key_gray, gray, source, start[inside])
     pixel = np.clip(found[:, 0].round().astype(int), 0, (width - 1, height - 1))
     good &= still[pixel[:, 1], pixel[:, 0]] > 0
     if good.sum() < _MIN_POINTS:
@@ -228,9 +231,8 @@ def _match(state: _State, gray: NDArray, still: NDArray, guess: NDArray, pool: T
     return _Link(state.key_idx, source[agree], target[agree], max(inliers, 2e-3), matrix)
 
 
-def _find(key: NDArray, gray: NDArray, points: tuple[NDArray, NDArray]) -> tuple[NDArray, NDArray]:
+def _find(key: NDArray, gray: NDArray, source: NDArray, start: NDArray) -> tuple[NDArray, NDArray]:
     """Follow points (N, 1, 2) of a keyframe, from where they may be: where they are, and (N,) whether that is sure."""
-    source, start = (np.ascontiguousarray(each) for each in points)
     found, ok, _ = cv2.calcOpticalFlowPyrLK(key, gray, source, start.copy(), **_LK, flags=cv2.OPTFLOW_USE_INITIAL_FLOW)
     back, ok_back, _ = cv2.calcOpticalFlowPyrLK(
         gray, key, found, source.copy(), **_BACK, flags=cv2.OPTFLOW_USE_INITIAL_FLOW
