@@ -295,12 +295,12 @@ def _shortest_path(
     num = len(frame)
     unit = np.maximum(np.ptp(image.reshape(num, -1, 2)[..., 1], axis=1).mean(), 1.0)
     states = [np.concatenate([image / unit, world / 1.7], -1), np.concatenate([other / unit, world_other / 1.7], -1)]
+    seen = np.minimum(both[:-1], both[1:])[..., None]
+    jumps = [[(seen * np.abs(after[1:] - before[:-1])).mean((1, 2)) for after in states] for before in states]
+    gaps = np.sqrt(np.maximum(np.diff(frame), 1))
+    steps = np.moveaxis(np.array(jumps) / gaps, 2, 0) + np.array([0.0, 0.004])  # an exchange must earn its keep
     cost, back = np.array([0.0, 0.02]), np.zeros((num, 2), np.int8)
-    for t in range(1, num):
-        gap = max(1, int(frame[t] - frame[t - 1]))
-        seen = np.minimum(both[t - 1], both[t])[:, None]
-        step = np.array([[(seen * np.abs(states[b][t] - states[a][t - 1])).mean() for b in (0, 1)] for a in (0, 1)])
-        step = step / np.sqrt(gap) + np.array([0.0, 0.004])  # an exchange must earn its keep in every frame
+    for t, step in enumerate(steps, 1):
         total = cost[:, None] + step
         back[t] = total.argmin(0)
         cost = total.min(0)

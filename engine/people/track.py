@@ -47,6 +47,10 @@ class Track:
     smooth: NDArray = field(default_factory=lambda: np.zeros((3, 2, 2)))
     """One-euro filter of the alignment points: value, speed, last raw value."""
 
+    def is_awaited(self, frame_idx: int) -> bool:
+        """Whether they are looked for in a frame where they were last: often at first, later now and then."""
+        return self.missed > 0 and (self.missed <= 12 or frame_idx % 4 == 0)
+
 
 @dataclass(frozen=True)
 class Sighting:
@@ -103,9 +107,7 @@ class Tracker:
             for track in self._tracks:
                 track.missed = FORGET_AFTER + 1
         seen = self._follow(frame_idx, rgb)
-        where = self._where_to_search(frame_idx, rgb, cut)
-        if where:
-            self._search(where, frame_idx, scouted, seen)
+        self._look_around(frame_idx, scouted, seen, cut=cut)
         for track in self._tracks:
             track.missed += all(track.track_id != sighting.track_id for sighting in seen)
         self._tracks = [track for track in self._tracks if track.missed <= min(FORGET_AFTER, 2 * track.hits)]
@@ -141,22 +143,22 @@ class Tracker:
         track.look = look if not track.look.any() else (0.9 * track.look + 0.1 * look).astype(np.float32)
         return Sighting(frame_idx, track.track_id, pose, look)
 
-    def _where_to_search(self, frame_idx: int, rgb: NDArray, cut: bool) -> list[Tile]:
-        lost = [track for track in self._tracks if track.missed]
-        alone = all(track.missed for track in self._tracks)
+    def _look_around(self, frame_idx: int, scouted: Scouted, seen: list[Sighting], *, cut: bool) -> None:
+        """Search for newcomers where that is due in this frame, and for the lost."""
+        rgb = scouted.rgb
+        every = SEARCH_EVERY_ALONE if all(track.missed for track in self._tracks) else SEARCH_EVERY
+        due = [level for level, frames in enumerate(every) if cut or not frame_idx % frames]
+        where = [tile for level in due if level < 2 for tile in _tiles(rgb, level)]
+        where += [tile for track in self._tracks if track.is_awaited(frame_idx) for tile in _around(track, rgb)]
+        self._search(where, frame_idx, scouted, seen)
         # Beside somebody who fills the picture nobody matters who would be seen in its small parts alone.
-        large = not cut and any(not track.missed and track.roi.side > min(rgb.shape[:2]) for track in self._tracks)
-        where: list[Tile] = []
-        for level, every in enumerate(SEARCH_EVERY_ALONE if alone else SEARCH_EVERY):
-            if (cut or frame_idx % every == 0) and not (large and level > 1):
-                where += _tiles(rgb, level)
-        for track in lost:
-            if track.missed <= 12 or frame_idx % 4 == 0:
-                where += _around(track, rgb)
-        return where
+        if 2 in due and not any(not track.missed and track.roi.side > min(rgb.shape[:2]) for track in self._tracks):
+            self._search(_tiles(rgb, 2), frame_idx, scouted, seen)
 
     def _search(self, where: list[Tile], frame_idx: int, scouted: Scouted, seen: list[Sighting]) -> None:
         """Detect, look closer at what nobody follows yet, and give it its old or a new name."""
+        if not where:
+            return
         rgb = scouted.rgb
         for detection in self._detector.detect(rgb, where, known=scouted.found):
             roi = detection.roi

@@ -37,11 +37,11 @@ Found = dict[str, NDArray]
 
 
 def chunk_length(clip: FrameSource) -> int:
-    """Frames of a chunk: an even number of equal ones for clips that are kept in memory, see `walk_forth`."""
+    """Frames of a chunk: an even number, of equal work, for clips that are kept in memory, see `walk_forth`."""
     if not _is_kept(clip):
         return CHUNK
     num = NUM_THREADS * -(-clip.num_frames // (NUM_THREADS * MOST))
-    return -(-clip.num_frames // num)
+    return -(-(clip.num_frames + (num - 1) * EARLY) // num)  # all but the first are begun early
 
 
 def _is_kept(clip: FrameSource) -> bool:

@@ -1,5 +1,6 @@
 """Who is in the video: everybody, and the one the layers are about."""
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -31,12 +32,14 @@ def people(job: Job) -> None:
     everybody = find_people(clip, chunks=job.chunks, progress=job.progress)
     chosen = choose_person(everybody, clip.size, person=job.params.person, point_px=job.params.point)
     person = everybody[chosen]
-    tables.write_tracks(person.tracks, job.outputs[slots.TRACKS])
-    tables.write_landmarks(person.landmarks, job.outputs[slots.LANDMARKS])
-    others = {idx: (other.tracks, other.landmarks) for idx, other in enumerate(everybody, 1) if other is not person}
-    tables.write_others(others, job.outputs[slots.OTHERS])
-    write_png(job.outputs[slots.ROSTER], draw_roster(everybody))
-    save_rough(person, job.output(slots.ROUGH, "/"))
+    with ThreadPoolExecutor(1) as pool:
+        saved = pool.submit(save_rough, person, job.output(slots.ROUGH, "/"))
+        tables.write_tracks(person.tracks, job.outputs[slots.TRACKS])
+        tables.write_landmarks(person.landmarks, job.outputs[slots.LANDMARKS])
+        others = {idx: (other.tracks, other.landmarks) for idx, other in enumerate(everybody, 1) if other is not person}
+        tables.write_others(others, job.outputs[slots.OTHERS])
+        write_png(job.outputs[slots.ROSTER], draw_roster(everybody))
+        saved.result()
     unseen = int((person.tracks.score <= 0).sum())
     job.facts.update(people=len(everybody), person=chosen + 1, frames_without_the_person=unseen)
     if len(everybody) > 1:

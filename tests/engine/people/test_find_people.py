@@ -67,7 +67,7 @@ def at_once(monkeypatch):
 def test_walked_through_at_once(frames, found, at_once):
     chunks = TempChunks()
     (person,) = find_people(ArraySource(frames), chunks=chunks)
-    assert person.length == 6
+    assert person.length == 12
     assert (person.tracks.score > 0.5).all()
     # A square that was found eight frames ago is not quite the one that was followed from the start: 1 % of the height.
     away = np.linalg.norm(person.landmarks.image_px - found[0].landmarks.image_px, axis=-1)
@@ -147,8 +147,10 @@ def test_a_hidden_person_is_carried(frames):
 @pytest.fixture
 def late(monkeypatch):
     """A tracker that looks for nobody before frame 14, in small chunks."""
-    search = Tracker._where_to_search
-    monkeypatch.setattr(Tracker, "_where_to_search", lambda self, k, *rest: search(self, k, *rest) if k >= 14 else [])
+    search = Tracker._search
+    monkeypatch.setattr(
+        Tracker, "_search", lambda self, where, k, *rest: search(self, where if k >= 14 else [], k, *rest)
+    )
     monkeypatch.setattr(walk, "CHUNK", 8)
     monkeypatch.setattr(second, "WINDOW", 3)
 
