@@ -260,10 +260,9 @@ class _Search:
         """(N, 3 * taps) float32: every second pixel of each patch; the taps between are seen by the neighbours."""
         half = _PATCH // 2
         width = picture.shape[1]
-        flat = picture.reshape(-1, 3)
         taps = [dy * width + dx for dy in range(-half, half + 1, 2) for dx in range(-half, half + 1, 2)]
         index = (ys * width + xs)[:, None] + np.array([*taps, 0])
-        return flat[index].reshape(len(xs), -1)
+        return np.take(picture.reshape(-1, 3), index, axis=0).reshape(len(xs), -1)
 
 
 def _vote(
@@ -274,13 +273,14 @@ def _vote(
     half = _PATCH // 2
     sigma = float(np.quantile(cost, 0.6)) + 2.0
     weight = trust * (np.exp(-cost / sigma).astype(np.float32) + 1e-4)
-    total, norm = np.zeros((height, width, 3), np.float32), np.zeros((height, width), np.float32)
-    offsets = field[ys, xs]
-    for dy in range(-half, half + 1):
-        for dx in range(-half, half + 1):
-            # (ys, xs) hold each place once: plain indexed addition is enough.
-            total[ys + dy, xs + dx] += weight[:, None] * picture[ys + offsets[:, 1] + dy, xs + offsets[:, 0] + dx]
-            norm[ys + dy, xs + dx] += weight
+    told = np.concatenate([picture, np.ones((height, width, 1), np.float32)], axis=2).reshape(-1, 4)
+    total = np.zeros_like(told)
+    to, offsets = ys * width + xs, field[ys, xs]
+    source = to + offsets[:, 1] * width + offsets[:, 0]
+    for shift in (dy * width + dx for dy in range(-half, half + 1) for dx in range(-half, half + 1)):
+        # `to` holds each place once: plain indexed addition is enough.
+        total[to + shift] += weight[:, None] * np.take(told, source + shift, axis=0)
+    total, norm = total.reshape(height, width, 4)[..., :3], total[:, 3].reshape(height, width)
     voted = total / np.maximum(norm, 1e-6)[..., None]
     return np.where((gap & (norm > 0))[..., None], voted, picture)
 
@@ -311,15 +311,24 @@ def _copy_fine(rgb: NDArray, hole: NDArray, known: NDArray, offsets: NDArray) ->
 
 def _level(filled: NDArray, rgb: NDArray, hole: NDArray, known: NDArray) -> NDArray:
     """Take a small step in colour at the hole's rim out of the fill; it fades inwards, so that no tint is spread."""
-    mask, have = hole.astype(np.float32), ((known > 0) & (hole == 0)).astype(np.float32)
-    near, outside = cv2.GaussianBlur(mask, (0, 0), 6), cv2.GaussianBlur(have, (0, 0), 6)
-    mine = cv2.GaussianBlur(filled * mask[..., None], (0, 0), 6) / np.maximum(near, 1e-3)[..., None]
-    theirs = cv2.GaussianBlur(rgb * have[..., None], (0, 0), 6) / np.maximum(outside, 1e-3)[..., None]
+    height, width = hole.shape
+    small = max(1, width // 2), max(1, height // 2)  # a step is smooth: half the size is plenty
+
+    def soften(picture: NDArray) -> NDArray:
+        return cv2.GaussianBlur(cv2.resize(picture, small, interpolation=cv2.INTER_AREA).astype(np.float32), (0, 0), 3)
+
+    mask, have = (hole > 0).astype(np.uint8) * 255, ((known > 0) & (hole == 0)).astype(np.uint8) * 255
+    near, outside = soften(mask) / 255, soften(have) / 255
+    mine, theirs = (
+        soften(cv2.bitwise_and(picture, picture, mask=part)) / np.maximum(share, 1e-3)[..., None]
+        for picture, part, share in ((filled, mask, near), (rgb, have, outside))
+    )
     # A large step is structure (a window beside a tree), not a seam.
     step = theirs - mine
     step[largest_channel(np.abs(step)) >= 30] = 0
-    ring = ((near > 0.3) & (outside > 0.3) & (hole > 0)).astype(np.float32)
-    depth = cv2.distanceTransform((hole > 0).astype(np.uint8), cv2.DIST_L2, 3)
-    lift = cv2.multiply(extrapolate(step.astype(np.float32), ring), cv2.merge([np.exp(-depth / 12)] * 3))
+    rim = cv2.resize(mask, small, interpolation=cv2.INTER_NEAREST) > 0
+    ring = ((near > 0.3) & (outside > 0.3) & rim).astype(np.float32)
+    lift = cv2.resize(extrapolate(step, ring), (width, height), interpolation=cv2.INTER_LINEAR)
+    lift *= np.exp(-cv2.distanceTransform(mask, cv2.DIST_L2, 3) / 12)[..., None]
     levelled = np.clip(filled + lift + 0.5, 0, 255).astype(np.uint8)
     return np.where(hole[..., None] > 0, levelled, rgb)
