@@ -7,10 +7,10 @@ _MOST = 0.3
 """Lenses and skies take at most this share of the light within the surroundings of a person."""
 _LEAST = 0.01
 """What falls off less is not corrected."""
-_SAMPLES = 1500
+_SAMPLES = 800
 _ENOUGH = 100
 """Fewer pixels than this say nothing."""
-_ROUNDS = 4
+_ROUNDS = 3
 _LEVELS = 3 * 24.0
 """Sums of three channels below this are too dark to compare."""
 

@@ -58,17 +58,26 @@ def fit_exposure(plate: NDArray, frame: NDArray, seen: NDArray) -> tuple[NDArray
     gain = np.ones(3, np.float32)
     if not seen.any():
         return gain, np.zeros(plate.shape, np.float32)
-    at = np.flatnonzero(seen)
-    at = at[:: max(1, len(at) // 4000)]
+    at = _some(seen)
     gain = find_gain(*(np.take(each.reshape(-1, 3), at, axis=0) for each in (plate, frame)))
+    # What is continued is smooth: half the size tells as much.
+    size = plate.shape[:2]
+    plate, frame, whole = (shrink(each, 2) for each in (plate, frame, seen.view(np.uint8) * 255))
+    seen = whole == 255
     value = cv2.subtract(frame, apply_exposure(plate, gain, 0.0), dtype=cv2.CV_32F)
     # Things that pass (other people, a ball) are no exposure: what lies far from the typical difference does not count.
-    sample = np.ascontiguousarray(np.take(value.reshape(-1, 3), at, axis=0).T)
+    sample = np.ascontiguousarray(np.take(value.reshape(-1, 3), _some(seen if seen.any() else whole > 0), axis=0).T)
     middle = np.median(sample, axis=1)
     spread = float(np.median(np.abs(sample - middle[:, None]), axis=1).max())
     away = largest_channel(cv2.absdiff(value, (*middle.tolist(), 0.0)))  # type: ignore[call-overload]
     weight = np.clip(1.5 - away * np.float32(1 / (6.0 + 4.0 * spread)), 0, 1) * seen
-    return gain, extrapolate(value, 0.02 * weight)
+    return gain, enlarge(extrapolate(value, 0.02 * weight), size)
+
+
+def _some(seen: NDArray) -> NDArray:
+    """Indices of up to some thousands of the pixels that are True, spread evenly."""
+    at = np.flatnonzero(seen)
+    return at[:: max(1, len(at) // 2000)]
 
 
 def find_gain(plate: NDArray, frame: NDArray) -> NDArray:
@@ -118,9 +127,11 @@ def shrink(picture: NDArray, step: int) -> NDArray:
 
 
 def shrink_to(picture: NDArray, size: Size) -> NDArray:
-    """Average a picture to a smaller one of `size`, (height, width)."""
-    halves = 2 * max(size) <= max(picture.shape) and not (picture.shape[0] % 2 or picture.shape[1] % 2)
-    return cv2.resize(shrink(picture, 2) if halves else picture, size[::-1], interpolation=cv2.INTER_AREA)
+    """Average a picture to a smaller one of `size`, (height, width); the last step, of less than two, is linear."""
+    while 2 * max(size) <= max(picture.shape) and not (picture.shape[0] % 2 or picture.shape[1] % 2):
+        picture = shrink(picture, 2)
+    way = cv2.INTER_LINEAR if 2 * max(size) > max(picture.shape) else cv2.INTER_AREA
+    return cv2.resize(picture, size[::-1], interpolation=way)
 
 
 def shrink_least(picture: NDArray, step: int) -> NDArray:
