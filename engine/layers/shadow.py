@@ -22,6 +22,8 @@ _GAP = 5
 """Small pixels between parts of one shadow, or of one thing."""
 _THING = 18
 """Levels from the place, at least, of a thing that stands there."""
+_ROOM = 24
+"""Rows above the ground that are looked at, too: more than any neighbourhood asked below is high."""
 
 
 def is_darker(dark: NDArray, lit: NDArray, noise: float = 0.0) -> NDArray:
@@ -74,21 +76,23 @@ def find_shadow(
     nothing = np.zeros(removed.shape, np.uint8)
     if not inside.any():
         return nothing
-    seen = (known if under else ~inside & known).astype(np.uint8)
+    ground, feet = _ground(inside), _feet(inside)
+    low = slice(max(0, ground - _ROOM), None)
+    seen = (known[low] if under else ~inside[low] & known[low]).astype(np.uint8)
     weight = cv2.blur(seen.astype(np.float32), (3, 3))
     scale = cv2.merge([1 / np.maximum(weight, 0.05)] * 3)
     dark, lit = (
         cv2.multiply(cv2.blur(cv2.bitwise_and(picture, picture, mask=seen).astype(np.float32), (3, 3)), scale)
-        for picture in (frame, scene)
+        for picture in (frame[low], scene[low])
     )
     darker = is_darker(dark, lit, noise) & (weight > 0.2)
-    looks = (darker & ((lit - dark) @ _ONES > 9 * noise + 9)).astype(np.uint8)
+    looks, things = nothing.copy(), nothing.copy()
+    looks[low] = darker & ((lit - dark) @ _ONES > 9 * noise + 9)
     looks = cv2.morphologyEx(looks, cv2.MORPH_OPEN, np.ones((3, 3), np.uint8))
-    looks[: _ground(inside)] = 0
+    looks[:ground] = 0
     if bystanders is not None:
         looks &= 1 - bystanders.own(looks, removed)
-    things = _find_things(dark, lit, darker | (weight <= 0.2))
-    feet = _feet(inside)
+    things[low] = _find_things(dark, lit, darker | (weight <= 0.2))
     # A line on the ground, or a spot of which no light is known, does not end a shadow.
     gap = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (_GAP, _GAP))
     joined = cv2.dilate(cv2.bitwise_or(cv2.bitwise_and(looks, 1 - things), feet), gap)
@@ -101,7 +105,7 @@ def find_shadow(
         return nothing
     shadow = cv2.morphologyEx(shadow, cv2.MORPH_CLOSE, gap)
     if unrest > 0:
-        shadow *= _stands_out(shadow, dark, lit, looks, _STANDS_OUT * unrest)
+        shadow[low] *= _stands_out(shadow[low], dark, lit, looks[low], _STANDS_OUT * unrest)
     wide = cv2.dilate(shadow, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (7, 7)))
     wide[things > 0] = 0
     if bystanders is not None:
