@@ -10,6 +10,8 @@ from engine.people.smooth import smooth_in_time
 
 BINS = 16
 """Steps of each of the three colour axes (CIE Lab)."""
+_TO_XYZ = ((0.43395, 0.37622, 0.18983), (0.21267, 0.71516, 0.07217), (0.01776, 0.10948, 0.87276))
+"""Light of sRGB to CIE XYZ over that of white (D65; ITU-R BT.709)."""
 
 
 def color_index(small: NDArray) -> NDArray:
@@ -49,11 +51,13 @@ def histograms(index: NDArray, share: NDArray, held: NDArray | None) -> NDArray:
 @cache
 def _bins() -> NDArray:
     """(64**3,) int16, a table that fits into the cache: the bin of every colour, its channels in steps of 4 levels."""
-    levels = (np.arange(64, dtype=np.float32) * 4 + 1.5) / 255
-    rgb = np.stack(np.meshgrid(levels, levels, levels, indexing="ij"), -1).reshape(64 * 64, 64, 3)
-    lab = cv2.cvtColor(rgb, cv2.COLOR_RGB2LAB)
-    bins = np.clip((lab + np.array([0, 96, 96])) * (BINS / 100, BINS / 192, BINS / 192), 0, BINS - 1).astype(int)
-    return ((bins[..., 0] * BINS + bins[..., 1]) * BINS + bins[..., 2]).ravel().astype(np.int16)
+    levels = (np.arange(64) * 4 + 1.5) / 255
+    light = np.where(levels > 0.04045, ((levels + 0.055) / 1.055) ** 2.4, levels / 12.92)
+    x, y, z = ((r * light)[:, None, None] + (g * light)[:, None] + b * light for r, g, b in _TO_XYZ)
+    x, y, z = (np.where(value > 0.008856, np.cbrt(value), 7.787 * value + 16 / 116) for value in (x, y, z))
+    axes = (116 * y - 16) / 100, (500 * (x - y) + 96) / 192, (200 * (y - z) + 96) / 192
+    first, second, third = (np.clip(axis * BINS, 0, BINS - 1).astype(np.int16) for axis in axes)
+    return ((first * BINS + second) * BINS + third).ravel()
 
 
 @cache

@@ -337,7 +337,7 @@ def _settle(small: NDArray, prior: NDArray, held: NDArray | None) -> tuple[NDArr
     edges = GuidedFilter(small, radius=6, eps=1e-3, step=2)
     index = color_index(small)
     belief, colors = prior, held
-    for _ in range(2):
+    for _ in range(2 if held is None else 1):
         share = 1 / (1 + np.exp(-belief))
         colors = histograms(index, share, held)
         evidence = np.log(colors[1] + 1e-6) - np.log(colors[0] + 1e-6)
