@@ -73,7 +73,6 @@ class LayerWriter:
             f"file:{path}", "w", format="matroska", options={"fflags": "+bitexact"}
         )
         plan = plan_slices(kind, size, limited=info is not None and info.color_range == "tv")
-        self._slices = None if plan is None else SliceEncoder(size, pix_fmt, plan)
         self._stream = add_ffv1_stream(
             self._container,
             size,
@@ -85,6 +84,8 @@ class LayerWriter:
         if info is not None and kind not in STORED:
             tag_colors(self._stream.codec_context, info)
         self._worker = ThreadPoolExecutor(1, thread_name_prefix="layer")
+        # It learns its headers while the first frame is made.
+        self._slices = None if plan is None else self._worker.submit(SliceEncoder, size, pix_fmt, plan)
         self._pending: deque[Future[None]] = deque()
 
     def write(self, frame: NDArray | list[NDArray]) -> None:
@@ -110,7 +111,7 @@ class LayerWriter:
     ) -> None:
         if isinstance(picture, dict):
             assert self._slices is not None
-            packet = av.Packet(self._slices.encode(picture))
+            packet = av.Packet(self._slices.result().encode(picture))
             packet.stream, packet.time_base, packet.is_keyframe = self._stream, Fraction(1, LAYER_RATE), True
             packet.pts = packet.dts = frame_idx
             packet.duration = 1
@@ -155,7 +156,7 @@ class LayerWriter:
         if self.kind in STORED:
             assert planes[0].dtype == (np.uint16 if self.kind == "gray16" else np.uint8), planes[0].dtype
             assert planes[0].ndim == (2 if self.kind in ("gray8", "gray16") else 3), planes[0].shape
-        slices = self._slices.pack(planes) if self._slices is not None else None
+        slices = self._slices.result().pack(planes) if self._slices is not None else None
         if slices is not None:
             return slices
         if self.kind in ("rgb", "rgba"):
