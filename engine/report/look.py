@@ -21,7 +21,7 @@ from engine.types import ClipInfo, Patch, Size
 from engine.video import Frame
 from engine.video.color import plane_layout, planes_to_rgb
 
-MAX_PICTURES = 100
+MAX_PICTURES = 60
 BUDGET_BYTES = 5_000_000
 """Of all pictures: with base64's third on top, the page stays under 8 MB."""
 SIDE_PX = 480
