@@ -6,8 +6,8 @@
 
 Every way gets the same true mask (grown in the same way), and the same homographies, which we track ourselves. Printed,
 where the person was: PSNR in dB and SSIM; how much the picture flickers there (mean difference, levels, of a frame and
-the next one warped onto it by the true scene's optical flow); the share of those pixels that some frame shows;
-milliseconds per frame. Baselines: inpainting frame by frame (Telea, Navier-Stokes), and the median of the other frames
+the next one warped onto it by the true scene's optical flow), also of the true scene, whose grain and edges no flow
+carries along quite; the share of those pixels that some frame shows; milliseconds per frame. Baselines: inpainting frame by frame (Telea, Navier-Stokes), and the median of the other frames
 after a homography, Telea where none shows the pixel.
 """
 
@@ -57,7 +57,7 @@ def main() -> None:
     if unknown:
         parser.error(f"no clip {', '.join(unknown)}; there are {', '.join([*NAMES, *holes])}")
     heads = [f"{way} {unit}" for unit in ("dB", "SSIM", "flick") for way in WAYS]
-    print(f"{'clip':<12}" + "".join(f"{head:>13}" for head in (*heads, "seen", "track ms", "scene ms")))
+    print(f"{'clip':<12}" + "".join(f"{head:>13}" for head in (*heads, "truth flick", "seen", "track ms", "scene ms")))
     rows = []
     for name in words or [*NAMES, *holes]:
         row = measure(*(davis_hole(holes[name]) if name in holes else synthetic(name)))
@@ -144,7 +144,7 @@ def measure(rgb: NDArray, person: NDArray, moving: NDArray, truth: NDArray) -> l
     return [
         *(psnr(pictures[behind], truth[behind]) for pictures in ways),
         *(similarity(pictures, truth, behind) for pictures in ways),
-        *flicker(ways, truth, behind),
+        *flicker((*ways, truth), truth, behind),
         float((seen & behind).sum() / behind.sum()),
         1000 * (tracked - start) / len(rgb),
         1000 * (done - tracked) / len(rgb),
