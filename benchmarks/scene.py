@@ -7,8 +7,9 @@
 Every way gets the same true mask (grown in the same way), and the same homographies, which we track ourselves. Printed,
 where the person was: PSNR in dB and SSIM; how much the picture flickers there (mean difference, levels, of a frame and
 the next one warped onto it by the true scene's optical flow), also of the true scene, whose grain and edges no flow
-carries along quite; the share of those pixels that some frame shows; milliseconds per frame. Baselines: inpainting frame by frame (Telea, Navier-Stokes), and the median of the other frames
-after a homography, Telea where none shows the pixel.
+carries along quite; the share of those pixels that some frame shows; milliseconds per frame. Baselines: inpainting
+frame by frame (Telea, Navier-Stokes), and the median of the other frames after a homography, Telea where none shows
+the pixel.
 """
 
 import argparse

@@ -73,7 +73,7 @@ INGEST = Stage(
 )
 FIND_PEOPLE = Stage(
     name="people",
-    version=4,
+    version=5,
     about="find the person and follow them",
     reads=(VIDEO, CLIP),
     writes=(TRACKS, LANDMARKS, OTHERS, ROSTER, ROUGH),
@@ -82,7 +82,7 @@ FIND_PEOPLE = Stage(
 )
 TRACK_BACKGROUND = Stage(
     name="background",
-    version=8,
+    version=9,
     about="follow the camera",
     reads=(VIDEO, CLIP, TRACKS, LANDMARKS, ROUGH),
     writes=(BACKGROUND,),
@@ -90,7 +90,7 @@ TRACK_BACKGROUND = Stage(
 )
 GATHER = Stage(
     name="gather",
-    version=8,
+    version=9,
     about="gather the background",
     reads=(VIDEO, CLIP, TRACKS, LANDMARKS, OTHERS, ROUGH, BACKGROUND),
     writes=(FIRST_PLATE,),
@@ -98,7 +98,7 @@ GATHER = Stage(
 )
 SEGMENT = Stage(
     name="segment",
-    version=12,
+    version=13,
     about="cut the person out",
     reads=(VIDEO, CLIP, TRACKS, LANDMARKS, OTHERS, ROUGH, BACKGROUND, FIRST_PLATE),
     writes=(HUMAN_MASK,),
@@ -108,7 +108,7 @@ SEGMENT = Stage(
 )
 COMPLETE_PLATE = Stage(
     name="plate",
-    version=13,
+    version=14,
     about="complete the background",
     reads=(VIDEO, CLIP, TRACKS, LANDMARKS, OTHERS, ROUGH, HUMAN_MASK, BACKGROUND, FIRST_PLATE),
     writes=(PLATE,),
@@ -116,7 +116,7 @@ COMPLETE_PLATE = Stage(
 )
 FIND_OCCLUSION = Stage(
     name="occlusion",
-    version=21,
+    version=22,
     about="find what passes in front",
     reads=(VIDEO, CLIP, HUMAN_MASK, BACKGROUND, PLATE, TRACKS, LANDMARKS, OTHERS),
     writes=(OCCLUSION, PROPS),
@@ -125,7 +125,7 @@ FIND_OCCLUSION = Stage(
 )
 COMPLETE_SCENE = Stage(
     name="scene",
-    version=13,
+    version=14,
     about="fill in the scene behind the person",
     reads=(VIDEO, CLIP, OTHERS, HUMAN_MASK, PROPS, BACKGROUND, PLATE),
     writes=(SCENE,),
