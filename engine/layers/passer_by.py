@@ -26,6 +26,8 @@ _WIDE = 0.17
 """The same where the clothes, too, are theirs."""
 _SURE = 0.7
 """Log odds of the clothes that outweigh the bones."""
+_TRUNK = 0.8
+"""Share of the trunk from which on all of it is theirs: bones of two who cross are guessed too often."""
 _HOLE = 0.006
 """What is surrounded by somebody, and near their bones, is theirs up to this size, squared heights of the body."""
 _LEAST_SEEN = 2000
@@ -130,14 +132,17 @@ def find_passer_by(
     theirs = (theirs & (odds > -_SURE)) | ((odds > _SURE) & (far_other / 2 < far_mine))
     near = far_other < np.where(odds > _SURE, _WIDE, _REACH) * height
     shows = ((view.away > threshold) & ((view.shade == 0) | (far_other < _FLESH * height))) | (view.human > 127)
-    found = (theirs & near & shows) | _trunk(other - corner, size)
+    found = theirs & near & shows
     found |= _holes(found, far_other < _REACH * height, _HOLE * height**2)
+    trunk = _trunk(other - corner, size)
+    if trunk.any() and found[trunk].mean() > _TRUNK:
+        found |= trunk
     flat = cv2.morphologyEx(found.astype(np.uint8) * 255, cv2.MORPH_CLOSE, np.ones((3, 3), np.uint8))
     return cv2.morphologyEx(flat, cv2.MORPH_OPEN, np.ones((3, 3), np.uint8))
 
 
 def _trunk(points: NDArray, size: tuple[int, ...]) -> NDArray:
-    """(h, w) bool: between shoulders and hips of who is in front it is them, whatever it looks like."""
+    """(h, w) bool: between shoulders and hips, where who is in front hides all else, whatever it looks like."""
     inside = np.zeros(size, np.uint8)
     cv2.fillConvexPoly(inside, cv2.convexHull(np.round(points[[11, 12, 23, 24]]).astype(np.int32)), 1)
     return inside > 0
