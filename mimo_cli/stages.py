@@ -246,7 +246,7 @@ CUT_OUT = Stage(
 )
 FIND_JOINTS = Stage(
     name="joints",
-    version=3,
+    version=4,
     about="find its joints",
     reads=(CUTOUT,),
     writes=(JOINTS,),

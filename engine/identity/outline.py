@@ -46,6 +46,7 @@ class Outline:
         self._pixels = np.argwhere(mask > 0)[:, ::-1]
         self._middle = self._links(lambda near: 1 / (0.5 + near) ** 2)
         self._plain = self._links(np.ones_like)
+        self._towards: dict[int, NDArray] = {}  # by the pixel where ways end (many end in the same): the next of each
 
     def _links(self, cost_of):
         """Sparse graph of neighbouring pixels; `cost_of` turns distance to the silhouette into cost per pixel."""
@@ -84,11 +85,12 @@ class Outline:
         from scipy.sparse.csgraph import dijkstra
 
         a, b = self.index_near(start), self.index_near(end)
-        _, before = dijkstra(self._middle, directed=False, indices=a, return_predecessors=True)
-        chain = [b]
-        while chain[-1] != a and before[chain[-1]] >= 0:
-            chain.append(int(before[chain[-1]]))
-        path = self._pixels[chain[::-1]] + 0.5
+        if b not in self._towards:
+            self._towards[b] = dijkstra(self._middle, directed=False, indices=b, return_predecessors=True)[1]
+        chain = [a]
+        while chain[-1] != b and self._towards[b][chain[-1]] >= 0:
+            chain.append(int(self._towards[b][chain[-1]]))
+        path = self._pixels[chain] + 0.5
         if len(path) > 7:
             from scipy.ndimage import uniform_filter1d
 
