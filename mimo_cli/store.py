@@ -66,6 +66,7 @@ class Store:
         self.trash_dir = self.private_dir / "trash"
         self._digests: dict[str, list] = self._load_digests()
         self._digests_changed = False
+        self._prepared: dict[Path, str] = {}
 
     # ------------------------------------------------------------------------------------------ reading
 
@@ -174,9 +175,10 @@ class Store:
         described = {}
         for slot, path in outputs.items():
             disk.sync(path)
+            self._prepared[path] = disk.digest(path)
             described[slot.stem] = {
                 "file": path.name,
-                "sha256": disk.digest(path),
+                "sha256": self._prepared[path],
                 "size": disk.num_bytes(path),
                 "mtime_ns": path.stat().st_mtime_ns,
             }
@@ -290,6 +292,9 @@ class Store:
                 self.trash(path)  # os.replace alone would do for a file with equal bytes, never for a folder
         os.replace(source, target)
         disk.sync_folder(target.parent)
+        if sha := self._prepared.pop(source, None):  # nobody but this run has had it in hand: no need to read it again
+            mark, youngest = disk.stamp(target)
+            self._digests[str(target)], self._digests_changed = [mark, sha, youngest + _YOUNG_NS[True] + 1], True
         return True
 
     def _output(self, slot: Slot, writer: str | None) -> dict | None:
