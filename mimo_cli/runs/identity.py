@@ -1,6 +1,7 @@
 """encode-id: a picture becomes a cutout, joints and a solid figure."""
 
 from concurrent.futures import ThreadPoolExecutor
+from importlib import import_module
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -51,15 +52,16 @@ def joints(job: Job) -> None:
 
 def lift(job: Job) -> None:
     """Make a solid, textured, rigged figure of the cutout."""
-    from engine.animator.canonical import canonical_pictures
     from engine.identity import lift as lift_figure
     from engine.identity import save_puppet
     from engine.video import read_image, write_png
 
     cutout = read_image(job.inputs[slots.CUTOUT])
     back, side = _view(job, slots.BACK), _view(job, slots.PROFILE)
-    puppet = lift_figure(cutout, _joints_of(job, cutout), back=back, side=side)
     with ThreadPoolExecutor(1, thread_name_prefix="save") as beside:
+        animator = beside.submit(import_module, "engine.animator.canonical")  # while OpenCV works
+        puppet = lift_figure(cutout, _joints_of(job, cutout), back=back, side=side)
+        canonical_pictures = animator.result().canonical_pictures
         saved = beside.submit(save_puppet, puppet, job.outputs[slots.PUPPET])
         write_png(job.outputs[slots.CANONICAL], np.concatenate(canonical_pictures(puppet), axis=1))
         saved.result()
