@@ -26,7 +26,7 @@ _WIDE = 0.17
 """The same where the clothes, too, are theirs."""
 _SURE = 0.7
 """Log odds of the clothes that outweigh the bones."""
-_TRUNK = 0.8
+_TRUNK = 0.4
 """Share of the trunk from which on all of it is theirs: bones of two who cross are guessed too often."""
 _HOLE = 0.006
 """What is surrounded by somebody, and near their bones, is theirs up to this size, squared heights of the body."""

@@ -90,8 +90,8 @@ def find_shadow(
     looks[low] = darker & ((lit - dark) @ _ONES > 9 * noise + 9)
     looks = cv2.morphologyEx(looks, cv2.MORPH_OPEN, np.ones((3, 3), np.uint8))
     looks[:ground] = 0
-    if bystanders is not None:
-        looks &= 1 - bystanders.own(looks, removed)
+    theirs = nothing if bystanders is None else bystanders.own(looks, removed)
+    looks &= 1 - theirs
     things[low] = _find_things(dark, lit, darker | (weight <= 0.2))
     # A line on the ground, or a spot of which no light is known, does not end a shadow.
     gap = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (_GAP, _GAP))
@@ -107,9 +107,7 @@ def find_shadow(
     if unrest > 0:
         shadow[low] *= _stands_out(shadow[low], dark, lit, looks[low], _STANDS_OUT * unrest)
     wide = cv2.dilate(shadow, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (7, 7)))
-    wide[things > 0] = 0
-    if bystanders is not None:
-        wide[bystanders.own(wide, removed) > 0] = 0
+    wide[(things > 0) | (theirs > 0)] = 0
     return cv2.blur(wide, (5, 5))
 
 
