@@ -132,6 +132,7 @@ def find_passer_by(
     theirs = (theirs & (odds > -_SURE)) | ((odds > _SURE) & (far_other / 2 < far_mine))
     near = far_other < np.where(odds > _SURE, _WIDE, _REACH) * height
     shows = ((view.away > threshold) & ((view.shade == 0) | (far_other < _FLESH * height))) | (view.human > 127)
+    theirs |= (far_other < _FLESH * height) & (view.human < 128) & (odds > -2 * _SURE)
     found = theirs & near & shows
     found |= _holes(found, far_other < _REACH * height, _HOLE * height**2)
     trunk = _trunk(other - corner, size)
