@@ -12,6 +12,7 @@ _OFF = 12.0
 """Levels of each colour that a pixel may be off every mixture."""
 _LEAST = 0.03
 """Shares nearer to 0 or 1 are that."""
+_ONES = np.ones(3, np.float32)
 
 
 def mixed_alpha(
@@ -48,12 +49,10 @@ def mixed_alpha(
     base = np.take(place.reshape(-1, 3), at, axis=0).astype(np.float32)
     apart = _own_color(small, person, into, inner / scale, row * person.shape[1] + col) - base
     seen = np.take(picture.reshape(-1, 3), at, axis=0) - base
-    length = np.einsum("nc,nc->n", apart, apart)
-    share = np.clip(np.einsum("nc,nc->n", apart, seen) / np.maximum(length, 1), 0, 1)
+    length = (apart * apart) @ _ONES
+    share = np.clip((apart * seen) @ _ONES / np.maximum(length, 1), 0, 1)
     off = seen - share[:, None] * apart
-    trust = (
-        length / (length + 3 * _APART**2) * np.exp(-np.einsum("nc,nc->n", off, off) / (6 * _OFF**2)) * known.ravel()[at]
-    )
+    trust = length / (length + 3 * _APART**2) * np.exp((off * off) @ _ONES / (-6 * _OFF**2)) * known.ravel()[at]
     share = trust * share + (1 - trust) * guess.ravel()[at] / 255
     alpha.ravel()[at] = np.rint(np.clip((share - _LEAST) / (1 - 2 * _LEAST), 0, 1) * 255)
     return alpha
