@@ -175,7 +175,7 @@ def _outline(rgba: NDArray, depth: NDArray, edge: NDArray, covered: NDArray, str
     )
     pixel = np.flatnonzero((distance < stroke.width_px) & covered)
     # What lies behind the edge is not outlined; pixels less than half covered have no depth and go with the edge.
-    edge_depth = depth[edge].take(nearest.reshape(-1).take(pixel) - 1)
+    edge_depth = depth[edge].take(np.asarray(nearest, np.int32).reshape(-1).take(pixel) - 1)
     own_depth = depth.reshape(-1)[pixel]
     pixel = pixel[(own_depth - edge_depth < stroke.step_m) | (own_depth >= _FAR_M)]
     flat = rgba.reshape(-1, 4)  # a view: rgba is contiguous

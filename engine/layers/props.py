@@ -286,7 +286,7 @@ class _Setting:
         near = [other for other in near if other.human.sum() >= little]
         if found.human.sum() >= little or len(near) < 2:
             return np.zeros_like(found.human)
-        votes = sum(self._laid_over(idx, found, other.idx, other, other.human).astype(np.uint8) for other in near)
+        votes = np.sum([self._laid_over(idx, found, other.idx, other, other.human) for other in near], axis=0)
         wide = np.ones((2 * round(_ASTRAY * self._unit) + 1,) * 2, np.uint8)
         body = cv2.dilate((votes > len(near) / 2).astype(np.uint8), wide)
         count, labels = cast("tuple[int, NDArray]", cv2.connectedComponents(found.unlike, connectivity=4))

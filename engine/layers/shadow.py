@@ -91,7 +91,7 @@ def find_shadow(
     looks = cv2.morphologyEx(looks, cv2.MORPH_OPEN, np.ones((3, 3), np.uint8))
     looks[:ground] = 0
     theirs = nothing if bystanders is None else bystanders.own(looks, removed)
-    looks &= 1 - theirs
+    looks = cv2.bitwise_and(looks, 1 - theirs)
     things[low] = _find_things(dark, lit, darker | (weight <= 0.2))
     # A line on the ground, or a spot of which no light is known, does not end a shadow.
     gap = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (_GAP, _GAP))

@@ -95,19 +95,16 @@ def find_sun(
         Radians, see `Bystanders.sun`; None where no direction is darker than the others.
     """
     light = lit @ _ONES
-    steps = np.arange(_NEAR * height, _FAR * height, max(1.0, height / 40), np.float32)
+    steps = np.arange(_NEAR * height, _FAR * height, max(1.0, height / 40), dtype=np.float32)
     rays = steps[None, :, None] * np.stack([np.cos(_ANGLES), np.sin(_ANGLES)], 1)[:, None]
     total, count = np.zeros(len(_ANGLES)), 0
     for picture, shown, points in zip(pictures, seen, feet):
         if len(points):
             dark = ((picture @ _ONES < _DARK * light) & (shown > 0)).astype(np.float32)
-            at = (points[:, None, None] + rays).astype(np.float32)
-            total += (
-                cv2.remap(dark, at.reshape(len(points), -1, 2), None, cv2.INTER_NEAREST)
-                .reshape(len(points), *rays.shape[:2])
-                .mean(2)
-                .sum(0)
-            )
+            x, y = ((points[:, None, None] + rays)[..., axis].astype(np.float32) for axis in (0, 1))
+            flat = len(points), -1
+            along = cv2.remap(dark, x.reshape(flat), y.reshape(flat), cv2.INTER_NEAREST)
+            total += along.reshape(x.shape).mean(2).sum(0)
             count += len(points)
     score = total / max(1, count)
     best = int(score.argmax())
