@@ -26,7 +26,7 @@ def test_no_file_of_the_corpus_crashes_a_command(sample_data, tmp_path, monkeypa
             ("decompose", file, "--project", f"{number}.mimo", "--dry-run"),
             ("animate", "--motion", DANCE, "--character", file, "--project", f"{number}-c.mimo", "--dry-run"),
             ("animate", "--motion", file),
-            ("fit-motion", file, "--export", f"{number}.bvh"),
+            ("fit-motion", file, "--project", f"{number}-f.mimo", "--export", f"{number}.bvh"),
         ):
             done = CliRunner().invoke(app.app, list(map(str, words)), prog_name="mimo")
             wrong = done.exit_code not in (0, 2, 3, 4) or "Traceback" in done.stderr
