@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.geometry import project
+from engine.layers.warp import warp_points
 from engine.types import BackgroundMotion, Landmarks, Size
 
 STEP = 4
@@ -52,7 +52,7 @@ def feet_during(others: Sequence[Landmarks], motion: BackgroundMotion, frames: I
     found = [np.zeros((0, 2))]
     for idx in frames:
         to_anchor = np.linalg.inv(motion.to_first[anchor]) @ motion.to_first[idx]
-        found.append(project(to_anchor, np.pad(find_feet(others, idx) * STEP, ((0, 0), (0, 1)), constant_values=1)))
+        found.append(warp_points(to_anchor, find_feet(others, idx) * STEP))
     return np.concatenate(found)
 
 

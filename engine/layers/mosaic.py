@@ -9,7 +9,6 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.geometry import project
 from engine.layers.align import align, keep_shifts
 from engine.layers.background_motion import find_shots
 from engine.layers.bystander import OTHERS, PERSON, STEP, draw_legs, find_feet
@@ -21,7 +20,7 @@ from engine.layers.membrane import above, amplify, find_gain
 from engine.layers.restless import find_restless
 from engine.layers.shadow import lightest, shaded
 from engine.layers.sun import Bystanders, find_sun, lowest
-from engine.layers.warp import to_cv, warp_flow, warp_picture
+from engine.layers.warp import to_cv, warp_flow, warp_picture, warp_points
 from engine.threads import map_in_order
 from engine.types import BackgroundMotion, FrameSource, Landmarks, Size, pick
 
@@ -266,8 +265,7 @@ def _people_in(samples: list[tuple[_Sample, NDArray]], size: Size) -> tuple[list
     """`people` and `feet` of samples in a small mosaic of `size`; each sample with its matrix to pixels of `people`."""
     flags = cv2.INTER_NEAREST | cv2.WARP_INVERSE_MAP
     people = [cv2.warpPerspective(sample.people, to_cv(m), size[::-1], flags=flags) for sample, m in samples]
-    feet = [project(np.linalg.inv(m), np.pad(s.feet, ((0, 0), (0, 1)), constant_values=1)) for s, m in samples]
-    return people, [points.astype(np.float32) for points in feet]
+    return people, [warp_points(np.linalg.inv(m), sample.feet).astype(np.float32) for sample, m in samples]
 
 
 def _find_sun(

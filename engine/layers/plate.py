@@ -202,10 +202,8 @@ def build_plate(
     stack.close()
 
     lit: list[Path] = []
-    names, clear = (
-        [f"plate-lit-{window.start:06d}" for window in windows],
-        partial(_clear, windows, seen, motion, others),
-    )
+    names = [f"plate-lit-{window.start:06d}" for window in windows]
+    clear = partial(_clear, windows, seen, motion, others)
     lighter = map_in_order(lambda idx: _keep(chunks, names[idx], partial(clear, idx)), range(len(windows)))
     for idx, folder in enumerate(lighter):
         lit.append(folder)

@@ -8,11 +8,11 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.geometry import project
 from engine.layers.background_motion import find_shots
 from engine.layers.bones import bone_distance
 from engine.layers.colors import BINS, color_index, histograms
 from engine.layers.passer_by import are_near, is_in_front, seen_beside
+from engine.layers.warp import warp_points
 from engine.people.rough import Seen
 from engine.types import BackgroundMotion, FrameSource, Landmarks, Size, Tracks
 
@@ -111,8 +111,7 @@ class Rivals:
         frames = [t for t in frames if t >= first and rival.seen[t]]
         count, back = np.zeros(size, np.float32), np.linalg.inv(self.motion.to_first[idx])
         for t in frames:
-            then = np.pad(rival.points_px[t], ((0, 0), (0, 1)), constant_values=1)
-            points = project(back @ self.motion.to_first[t], then)
+            points = warp_points(back @ self.motion.to_first[t], rival.points_px[t])
             count += _distance(_apply(affine, points), size) < _REACH
         return count > _OFTEN * max(len(frames), 1)
 

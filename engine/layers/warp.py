@@ -4,6 +4,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from engine.geometry import project
 from engine.layers.membrane import above
 from engine.types import Size
 
@@ -110,6 +111,11 @@ def _crop(picture: NDArray, shift: NDArray, size: Size) -> NDArray:
     if x1 > x0 and y1 > y0:
         result[y0 - y : y1 - y, x0 - x : x1 - x] = picture[y0:y1, x0:x1]
     return result
+
+
+def warp_points(matrix: NDArray, points: NDArray) -> NDArray:
+    """Move points (N, 2) by a homography (3, 3) to where they lie in the other picture, (N, 2); there may be none."""
+    return project(matrix, np.pad(points, ((0, 0), (0, 1)), constant_values=1))
 
 
 def to_cv(matrix: NDArray) -> NDArray:
