@@ -18,7 +18,7 @@ from engine.animator.ground import (
 )
 from engine.animator.hold import lay_hands
 from engine.animator.reach import join_hands, touch_head
-from engine.animator.skinning import Skin, dual_quaternions, make_skin, pose_skin
+from engine.animator.skinning import Skin, dual_quaternions, make_skin, pose_points, pose_skin
 from engine.animator.soles import Soles
 from engine.animator.sway import sway
 from engine.types import JOINTS, Motion, Puppet
@@ -50,6 +50,10 @@ class PosedPuppet:
     def vertices_m(self, frame_idx: int) -> tuple[NDArray, NDArray]:
         """Vertices (3, V) metres and normals (3, V) of one frame, world, float32."""
         return pose_skin(self.skin, self.transforms[frame_idx])
+
+    def points_m(self, frame_idx: int) -> NDArray:
+        """The vertices of `vertices_m` alone."""
+        return pose_points(self.skin, self.transforms[frame_idx])
 
 
 def pose_puppet(
@@ -137,7 +141,7 @@ def _standing(puppet: Puppet) -> tuple[NDArray, NDArray]:
     """(3, V) vertices and (K, 3) joints of the puppet standing in the T-pose, figure heights."""
     rotations = drive_rotations(puppet, read_source(rest_motion()))
     joints = place_joints(puppet, rotations, np.zeros((1, 3)), 1.0)
-    return pose_skin(make_skin(puppet, 1.0), dual_quaternions(puppet, rotations, joints, 1.0)[0])[0], joints[0]
+    return pose_points(make_skin(puppet, 1.0), dual_quaternions(puppet, rotations, joints, 1.0)[0]), joints[0]
 
 
 def _extremes(puppet: Puppet) -> NDArray:

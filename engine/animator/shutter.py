@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from engine.animator.drive import read_source
 from engine.animator.pose import PosedPuppet
 from engine.animator.puppet import PuppetAnimator
-from engine.animator.skinning import pose_skin
+from engine.animator.skinning import pose_points
 from engine.types import JOINTS, Camera, Motion, Patch, Puppet, Size
 
 LEAST_SHUTTER, MOST_SHUTTER = 0.15, 0.6
@@ -192,7 +192,7 @@ def _seen(posed: PosedPuppet, camera: Camera) -> NDArray:
     out = np.empty((len(posed), some.vertices.shape[1], 2))
     for frame, transforms in enumerate(posed.transforms):
         K, pose = (each[frame if len(camera) > 1 else 0].astype(np.float64) for each in (camera.K, camera.world_to_cam))
-        seen = pose[:3, :3] @ pose_skin(some, transforms)[0] + pose[:3, 3:]
+        seen = pose[:3, :3] @ pose_points(some, transforms) + pose[:3, 3:]
         out[frame] = ((K[:2] @ seen) / np.maximum(seen[2], 0.05)).T
     return out
 

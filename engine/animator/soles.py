@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.animator.skinning import Skin, pose_skin
+from engine.animator.skinning import Skin, pose_points
 from engine.types import Puppet
 
 SINK_SHARE = 0.015
@@ -52,7 +52,7 @@ class Soles:
         """
         found, feet = np.empty(len(transforms)), np.empty(len(transforms))
         for t, frame in enumerate(transforms):
-            y = pose_skin(self._skin, frame)[0][1]
+            y = pose_points(self._skin, frame)[1]
             found[t] = y[~self._on_feet].min(initial=np.inf)
             feet[t] = y[self._on_feet].min(initial=np.inf)
         if self._feet:

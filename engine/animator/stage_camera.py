@@ -5,6 +5,7 @@ from numpy.typing import NDArray
 
 from engine.animator.drive import facing, is_four_legged, read_source
 from engine.animator.pose import PosedPuppet, pose_puppet
+from engine.threads import map_in_order
 from engine.types import Camera, Motion, Puppet, Size
 
 _FOCAL_PER_HEIGHT = 2.0
@@ -51,7 +52,7 @@ def frame_motion(
         Camera of T frames.
     """
     posed = posed or pose_puppet(puppet, motion, scale=scale, travel=travel)
-    points = np.stack([far_points(posed.vertices_m(frame)[0].T) for frame in range(len(posed))])
+    points = np.stack(list(map_in_order(lambda frame: far_points(posed.points_m(frame).T), range(len(posed)))))
     at = puppet.joint_names.index("neck") if is_four_legged(puppet) else 0
     aside = facing(puppet)[0, 2] * _ASIDE_FOUR_RAD if at else None
     return frame_points(points, 0.5 * (posed.joints_m[:, 0] + posed.joints_m[:, at]) * (1, 0, 1), motion, size, aside)
@@ -111,7 +112,7 @@ def far_points(vertices_m: NDArray) -> NDArray:
     """Points that hold a figure: of its vertices (V, 3), the farthest in 26 directions, (26, 3) float64."""
     grid = np.stack(np.meshgrid([-1, 0, 1], [-1, 0, 1], [-1, 0, 1], indexing="ij"), -1).reshape(-1, 3)
     directions = grid[(grid != 0).any(1)].astype(np.float32)
-    return vertices_m[np.argmax(vertices_m @ directions.T, axis=0)].astype(np.float64)
+    return vertices_m[np.argmax(directions @ vertices_m.T, axis=1)].astype(np.float64)
 
 
 def _heading(motion: Motion, path: NDArray, aside_rad: float | None) -> NDArray:
