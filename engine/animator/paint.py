@@ -113,16 +113,22 @@ def _edges(depth: NDArray, step_m: float) -> tuple[NDArray, NDArray]:
 def _attribute_planes(triangles: Triangles, surface: Surface) -> tuple[NDArray, NDArray]:
     """Planes (N, 3, 1 + A) float32 of depth and the attributes: to be read at the middle of the pixel,
     and at the sample itself."""
-    corners = np.empty((len(triangles.face_idx), 3, 1 + surface.attributes.shape[2]))
-    corners[..., 0] = surface.z_m[surface.faces[triangles.face_idx]]
-    corners[..., 1:] = surface.attributes[triangles.face_idx]
-    plane = np.einsum("nkc,nka->nca", triangles.screen, corners[:, 1:] - corners[:, :1])
-    plane[:, 2] += corners[:, 0] + 0.5 * (plane[:, 0] + plane[:, 1])  # sample centres
+    num, faces = len(triangles.face_idx), surface.faces[triangles.face_idx]
+    corners = np.empty((1 + surface.attributes.shape[2], 3, num))  # long lines: numpy is slow along short ones
+    corners[0] = surface.z_m[faces.T]
+    corners[1:] = surface.attributes[triangles.face_idx].transpose(2, 1, 0)
+    rise, screen = corners[:, 1:] - corners[:, :1], triangles.screen.transpose(1, 2, 0)
+    plane = np.empty((3, len(corners), num))
+    for k in range(3):
+        np.multiply(screen[0, k], rise[:, 0], out=plane[k])
+        plane[k] += screen[1, k] * rise[:, 1]
+    step = 0.5 * (plane[0] + plane[1])
+    plane[2] += corners[:, 0] + step  # sample centres
+    sample = np.ascontiguousarray(plane.transpose(2, 0, 1), np.float32)
     # The middle of the pixel may lie outside a narrow face: go there no further than the texture is smooth.
-    shift = np.clip(0.5 * (plane[:, 0, 1:3] + plane[:, 1, 1:3]), -_SHIFT_LIMIT_TEXELS, _SHIFT_LIMIT_TEXELS)
-    middle = plane.copy()
-    middle[:, 2, 1:3] += shift
-    return middle.astype(np.float32), plane.astype(np.float32)
+    middle = sample.copy()
+    middle[:, 2, 1:3] = (plane[2, 1:3] + np.clip(step[1:3], -_SHIFT_LIMIT_TEXELS, _SHIFT_LIMIT_TEXELS)).T
+    return middle, sample
 
 
 def _read(table: NDArray, faces: NDArray, columns: NDArray, rows: NDArray, surface: Surface) -> tuple[NDArray, NDArray]:

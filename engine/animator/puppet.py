@@ -120,7 +120,7 @@ class PuppetAnimator:
 
     def _box(self, points: NDArray, z: NDArray, margin: float) -> tuple[int, int, int, int] | None:
         """The part of the frame the figure is in: x0, y0, x1, y1, pixels."""
-        seen = points[:, z > NEAR_M]
+        seen = points if z.min() > NEAR_M else points[:, z > NEAR_M]
         if not seen.size:
             return None
         limit = np.array([self.size[1], self.size[0]])
