@@ -90,7 +90,7 @@ TRACK_BACKGROUND = Stage(
 )
 GATHER = Stage(
     name="gather",
-    version=10,
+    version=11,
     about="gather the background",
     reads=(VIDEO, CLIP, TRACKS, LANDMARKS, OTHERS, ROUGH, BACKGROUND),
     writes=(FIRST_PLATE,),
@@ -108,7 +108,7 @@ SEGMENT = Stage(
 )
 COMPLETE_PLATE = Stage(
     name="plate",
-    version=15,
+    version=16,
     about="complete the background",
     reads=(VIDEO, CLIP, TRACKS, LANDMARKS, OTHERS, ROUGH, HUMAN_MASK, BACKGROUND, FIRST_PLATE),
     writes=(PLATE,),

@@ -11,8 +11,9 @@ _COARSE_PX = 9_000
 """Hole pixels of the finest level that is searched; finer levels keep the coarse answer and copy finer pixels."""
 _MARGIN = 1.0
 """Source pixels are taken from within this many hole sizes around the hole."""
-_ROW_COST = 2400.0
-"""Squared levels that a source one tenth of the box higher or lower costs: places look alike along the horizon."""
+_ROW_COST, _FAR_COST = 800.0, 100.0
+"""Squared levels that a source costs which is a tenth of the box's height higher or lower, and a tenth of its width
+aside: places look alike along the horizon, and the nearer the more so."""
 
 
 def inpaint(rgb: NDArray, hole: NDArray, known: NDArray) -> NDArray:
@@ -254,7 +255,8 @@ class _Search:
         other -= patches
         cost = np.einsum("nk,nk->n", other, other) / other.shape[1]
         rise = offsets[:, 1].astype(np.float32) / (0.1 * self._source.shape[0])
-        return cost + _ROW_COST * rise * rise
+        aside = offsets[:, 0].astype(np.float32) / (0.1 * self._source.shape[1])
+        return cost + _ROW_COST * rise * rise + _FAR_COST * aside * aside
 
     def _gather(self, picture: NDArray, xs: NDArray, ys: NDArray) -> NDArray:
         """(N, 3 * taps) float32: every second pixel of each patch; the taps between are seen by the neighbours."""
@@ -289,18 +291,25 @@ def _vote(
 
 
 def _copy_fine(rgb: NDArray, hole: NDArray, known: NDArray, offsets: NDArray) -> NDArray:
-    """Copy full-size pixels by the coarse offsets and level the seams between pieces."""
+    """Copy full-size pixels by the coarse offsets around each, mixed, and level the seams between pieces."""
     height, width = hole.shape
     factor = np.array([width / offsets.shape[1], height / offsets.shape[0]])
     ys, xs = np.nonzero(hole)
-    coarse_x = np.minimum(((xs + 0.5) / factor[0]).astype(int), offsets.shape[1] - 1)
-    coarse_y = np.minimum(((ys + 0.5) / factor[1]).astype(int), offsets.shape[0] - 1)
-    shift = offsets[coarse_y, coarse_x]
-    move = np.round(shift * factor).astype(int)
-    from_x, from_y = np.clip(xs + move[:, 0], 0, width - 1), np.clip(ys + move[:, 1], 0, height - 1)
-    usable = known[from_y, from_x] > 0
+    at = np.stack([xs + 0.5, ys + 0.5], 1) / factor - 0.5
+    led = offsets.any(2)
+    total, weight = np.zeros((len(xs), 3), np.float32), np.zeros(len(xs), np.float32)
+    for corner in ((0, 0), (1, 0), (0, 1), (1, 1)):
+        cell = np.floor(at).astype(int) + corner
+        near = 1 - np.abs(at - cell)
+        x, y = np.clip(cell, 0, np.array(led.shape[::-1]) - 1).T
+        move = np.round(offsets[y, x] * factor).astype(int)
+        from_x, from_y = np.clip(xs + move[:, 0], 0, width - 1), np.clip(ys + move[:, 1], 0, height - 1)
+        share = (near[:, 0] * near[:, 1] * (led[y, x] & (known[from_y, from_x] > 0))).astype(np.float32)
+        total += share[:, None] * rgb[from_y, from_x]
+        weight += share
+    usable = weight > 0.01
     result = rgb.copy()
-    result[ys[usable], xs[usable]] = rgb[from_y[usable], from_x[usable]]
+    result[ys[usable], xs[usable]] = (total[usable] / weight[usable, None] + 0.5).astype(np.uint8)
     lost = hole.copy()
     lost[ys[usable], xs[usable]] = 0
     if lost.any():

@@ -23,6 +23,7 @@ from engine.layers.background_motion import find_shots
 from engine.layers.borrow import borrow, borrow_lightest, goes_on
 from engine.layers.bystander import PERSON, STEP, feet_during
 from engine.layers.caption import Caption, as_line, find_captions
+from engine.layers.crowd import draw_crowd
 from engine.layers.inpaint import inpaint
 from engine.layers.membrane import above, apply_exposure, enlarge, fit_exposure, shrink
 from engine.layers.mosaic import HARDLY, Gathered, Stack
@@ -393,7 +394,8 @@ def _fill(
             borrow(rgb, state, window, read_window(filled[other]), motion, INPAINTED)
     hole = (state == 1).astype(np.uint8) * 255
     if hole.any():
-        rgb = inpaint(rgb, hole, (state > 1).astype(np.uint8) * 255)
+        known = (state > 1).astype(np.uint8) * 255
+        rgb = inpaint(rgb, hole, cv2.bitwise_and(known, cv2.bitwise_not(draw_crowd(rgb, hole, known))))
         state[state == 1] = INPAINTED
     return sharpen(replace(window, rgb=rgb))
 

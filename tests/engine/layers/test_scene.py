@@ -181,3 +181,17 @@ def test_inpaint_continues_a_texture():
     filled = inpaint(broken, hole, 255 - hole)
     np.testing.assert_array_equal(filled[hole == 0], broken[hole == 0])
     assert filled[hole > 0].std() > 0.7 * picture[hole > 0].std()
+
+
+def test_inpaint_leaves_things_that_stand_afar_where_they_are():
+    """Ground that grows lighter to the left, where posts stand: none of them is put up again in the hole, as one was
+    when sources in the same row cost the same near and far."""
+    x, grain = np.arange(480), np.random.default_rng(0).normal(0, 3, (300, 480, 1))
+    ground = np.repeat(150 - 0.1 * x[None, :, None] + grain, 3, 2)
+    for left in range(20, 260, 40):
+        ground[60:200, left : left + 6] = 20
+    ground[40:60] = 60  # the foot of a wall, at the hole's top
+    hole = np.zeros((300, 480), np.uint8)
+    hole[50:270, 300:400] = 255
+    filled = inpaint(np.where(hole[..., None] > 0, 0, ground).astype(np.uint8), hole, 255 - hole)
+    assert filled[hole > 0].min() > 40  # posts are 20, the darkest ground 50
