@@ -67,6 +67,9 @@ _MAX_CLEAR = 8
 class Plate:
     """All windows of a clip, opened from disk as they are needed; may be shown by several threads."""
 
+    populate: Callable[[int, Box, NDArray, NDArray], tuple[NDArray, NDArray]] | None = None
+    """Shows those whom the person hides as if they were of the place: `Likenesses.lay`."""
+
     def __init__(
         self,
         windows: list[PlateWindow],
@@ -121,7 +124,7 @@ class Plate:
             cv2.copyTo(rgb_2, cv2.bitwise_not(above(state, 0)), mixed)
             less, more = cv2.min(state, state_2), cv2.max(state, state_2)
             rgb, state = mixed, cv2.copyTo(more, cv2.bitwise_not(above(less, 0)), less)
-        return rgb, state
+        return (rgb, state) if self.populate is None else self.populate(frame_idx, box, rgb, state)
 
     def restless(self, frame_idx: int, box: Box, size: Size) -> NDArray | None:
         """How little other frames tell of a box, a picture of `size`; see `find_restless`. None where all is still."""

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from engine.layers.background_motion import find_shots
 from engine.layers.bones import bone_distance
 from engine.layers.colors import BINS, color_index, histograms
+from engine.layers.likeness import Likenesses
 from engine.layers.passer_by import are_near, is_in_front, seen_beside
 from engine.layers.warp import warp_points
 from engine.people.rough import Seen
@@ -49,7 +50,8 @@ class Rival:
     seen: NDArray
     """(T,) bool."""
     near: NDArray
-    """(T,) bool: so near that a pixel may belong to either; also while one hides the other."""
+    """(T,) bool: so near that a pixel may belong to either; also while one hides the other; not where the place
+    shows them stand still."""
     nearer: NDArray
     """(T,) int8: 1 in front of the person, -1 behind, 0 not known."""
     clothes: NDArray
@@ -117,7 +119,11 @@ class Rivals:
 
 
 def find_rivals(
-    clip: FrameSource, person: Seen, others: Mapping[int, tuple[Tracks, Landmarks]], motion: BackgroundMotion
+    clip: FrameSource,
+    person: Seen,
+    others: Mapping[int, tuple[Tracks, Landmarks]],
+    motion: BackgroundMotion,
+    shown: Likenesses | None = None,
 ) -> Rivals:
     """Find those who come near the person, and learn in a few frames what they wear.
 
@@ -126,16 +132,23 @@ def find_rivals(
         person: whom the mask is about.
         others: tracks and landmarks of everybody else, by number; landmarks in every frame of a gap, too.
         motion: of the background.
+        shown: who is shown in the place without the person, in some frames.
     """
     rivals = []
-    for tracks, landmarks in seen_beside(person.tracks, others).values():
+    for number, (tracks, landmarks) in seen_beside(person.tracks, others).items():
         near = are_near(person.tracks, tracks)
         if near.any():
             mine = person.landmarks, person.tracks
             front = is_in_front(mine[0], landmarks, mine[1], tracks).astype(np.int8)
             behind = is_in_front(landmarks, mine[0], tracks, mine[1])
             clothes = _learn_clothes(clip, person, tracks, landmarks)
-            rivals.append(Rival(landmarks.image_px, tracks.score > 0, near, front - behind, clothes))
+            points, seen = landmarks.image_px.copy(), tracks.score > 0
+            for idx in range(len(near)) if shown is not None else ():
+                if seen[idx] and shown.stands_still(idx, number):
+                    near[idx] = False
+                elif not seen[idx] and (there := shown.points(idx, number)) is not None:
+                    points[idx] = there
+            rivals.append(Rival(points, seen, near, front - behind, clothes))
     return Rivals(rivals, motion)
 
 

@@ -89,10 +89,12 @@ def network_weights(params: SegmentParams | SceneParams) -> tuple[str, ...]:
 
 def segment(job: Job) -> None:
     """Cut the person out of every frame."""
+    from engine.layers.likeness import find_likenesses
     from engine.layers.mask2former import detected_mask
     from engine.layers.matte import CHUNK, human_mask
     from engine.layers.rivals import find_rivals
     from engine.layers.sam2 import network_mask
+    from engine.people.rough import Silhouettes
     from engine.threads import run_ahead
 
     clip, person = open_source(job), read_person(job)
@@ -103,7 +105,10 @@ def segment(job: Job) -> None:
     else:
         find = detected_mask if job.params.backend == "mask2former" else human_mask
         others = tables.read_others(job.inputs[slots.OTHERS], clip.num_frames)
-        known = {"plate": plate, "rivals": find_rivals(clip, person, others, motion)}
+        rough = Silhouettes(person, clip.size)
+        looks = find_likenesses(clip, rough, plate, motion, person.tracks, others)
+        plate.populate = looks.lay
+        known = {"plate": plate, "rivals": find_rivals(clip, person, others, motion, looks)}
         # A chunk's masks come at once; while they are written, the next chunk is worked on.
         masks = run_ahead(find(clip, person, *folders, chunks=job.chunks, progress=job.progress, **known), CHUNK)
     _write(job, slots.HUMAN_MASK, "gray8", clip, masks)
@@ -151,6 +156,7 @@ def plate(job: Job) -> None:
 
 def scene(job: Job) -> None:
     """Fill in what the person hides."""
+    from engine.layers.likeness import find_likenesses
     from engine.layers.propainter import network_scene
     from engine.layers.removal import Together
     from engine.layers.scene import complete_scene
@@ -163,7 +169,10 @@ def scene(job: Job) -> None:
         folder = job.weights("propainter").folder
         frames = network_scene(clip, gone, motion, folder, chunks=job.chunks, progress=job.progress)
     else:
-        known = {"plate": plate, "others": _bystanders(job, clip.num_frames)}
+        tracks = tables.read_tracks(job.inputs[slots.TRACKS], clip.num_frames)
+        others = tables.read_others(job.inputs[slots.OTHERS], clip.num_frames)
+        plate.populate = find_likenesses(clip, gone, plate, motion, tracks, others).lay
+        known = {"plate": plate, "others": [landmarks for _, landmarks in others.values()]}
         frames = complete_scene(clip, gone, motion, chunks=job.chunks, progress=job.progress, **known)
     kind = overlay_kind(clip.info)
     if kind == "rgba":
@@ -242,10 +251,6 @@ def _with_passers(
 
     others = tables.read_others(job.inputs[slots.OTHERS], mask.num_frames)
     return WithPassers(mask, tracks, landmarks, others), [points for _, points in others.values()]
-
-
-def _bystanders(job: Job, num_frames: int) -> list[Landmarks]:
-    return [landmarks for _, landmarks in tables.read_others(job.inputs[slots.OTHERS], num_frames).values()]
 
 
 def _mask(job: Job) -> FrameSource:
