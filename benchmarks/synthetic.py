@@ -127,7 +127,7 @@ def measure(clip: SynthClip) -> Measures:
                     *(truth.rgb, mask, background, person.landmarks, person.tracks),
                     chunks=chunks,
                     plate=plate,
-                    others=others,
+                    others={k: one for k, one in enumerate(people, 1) if one is not person},
                 )
             ),
         )

@@ -73,7 +73,7 @@ INGEST = Stage(
 )
 FIND_PEOPLE = Stage(
     name="people",
-    version=5,
+    version=6,
     about="find the person and follow them",
     reads=(VIDEO, CLIP),
     writes=(TRACKS, LANDMARKS, OTHERS, ROSTER, ROUGH),
@@ -98,7 +98,7 @@ GATHER = Stage(
 )
 SEGMENT = Stage(
     name="segment",
-    version=14,
+    version=15,
     about="cut the person out",
     reads=(VIDEO, CLIP, TRACKS, LANDMARKS, OTHERS, ROUGH, BACKGROUND, FIRST_PLATE),
     writes=(HUMAN_MASK,),
@@ -116,16 +116,16 @@ COMPLETE_PLATE = Stage(
 )
 FIND_OCCLUSION = Stage(
     name="occlusion",
-    version=24,
+    version=25,
     about="find what passes in front",
-    reads=(VIDEO, CLIP, HUMAN_MASK, BACKGROUND, PLATE, TRACKS, LANDMARKS, OTHERS),
+    reads=(VIDEO, CLIP, HUMAN_MASK, BACKGROUND, PLATE, TRACKS, LANDMARKS, OTHERS, ROUGH),
     writes=(OCCLUSION, PROPS),
     params=layers.OcclusionParams,
     run=layers.occlusion,
 )
 COMPLETE_SCENE = Stage(
     name="scene",
-    version=16,
+    version=17,
     about="fill in the scene behind the person",
     reads=(VIDEO, CLIP, TRACKS, OTHERS, HUMAN_MASK, PROPS, BACKGROUND, PLATE),
     writes=(SCENE,),

@@ -97,12 +97,11 @@ class Likenesses:
             return None
         placed = self._shown[idx][number]
         moved = np.linalg.inv(self._to_first[idx]) @ self._to_first[placed.likeness.frame]
-        return warp_points(moved, placed.likeness.points_px) + placed.shift_px
-
-    def show(self, idx: int, number: int, box: Box) -> tuple[NDArray, NDArray] | None:
-        """Somebody in a box of a frame: colours (h, w, 3) uint8 and alpha (h, w) uint8; None if not shown."""
-        placed = self._shown.get(idx, {}).get(number)
-        return None if placed is None else _bend(placed, self._to_first, idx, box)
+        points = warp_points(moved, placed.likeness.points_px) + placed.shift_px
+        (x0, y0, x1, y1), (height, width) = placed.box, placed.bend_px.shape[:2]
+        at = (points - (x0, y0)) * (width / (x1 - x0), height / (y1 - y0))
+        x, y = np.clip(at, 0, (width - 1, height - 1)).astype(int).T
+        return points - placed.bend_px[y, x]
 
     def lay(self, idx: int, box: Box, rgb: NDArray, state: NDArray) -> tuple[NDArray, NDArray]:
         """Lay over the place in a box of a frame whoever stands there; arguments and result as of `Plate.render`."""

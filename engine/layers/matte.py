@@ -79,6 +79,7 @@ def human_mask(
     plate: Plate | None = None,
     rivals: Rivals | None = None,
     progress: Progress = quiet,
+    name: str = "matte",
 ) -> Generator[NDArray, None, None]:
     """Yield the mask of one person for every frame.
 
@@ -89,6 +90,7 @@ def human_mask(
         plate: the place without the person, if it is known: what differs from it is the person's.
         rivals: who comes near the person: what is nearer to their bones is theirs.
         progress: told after every frame.
+        name: of the pieces.
 
     Yields:
         (H, W) uint8: 0 not the person ... 255 the person; the edge is about 2 pixels wide. Empty where the person was
@@ -101,11 +103,11 @@ def human_mask(
     with ThreadPoolExecutor(1) as pool:  # what is known small is finished at full size while the next frame begins
         for start in range(0, clip.num_frames, CHUNK):
             stop = min(start + CHUNK, clip.num_frames)
-            name = f"matte-{start:06d}-{stop - 1:06d}"
-            folder = chunks.get(name)
+            piece = f"{name}-{start:06d}-{stop - 1:06d}"
+            folder = chunks.get(piece)
             if folder is None:
                 pieces, memory = _mask_chunk(reel, person, plate, rivals, (start, stop), memory, pool, progress)
-                done = pool.submit(_keep, chunks, name, pieces, memory)
+                done = pool.submit(_keep, chunks, piece, pieces, memory)
             else:
                 found, memory = _remember(folder)
                 done = Future()

@@ -20,16 +20,16 @@ from engine.layers import moving_object as mo
 from engine.layers.background_motion import find_shots
 from engine.layers.bars import find_bars
 from engine.layers.caption import caption_scale, draw_line
+from engine.layers.in_front import find_passers
 from engine.layers.membrane import largest_channel
-from engine.layers.passer_by import Clothes, draw_passer_by, find_passer_by, is_in_front
+from engine.layers.passer_by import is_somebody
 from engine.layers.plate import Plate, build_plate
 from engine.layers.still_object import draw_still, find_still
 from engine.layers.views import View, body_height, find_threshold, read_views, save_views, view_step
+from engine.people.rough import Seen
 from engine.threads import NUM_THREADS, map_in_order
 from engine.types import BackgroundMotion, Chunks, FrameSource, Glimpse, Landmarks, Progress, Tracks, glimpse, quiet
 
-_CLOTHES_FRAMES = 48
-"""Frames from which the clothes of people are learned, about."""
 _MAX_CIRCLE_FRAMES = 120
 """Frames of a clip in which circles are looked for."""
 
@@ -44,7 +44,7 @@ def find_occlusion(
     chunks: Chunks,
     progress: Progress = quiet,
     plate: Plate | None = None,
-    others: Mapping[int, tuple[Tracks, Landmarks]] | None = None,
+    others: Mapping[int, Seen] | None = None,
 ) -> Iterator[NDArray]:
     """Find what is in front of the person, also while it is beside the body if it is the same moving thing.
 
@@ -57,7 +57,7 @@ def find_occlusion(
         chunks: where small views of the frames, and the plate, are kept.
         progress: called with frames done and frames in all, over two passes.
         plate: the plate, where the caller has built it already.
-        others: tracks and landmarks of everybody else, who may walk in front.
+        others: everybody else, who may walk in front.
 
     Yields:
         (H, W) uint8 per frame: 0 ... 255, soft at the edges.
@@ -74,13 +74,11 @@ def find_occlusion(
         standing = [pool.submit(find_still, folders, plate, motion, landmarks, tracks, shot) for shot in shots]
     found, words = things.result(), plate.captions
     still, starts = [one.result() for one in standing], [shot[0] for shot in shots]
-    passing = [(is_in_front(landmarks, theirs, tracks, boxes), theirs) for boxes, theirs in (others or {}).values()]
-    passing = [(nearer, theirs) for nearer, theirs in passing if nearer.any()]
-    clothes = [_learn_clothes(folders, plate, landmarks, theirs, step) for _, theirs in passing]
+    passers = find_passers(clip, (tracks, landmarks), others or {}, plate, motion, chunks)
     bars = find_bars(clip)
 
-    def draw(frame: tuple[int, Glimpse, View]) -> NDArray:
-        idx, rgb, view = frame
+    def draw(frame: tuple[int, Glimpse, View, tuple[NDArray, ...]]) -> NDArray:
+        idx, rgb, view, bodies = frame
         mask = np.zeros(clip.size, np.uint8)
         for thing, path in found:
             _draw_thing(mask, rgb, plate, idx, thing, path, 1 / step)
@@ -88,35 +86,20 @@ def find_occlusion(
         if post is not None:
             limit, is_seen = find_threshold(plate, idx), bool(tracks.score[idx] > 0)
             mask = draw_still(mask, post, motion.to_first[idx], step, view, limit, is_seen=is_seen)
-        for (nearer, theirs), looks in zip(passing, clothes):
-            if not nearer[idx]:
-                continue
-            points = landmarks.image_px[idx] / step, theirs.image_px[idx] / step
-            seen = find_passer_by(view, *points, find_threshold(plate, idx), looks)
-            draw_passer_by(mask, view, seen, step)
+        for one, body in zip(passers, bodies):
+            points = one.landmarks.image_px[idx] / step
+            if one.nearer[idx] and view.away.shape[0] > 2 and is_somebody(view, points, find_threshold(plate, idx)):
+                mask = cv2.max(mask, body)
         for line in (line for first, last, line in words if first <= idx < last):
             draw_line(mask, rgb, line, scale)
         return mask if bars is None else cv2.max(mask, bars)
 
     # Frames are decoded a second time only where there is something to draw from them.
     frames = glimpse(clip) if found or words else itertools.repeat(np.zeros((1, 1, 3), np.uint8), clip.num_frames)
-    for idx, mask in enumerate(map_in_order(draw, zip(itertools.count(), frames, read_views(folders)))):
+    bodies = zip(*(one.masks for one in passers)) if passers else itertools.repeat(())
+    for idx, mask in enumerate(map_in_order(draw, zip(itertools.count(), frames, read_views(folders), bodies))):
         yield mask
         progress(clip.num_frames + idx + 1, total)
-
-
-def _learn_clothes(
-    folders: list[FilePath], plate: Plate, landmarks: Landmarks, theirs: Landmarks, step: int
-) -> Clothes:
-    """What the person and somebody else look like, from up to some dozens of frames that show both."""
-    clothes = Clothes()
-    both = np.flatnonzero((landmarks.score > 0) & (theirs.score > 0))
-    chosen = set(both[:: max(1, len(both) // _CLOTHES_FRAMES)].tolist())
-    for idx, view in enumerate(read_views(folders) if chosen else ()):
-        if idx in chosen and view.away.shape[0] > 2:
-            points = landmarks.image_px[idx] / step, theirs.image_px[idx] / step
-            clothes.look(view, *points, find_threshold(plate, idx))
-    return clothes
 
 
 def _track_things(

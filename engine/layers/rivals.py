@@ -52,6 +52,8 @@ class Rival:
     near: NDArray
     """(T,) bool: so near that a pixel may belong to either; also while one hides the other; not where the place
     shows them stand still."""
+    shown: NDArray
+    """(T,) bool: the place shows them where they stand."""
     nearer: NDArray
     """(T,) int8: 1 in front of the person, -1 behind, 0 not known."""
     clothes: NDArray
@@ -102,7 +104,8 @@ class Rivals:
             clothes = cv2.blur(np.take(rival.clothes, colours), (3, 3))
             odds = np.where(theirs < _REACH, np.minimum(clothes - _AGAINST * closer, _FOR), 0).astype(np.float32)
             against, favour = np.minimum(against, odds), np.maximum(favour, odds)
-            blind |= (mine > _FLESH) & self._is_ghost(rival, idx, affine, size)
+            if not rival.shown[idx]:
+                blind |= (mine > _FLESH) & self._is_ghost(rival, idx, affine, size)
         odds = np.where(against < 0, against, favour)
         return odds, blind | (odds < -_CLEAR)
 
@@ -142,13 +145,13 @@ def find_rivals(
             front = is_in_front(mine[0], landmarks, mine[1], tracks).astype(np.int8)
             behind = is_in_front(landmarks, mine[0], tracks, mine[1])
             clothes = _learn_clothes(clip, person, tracks, landmarks)
-            points, seen = landmarks.image_px.copy(), tracks.score > 0
+            points, seen, known = landmarks.image_px.copy(), tracks.score > 0, np.zeros(len(near), bool)
             for idx in range(len(near)) if shown is not None else ():
-                if seen[idx] and shown.stands_still(idx, number):
-                    near[idx] = False
-                elif not seen[idx] and (there := shown.points(idx, number)) is not None:
-                    points[idx] = there
-            rivals.append(Rival(points, seen, near, front - behind, clothes))
+                there = shown.points(idx, number)
+                known[idx] = there is not None
+                near[idx] &= not (seen[idx] and shown.stands_still(idx, number))
+                points[idx] = points[idx] if seen[idx] or there is None else there
+            rivals.append(Rival(points, seen, near, known, front - behind, clothes))
     return Rivals(rivals, motion)
 
 

@@ -12,7 +12,7 @@ from engine.errors import RecipeError
 from engine.types import BackgroundMotion, ClipInfo, FrameSource, Landmarks, Tracks
 from mimo_cli import slots, tables
 from mimo_cli.artifacts import Slot
-from mimo_cli.runs.people import read_person
+from mimo_cli.runs.people import read_others, read_person
 from mimo_cli.runs.source import open_source
 from mimo_cli.stage import Job
 
@@ -194,7 +194,8 @@ def occlusion(job: Job) -> None:
     tracks = tables.read_tracks(job.inputs[slots.TRACKS], clip.num_frames)
     others = seen_beside(tracks, tables.read_others(job.inputs[slots.OTHERS], clip.num_frames))
     given = clip, _mask(job), motion, landmarks, tracks
-    fronts = find_occlusion(*given, chunks=job.chunks, progress=job.progress, plate=plate, others=others)
+    near = read_others(job)
+    fronts = find_occlusion(*given, chunks=job.chunks, progress=job.progress, plate=plate, others=near)
     props = find_props(*given, chunks=job.chunks, plate=plate, others=others)
     writers = [LayerWriter(job.outputs[slot], clip.size, "gray8") for slot in (slots.OCCLUSION, slots.PROPS)]
     seen = 0

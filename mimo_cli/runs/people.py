@@ -2,6 +2,7 @@
 
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mimo_cli import slots, tables
@@ -24,6 +25,7 @@ class PeopleParams:
 
 def people(job: Job) -> None:
     """Find everybody, follow them through the clip, and choose one."""
+    from engine.layers.passer_by import is_in_front, seen_beside
     from engine.people import choose_person, draw_roster, find_people
     from engine.people.rough import save_rough
     from engine.video import write_png
@@ -38,6 +40,11 @@ def people(job: Job) -> None:
         tables.write_landmarks(person.landmarks, job.outputs[slots.LANDMARKS])
         others = {idx: (other.tracks, other.landmarks) for idx, other in enumerate(everybody, 1) if other is not person}
         tables.write_others(others, job.outputs[slots.OTHERS])
+        for number, (tracks, landmarks) in seen_beside(person.tracks, others).items():
+            if is_in_front(person.landmarks, landmarks, person.tracks, tracks).any():
+                folder = other_rough(job.output(slots.ROUGH, "/"), number)
+                folder.mkdir(exist_ok=True)
+                save_rough(everybody[number - 1], folder)
         write_png(job.outputs[slots.ROSTER], draw_roster(everybody))
         saved.result()
     unseen = int((person.tracks.score <= 0).sum())
@@ -60,3 +67,18 @@ def read_person(job: Job) -> "Followed":
         tables.read_landmarks(job.inputs[slots.LANDMARKS], num_frames),
         job.inputs[slots.ROUGH],
     )
+
+
+def read_others(job: Job) -> "dict[int, Followed]":
+    """Read everybody who may be in front of the person; the job reads their table and the rough masks."""
+    from engine.people.rough import Followed
+
+    num_frames = tables.read_clip(job.inputs[slots.CLIP]).num_frames
+    others = tables.read_others(job.inputs[slots.OTHERS], num_frames).items()
+    followed = {k: Followed(*other, other_rough(job.inputs[slots.ROUGH], k)) for k, other in others}
+    return {k: one for k, one in followed.items() if one.folder.is_dir()}
+
+
+def other_rough(folder: Path, number: int) -> Path:
+    """Where in the folder of the rough masks those of somebody else are, by number."""
+    return folder / f"person-{number}"

@@ -7,7 +7,10 @@ import numpy as np
 import pytest
 from figures import SIZE, figure, paint, track
 
+from engine.layers.in_front import find_passers
 from engine.layers.matte import human_mask
+from engine.layers.plate import Plate
+from engine.layers.plate_window import PlateWindow, write_window
 from engine.layers.rivals import find_rivals
 from engine.people.roi import Roi
 from engine.types import ArraySource, BackgroundMotion, Landmarks, Tracks
@@ -46,6 +49,11 @@ def film(foot):
     return np.stack(frames), np.stack(mine), np.stack(theirs), np.stack(points).astype(np.float32)
 
 
+def wide(masks):
+    """Masks as large as the network's squares."""
+    return np.pad(masks.astype(np.uint8) * 255, ((0, 0), (0, 0), (0, 40)))
+
+
 def iou(mask, truth):
     return (mask & truth).sum() / (mask | truth).sum()
 
@@ -56,18 +64,31 @@ def test_two_in_the_same_clothes_are_told_apart(foot, chunks):
     tracks, landmarks = track(MINE, NUM)
     touch = np.array([(cv2.dilate(a.astype(np.uint8), np.ones((3, 3))) & b).any() for a, b in zip(mine, theirs)])
     assert touch[-5:].all()
-    masks = np.where(touch[:, None, None], mine | theirs, mine).astype(np.uint8) * 255
-    wide = np.pad(masks, ((0, 0), (0, 0), (0, 40)))
-    person = Merged(tracks, landmarks, wide)
+    masks = np.where(touch[:, None, None], mine | theirs, mine)
+    person = Merged(tracks, landmarks, wide(masks))
     boxes = np.concatenate([points.min(1) - 4, points.max(1) + 4], 1)
     seen = np.ones(NUM, np.float32)
     others = {2: (Tracks(boxes, seen), replace(landmarks, image_px=points))}
     clip = ArraySource(rgb)
     rivals = find_rivals(clip, person, others, STILL)
     told = np.stack(list(human_mask(clip, person, chunks=chunks, rivals=rivals))) > 127
-    assert iou(masks[-5:] > 0, mine[-5:]) < 0.6  # what the network sees is both of them
+    assert iou(masks[-5:], mine[-5:]) < 0.6  # what the network sees is both of them
     assert iou(told[-5:], mine[-5:]) > 0.93  # the aim for a person alone
     assert (told & theirs)[-5:].sum() < 0.05 * theirs[-5:].sum()  # a rim, and an arm that lies before the other's
+
+
+def test_who_walks_in_front_is_cut_out(tmp_path, chunks):
+    rgb, mine, theirs, points = film(182)
+    tracks, landmarks = track(MINE, NUM)
+    window = PlateWindow(start=0, stop=NUM, anchor=0, x0=0, y0=0, size=(0, 0))  # nothing is known of the place
+    write_window(tmp_path, window)
+    boxes = np.concatenate([points.min(1) - 4, points.max(1) + 4], 1)
+    near = Merged(Tracks(boxes, np.ones(NUM, np.float32)), replace(landmarks, image_px=points), wide(mine | theirs))
+    plate = Plate([window], [tmp_path], STILL, SIZE, [])
+    (passer,) = find_passers(ArraySource(rgb), (tracks, landmarks), {2: near}, plate, STILL, chunks)
+    told = np.stack(list(passer.masks)) > 127
+    assert passer.nearer[-5:].all()
+    assert iou(told[-5:], theirs[-5:]) > 0.95  # the rim
 
 
 def test_who_is_never_near_costs_nothing(chunks):
