@@ -63,7 +63,7 @@ _USUAL_RAD = {
     "head": ((0, 0, 0), (0.28, 0.28, 0.18)),
     "collar": ((0, 0, 0), (0.14, 0.2, 0.18)),
     "shoulder": ((0.1, -0.25, -0.9), (0.6, 0.7, 0.7)),
-    "elbow": ((0, -0.8, 0), (0.22, 0.8, 0.22)),
+    "elbow": ((0, -0.8, 0), (0.22, 2.0, 0.22)),
     "wrist": ((0, 0, 0.1), (0.3, 0.25, 0.3)),
     "hip": ((-0.25, 0.05, 0), (0.7, 0.35, 0.3)),
     "knee": ((0.5, 0, 0), (0.9, 0.1, 0.15)),
@@ -71,7 +71,8 @@ _USUAL_RAD = {
     "foot": ((0, 0, 0), (0.2, 0.06, 0.06)),
 }  # fmt: skip
 """How joints (left ones; right ones are their mirror image) are usually turned about the body's x, y, z axes, and how
-far from that they go: mean and deviation. Arms hang, elbows and knees are a little bent; 9 is free."""
+far from that they go: mean and deviation. Arms hang, elbows and knees are a little bent; 9 is free. Elbows stay as bent
+as they are for seconds: what was seen before and after says more of a frame than what is usual."""
 
 
 def _usual() -> tuple[NDArray, NDArray]:

@@ -1,4 +1,8 @@
-"""A first pose straight from 3D landmarks: frames of pelvis, chest and head, then the smallest turn along each limb."""
+"""A first pose straight from 3D landmarks: frames of pelvis, chest and head, then the smallest turn along each limb.
+
+Upper arm and thigh add the twist with which elbow and knee bend the way they can: a fit that begins with an elbow bent
+backwards straightens it, and of a straight arm no twist makes a difference any more.
+"""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +20,16 @@ _LIMBS = (
     *((f"{s}_knee", f"{s}_ankle", f"{s}_knee", f"{s}_ankle") for s in ("left", "right")),
     *((f"{s}_ankle", f"{s}_foot", f"{s}_heel", f"{s}_foot_index") for s in ("left", "right")),
 )
+
+_HINGES = {
+    "left_shoulder": ("left_elbow", "left_wrist", (0.0, -1.0, 0.0)),
+    "right_shoulder": ("right_elbow", "right_wrist", (0.0, 1.0, 0.0)),
+    "left_hip": ("left_knee", "left_ankle", (1.0, 0.0, 0.0)),
+    "right_hip": ("right_knee", "right_ankle", (1.0, 0.0, 0.0)),
+}
+"""By the joint that twists: the ends of the bone after the hinge, and the axis about which that bends, at rest."""
+_SURE = 10.0
+"""How much more a bend of 90 degrees tells of the twist than that the smallest turn is likely."""
 
 
 def initial_pose(landmarks_m: NDArray, rest_m: NDArray) -> NDArray:
@@ -52,8 +66,25 @@ def initial_pose(landmarks_m: NDArray, rest_m: NDArray) -> NDArray:
         seen = points[end_mark] - points[start_mark]
         if joint.endswith("ankle"):  # the sole, not the bone, runs from heel to toe
             at_rest = parent @ _level(rest_m[_J[end]] - rest_m[_J[joint]])
-        _set(world, joint, rotation_between(at_rest, seen) @ parent)
+        turned = rotation_between(at_rest, seen) @ parent
+        if joint in _HINGES:
+            start, stop, axis = _HINGES[joint]
+            turned = _twist(seen, points[stop] - points[start], turned @ np.array(axis)) @ turned
+        _set(world, joint, turned)
     return _local(world)
+
+
+def _twist(upper: NDArray, lower: NDArray, hinge: NDArray) -> NDArray:
+    """The turns (T, 3, 3) about the upper bone of a limb that bring its hinge to where the lower bone bends about it.
+
+    Args:
+        upper: (T, 3) along the upper bone; lower: along the lower one.
+        hinge: (T, 3) unit vectors: the axis of the hinge, before.
+    """
+    upper, lower = (bone / np.maximum(np.linalg.norm(bone, axis=-1, keepdims=True), 1e-9) for bone in (upper, lower))
+    wanted = _SURE * np.cross(upper, lower) + hinge
+    angle = np.arctan2((np.cross(hinge, wanted) * upper).sum(-1), (hinge * wanted).sum(-1))
+    return rotvec_to_matrix(upper * angle[:, None])
 
 
 def _frame(left: NDArray, up: NDArray) -> NDArray:

@@ -12,6 +12,7 @@ from engine.geometry import rotvec_to_matrix
 from engine.motion.camera import camera_turns, find_intrinsics, guess_intrinsics
 from engine.motion.cut import find_trust
 from engine.motion.fit import FitParams, fit_motion
+from engine.motion.initial import initial_pose
 from engine.raster import rasterize
 from engine.types import (
     BODY_JOINTS,
@@ -248,6 +249,41 @@ def test_trust_where_the_picture_ends():
     assert (places[:, 25:] < 0.05).all()  # 0.3 seen: 7 times the noise
     whole = Landmarks(truth.image_px * np.float32(0.6) + 130, truth.world_m, visibility, truth.score)
     np.testing.assert_allclose(find_trust(whole, INFO.size)[1], visibility)  # far from any edge they are only hidden
+
+
+def test_an_arm_near_the_edge_counts_by_how_well_it_is_seen_wherever_it_is_drawn():
+    """A network draws a wrist that is above the picture before the face."""
+    truth = marching_person().landmarks
+    wrist, elbow, face = (LANDMARKS.index(name) for name in ("left_wrist", "left_elbow", "nose"))
+    pixels, visibility = truth.image_px.copy(), np.full((T, 33), 0.99, np.float32)
+    pixels[:, wrist], visibility[:, wrist] = pixels[:, face], 0.3
+    whole = Landmarks(pixels * np.float32(0.5) + 160, truth.world_m, visibility, truth.score)
+    directions, places = find_trust(whole, INFO.size)
+    np.testing.assert_allclose((directions[:, wrist], places[:, wrist]), 0.3, rtol=1e-6)  # only hidden: 1 m to any edge
+    head_px = whole.image_px[:, face, 1].min()
+    at_top = Landmarks(whole.image_px - np.float32([0, head_px - 20]), truth.world_m, visibility, truth.score)
+    directions, places = find_trust(at_top, INFO.size)
+    assert (places[:, wrist] < 0.01).all()  # 0.3 seen: 14 times the noise
+    assert (directions[:, wrist] < 0.05).all()  # 5 times
+    assert (directions[:, elbow] > 0.95).all()  # it is seen
+
+
+@pytest.mark.parametrize("side", ["left", "right"])
+def test_limbs_begin_bent_the_way_they_can(side):
+    """A hand behind the head, a raised knee: the smallest turns alone would bend the elbow about a wrong axis."""
+    sign = 1 if side == "left" else -1
+    rotvec = np.zeros((1, len(JOINTS), 3))
+    rotvec[0, _J[f"{side}_shoulder"]] = np.array([-1.2, -0.8 * sign, 0.5 * sign])
+    rotvec[0, _J[f"{side}_elbow"], 1] = -2.0 * sign
+    rotvec[0, _J[f"{side}_hip"]] = np.array([-1.0, 0.5 * sign, 0.2 * sign])
+    rotvec[0, _J[f"{side}_knee"], 0] = 1.4
+    body = load_body()
+    rest = body.rest(SHAPE)[1].astype(np.float64)
+    points = body.landmarks_of(*forward_kinematics(rotvec, np.zeros((1, 3)), rest), SHAPE)
+    found = initial_pose(points, rest)[0]
+    # Landmarks lie 1 to 3 cm beside the joints: 0.1 rad on a bone of 0.25 m.
+    np.testing.assert_allclose(found[_J[f"{side}_elbow"]], rotvec[0, _J[f"{side}_elbow"]], atol=0.25)
+    np.testing.assert_allclose(found[_J[f"{side}_knee"]], rotvec[0, _J[f"{side}_knee"]], atol=0.25)
 
 
 def test_upside_down_stays_upside_down():
