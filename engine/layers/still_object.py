@@ -5,7 +5,7 @@ front. It is believed only as a band: slim, long, with two edges along which it 
 body passes behind for a frame or two, and bushes, are missed.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -20,6 +20,7 @@ from engine.layers.grow import grow_mask
 from engine.layers.membrane import above
 from engine.layers.moving_object import colour_bins
 from engine.layers.plate import Plate
+from engine.layers.slot import find_slots
 from engine.layers.views import BODY_PX, View, body_height, find_threshold, read_views, view_step
 from engine.types import BackgroundMotion, Landmarks, Size, Tracks
 
@@ -37,6 +38,8 @@ _SLIM, _LONG, _VERY_LONG = 0.45, 0.25, 0.7
 """A band is at most this wide and at least this high, heights of the body; very high, where a piece is short."""
 _POLE, _OFTEN = 0.12, 6
 """A band known by a short piece is at most this wide, heights of the body, and seen in so many frames."""
+_SLIM_ALONE = 0.25
+"""So is one that is known by a slot alone."""
 _LEAST = 0.03
 """Side of the smallest piece that is looked at, heights of the body."""
 _NEAR = 6
@@ -155,6 +158,9 @@ class Watch:
         self._behind, self._front = np.zeros(size, np.uint16), np.zeros(size, np.uint16)
         self._when = np.zeros(size, np.float32)
         """Sum of the numbers of the frames counted in `_front`."""
+        self._plain = np.zeros(size, np.uint16)
+        self._plain_when = np.zeros(size, np.float32)
+        """In how many frames the body is plainly seen, and the sum of their numbers."""
         self._body_px = body_px
         self._colours = np.zeros(len(colour_bins(np.zeros((1, 3), np.uint8), count=True)), np.float64)
 
@@ -179,6 +185,13 @@ class Watch:
             to_first: (3, 3) small pixels of the frame to small pixels of the shot's first frame.
             threshold: difference from the plate that is no noise.
         """
+        own = np.array([[1, 0, view.x0], [0, 1, view.y0], [0, 0, 1.0]])
+        matrix = np.array([[1, 0, -self._x0], [0, 1, -self._y0], [0, 0, 1.0]]) @ to_first @ own
+        plain = ((view.human > 127) & (view.away > threshold)).astype(np.uint8)
+        plain = cv2.morphologyEx(plain, cv2.MORPH_OPEN, np.ones((3, 3), np.uint8))
+        plain = self._lay(plain, matrix)
+        self._plain += plain
+        self._plain_when[plain > 0] += idx
         if not body.any() and not core.any():
             return
         rare = self._colours < _RARE * max(self._colours.sum(), 1.0)
@@ -187,12 +200,7 @@ class Watch:
         # What is like the place and like the body says nothing, unless the mask, too, says that it is not the body.
         shown = (core > 0) & same & strange | (body > 0) & same & (view.human < 64)
         hidden = (core > 0) & ~same | (body > 0) & (view.human > 127) & (view.away > threshold)
-        own = np.array([[1, 0, view.x0], [0, 1, view.y0], [0, 0, 1.0]])
-        matrix = np.array([[1, 0, -self._x0], [0, 1, -self._y0], [0, 0, 1.0]]) @ to_first @ own
-        behind, front = (
-            cv2.warpPerspective(layer.astype(np.uint8), matrix, self._front.shape[::-1], flags=cv2.INTER_NEAREST) > 0
-            for layer in (shown | hidden, shown)
-        )
+        behind, front = (self._lay(layer.astype(np.uint8), matrix) > 0 for layer in (shown | hidden, shown))
         self._behind += behind
         self._front += front
         self._when[front] += idx
@@ -203,6 +211,28 @@ class Watch:
         Args:
             picture: gives the place in a box of small pixels of the first, (h, w, 3) uint8, as about a frame shows it.
         """
+        front = self._find_front()
+        if front is None:
+            return None
+        mask = np.zeros(self._front.shape, np.uint8)
+        for piece in self._pieces(front):
+            part, place = self._around(piece, picture)
+            band = self._believe(piece[part], part, place)
+            if band is not None:
+                band.draw(mask[part])
+        for slot in find_slots(self._plain, self._body_px):
+            if (mask[slot] > 0).any():
+                continue
+            part, place = self._around(slot, picture)
+            band = find_band(
+                slot[part], place(round(self._passed(slot))), np.zeros_like(slot[part]), 0.9 * self._body_px
+            )
+            if band is not None and _is_slim(band, _SLIM_ALONE * self._body_px, self._body_px):
+                band.draw(mask[part])
+        return StillThing(self._x0, self._y0, mask) if mask.any() else None
+
+    def _find_front(self) -> NDArray | None:
+        """(h, w) uint8, 0 or 1: where the body was behind and the place is seen all the same; None if too much is."""
         crossed = self._behind >= max(_MIN_FRAMES, _MIN_PART * float(self._behind.max()))
         front = (crossed & (self._front >= _MIN_SHARE * self._behind)).astype(np.uint8)
         # Stripes that look like the body are bridged where nothing speaks against it.
@@ -212,25 +242,36 @@ class Watch:
             closed = cv2.morphologyEx(front, cv2.MORPH_CLOSE, np.ones(shape[::-1], np.uint8))
             front = cv2.bitwise_and(closed, (~against).astype(np.uint8))
         front = cv2.morphologyEx(front, cv2.MORPH_OPEN, np.ones((3, 3), np.uint8))
-        if not front.any() or front.sum() > _MAX_FRONT * crossed.sum():
-            return None
-        mask = np.zeros(self._front.shape, np.uint8)
+        return front if front.sum() <= _MAX_FRONT * crossed.sum() else None
+
+    def _pieces(self, front: NDArray) -> Iterator[NDArray]:
+        """(h, w) bool each: the pieces of what `_find_front` gave that are large enough."""
         count, labels, stats, _ = cv2.connectedComponentsWithStats(front, connectivity=8)
         for label in range(1, count):
-            x, y, width, height, area = stats[label].tolist()
-            if area < (_LEAST * self._body_px) ** 2 or height < _LEAST * self._body_px:
-                continue
-            reach = round(2 * self._body_px)  # as far as a band that leans can lead
-            rows = slice(max(0, y - reach), min(len(mask), y + height + reach))
-            cols = slice(max(0, x - reach // 2), min(mask.shape[1], x + width + reach // 2))
-            place = partial(picture, (*self._corner(cols.start, rows.start), *self._corner(cols.stop, rows.stop)))
-            band = self._believe(labels[rows, cols] == label, (rows, cols), place)
-            if band is not None:
-                band.draw(mask[rows, cols])
-        return StillThing(self._x0, self._y0, mask) if mask.any() else None
+            height, area = stats[label, [cv2.CC_STAT_HEIGHT, cv2.CC_STAT_AREA]].tolist()
+            if area >= (_LEAST * self._body_px) ** 2 and height >= _LEAST * self._body_px:
+                yield labels == label
 
-    def _corner(self, x: int, y: int) -> tuple[int, int]:
-        return self._x0 + x, self._y0 + y
+    def _passed(self, slot: NDArray) -> float:
+        """The number of the frame about which the body is seen beside a slot."""
+        wide = np.ones((1, 2 * round(_SLIM_ALONE * self._body_px) + 1), np.uint8)
+        beside = cv2.dilate(slot.astype(np.uint8), wide) > 0
+        return float(self._plain_when[beside].sum()) / max(1.0, float(self._plain[beside].sum()))
+
+    def _lay(self, layer: NDArray, matrix: NDArray) -> NDArray:
+        """A layer (h, w) uint8 of a frame, in the place."""
+        return cv2.warpPerspective(layer, matrix, self._front.shape[::-1], flags=cv2.INTER_NEAREST)
+
+    def _around(
+        self, piece: NDArray, picture: Callable[[tuple[int, int, int, int], int], NDArray]
+    ) -> tuple[tuple[slice, slice], Callable[[int], NDArray]]:
+        """As far around a piece as a band that leans can lead: the part of the place, and the picture of that."""
+        x, y, width, height = cv2.boundingRect(piece.astype(np.uint8))
+        reach = round(2 * self._body_px)
+        rows = slice(max(0, y - reach), min(len(piece), y + height + reach))
+        cols = slice(max(0, x - reach // 2), min(piece.shape[1], x + width + reach // 2))
+        box = self._x0 + cols.start, self._y0 + rows.start, self._x0 + cols.stop, self._y0 + rows.stop
+        return (rows, cols), partial(picture, box)
 
     def _believe(self, piece: NDArray, part: tuple[slice, slice], place: Callable[[int], NDArray]) -> Band | None:
         """The band of a piece: of a long piece at once, of a short one if the place shows a long, slim band there."""
@@ -246,7 +287,12 @@ class Watch:
         # A wall has many upright edges: a short piece must reach from edge to edge, of something like a pole.
         spans = np.ptp(cols) + 1 >= 0.45 * width
         often = float(np.median(front[piece])) >= _OFTEN
-        return band if spans and often and width <= _POLE * unit and band.height >= _VERY_LONG * unit else None
+        return band if spans and often and _is_slim(band, _POLE * unit, unit) else None
+
+
+def _is_slim(band: Band, most_px: float, body_px: float) -> bool:
+    """Whether a band is very long, and at most so wide."""
+    return float(np.median(band.right - band.left)) <= most_px and band.height >= _VERY_LONG * body_px
 
 
 def draw_still(
