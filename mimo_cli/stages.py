@@ -90,7 +90,7 @@ TRACK_BACKGROUND = Stage(
 )
 GATHER = Stage(
     name="gather",
-    version=11,
+    version=12,
     about="gather the background",
     reads=(VIDEO, CLIP, TRACKS, LANDMARKS, OTHERS, ROUGH, BACKGROUND),
     writes=(FIRST_PLATE,),
@@ -98,7 +98,7 @@ GATHER = Stage(
 )
 SEGMENT = Stage(
     name="segment",
-    version=15,
+    version=16,
     about="cut the person out",
     reads=(VIDEO, CLIP, TRACKS, LANDMARKS, OTHERS, ROUGH, BACKGROUND, FIRST_PLATE),
     writes=(HUMAN_MASK,),
@@ -108,7 +108,7 @@ SEGMENT = Stage(
 )
 COMPLETE_PLATE = Stage(
     name="plate",
-    version=16,
+    version=17,
     about="complete the background",
     reads=(VIDEO, CLIP, TRACKS, LANDMARKS, OTHERS, ROUGH, HUMAN_MASK, BACKGROUND, FIRST_PLATE),
     writes=(PLATE,),
@@ -116,7 +116,7 @@ COMPLETE_PLATE = Stage(
 )
 FIND_OCCLUSION = Stage(
     name="occlusion",
-    version=25,
+    version=26,
     about="find what passes in front",
     reads=(VIDEO, CLIP, HUMAN_MASK, BACKGROUND, PLATE, TRACKS, LANDMARKS, OTHERS, ROUGH),
     writes=(OCCLUSION, PROPS),
@@ -125,9 +125,9 @@ FIND_OCCLUSION = Stage(
 )
 COMPLETE_SCENE = Stage(
     name="scene",
-    version=17,
+    version=18,
     about="fill in the scene behind the person",
-    reads=(VIDEO, CLIP, TRACKS, OTHERS, HUMAN_MASK, PROPS, BACKGROUND, PLATE),
+    reads=(VIDEO, CLIP, TRACKS, LANDMARKS, OTHERS, HUMAN_MASK, PROPS, BACKGROUND, PLATE),
     writes=(SCENE,),
     params=layers.SceneParams,
     weights=layers.network_weights,

@@ -56,7 +56,9 @@ def find_passers(
         if nearer.any():
             around = np.convolve(nearer, np.ones(2 * _BEFORE + 1))[_BEFORE:-_BEFORE] > 0.5
             during = _During(one, around)
-            looks = find_likenesses(clip, Silhouettes(during, clip.size), plate, motion, one.tracks, {0: person})
+            looks = find_likenesses(
+                clip, Silhouettes(during, clip.size), plate, motion, (one.tracks, one.landmarks), {0: person}
+            )
             place = copy(plate)
             place.populate = looks.lay
             known = {"plate": place, "rivals": find_rivals(clip, during, {0: person}, motion, looks)}

@@ -16,9 +16,10 @@ from numpy.typing import NDArray
 from engine.layers.background_motion import find_shots
 from engine.layers.bones import bone_distance
 from engine.layers.membrane import above, largest_channel, shrink
-from engine.layers.passer_by import are_near, seen_beside
+from engine.layers.passer_by import are_near, is_in_front, seen_beside
 from engine.layers.plate import Plate
 from engine.layers.plate_window import SEEN
+from engine.layers.shadow import is_darker
 from engine.layers.views import find_threshold
 from engine.layers.warp import Box, to_cv, warp_points
 from engine.types import BackgroundMotion, FrameSource, Landmarks, Tracks, pick
@@ -27,6 +28,8 @@ _WIDE = 0.17
 """Flesh, clothes and hats are at most this far from a bone, heights of the body."""
 _BONE, _SOMEBODY = 0.02, 0.6
 """This near a bone it is asked whether anybody is there, heights of the body; and the share of it that must be."""
+_FLESH, _LOW = 0.055, 0.3
+"""What is darker than the place, farther from a bone than this and as low as this, is a shadow, heights of the body."""
 _LONGEST = 48
 """Frames for which somebody hidden still looks the same."""
 _MOVED = 0.1, 0.04
@@ -150,7 +153,7 @@ def find_likenesses(
     hiders: FrameSource,
     plate: Plate,
     motion: BackgroundMotion,
-    person: Tracks,
+    person: tuple[Tracks, Landmarks],
     others: Mapping[int, tuple[Tracks, Landmarks]],
 ) -> Likenesses:
     """Find what those look like whom somebody hides.
@@ -160,13 +163,14 @@ def find_likenesses(
         hiders: (H, W) uint8, 0 ... 255: the person, who may hide them.
         plate: the place without the person.
         motion: of the background.
-        person: their box.
+        person: their box and landmarks.
         others: tracks and landmarks of everybody else, by number.
     """
     found = Likenesses(motion)
-    for number, (tracks, landmarks) in seen_beside(person, others).items():
-        near = are_near(person, tracks)
-        wanted = _find_sources(hiders, tracks, landmarks, motion) if near.any() else {}
+    for number, (tracks, landmarks) in seen_beside(person[0], others).items():
+        behind = are_near(person[0], tracks) & ~is_in_front(person[1], landmarks, person[0], tracks)
+        wanted = _find_sources(hiders, tracks, landmarks, motion) if behind.any() else {}
+        wanted = {idx: sources for idx, sources in wanted.items() if behind[idx]}
         sources = sorted({source for pair in wanted.values() for source in pair})
         cutouts = {
             idx: _cut_out(idx, rgb, plate, landmarks.image_px[idx]) for idx, rgb in zip(sources, pick(clip, sources))
@@ -221,6 +225,9 @@ def _cut_out(idx: int, rgb: NDArray, plate: Plate, points: NDArray) -> Likeness 
     away = largest_channel(cv2.absdiff(*(cv2.GaussianBlur(each, (0, 0), 0.7) for each in (frame, scene))))
     far = bone_distance(points - (x0, y0), away.shape)
     differs = ((away > find_threshold(plate, idx)) & (far < room) & (state > 0)).astype(np.uint8)
+    ground = max(0, int(points[:, 1].max() - _LOW * height) - y0)
+    shade = is_darker(*(each[ground:].astype(np.float32) for each in (frame, scene)))
+    differs[ground:][shade & (far[ground:] > _FLESH * height)] = 0
     gap = 2 * max(1, round(0.01 * height)) + 1
     whole = cv2.morphologyEx(differs, cv2.MORPH_CLOSE, np.ones((gap, gap), np.uint8))
     outlines, _ = cv2.findContours(whole, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)

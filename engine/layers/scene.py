@@ -16,7 +16,7 @@ from engine.layers.membrane import above, amplify, apply_exposure, enlarge, fit_
 from engine.layers.plate import Plate, build_plate
 from engine.layers.plate_window import ASIDE, NEAR, surroundings
 from engine.layers.restless import bridge, calm
-from engine.layers.shadow import find_shadow, is_darker
+from engine.layers.shadow import find_shadow, is_darker, reached
 from engine.layers.sun import Bystanders
 from engine.layers.warp import Box
 from engine.threads import map_in_order
@@ -145,11 +145,13 @@ def _look(plate: Plate, idx: int, rgb: Glimpse, hidden: NDArray, others: NDArray
     plain = own & ~_lettered(plate, idx, y0, known.shape)
     removed = _grow_by_evidence(small_frame, fitted, small_hidden > 0, own, plain, noise)
     legs = cv2.resize(others[y0 // _STEP : -(-y1 // _STEP), x0 // _STEP : -(-x1 // _STEP)], removed.shape[::-1])
-    shade = find_shadow(small_frame, fitted, removed, steady & (legs == 0), noise, unrest=unrest, bystanders=beside)
+    given = small_frame, fitted, removed, steady & (legs == 0), noise
+    shade = find_shadow(*given, unrest=unrest, bystanders=beside, behind=legs)
     if restless is not None:
         wanted = bridge(small_frame, cv2.max(removed, shade))
         scene, lift = calm(scene, small_scene, gain, lift, wanted, restless)
-    return _Look(box, scene, state, gain, lift, removed, shade, bool(_ends(box, hidden.shape[1], shade, removed).any()))
+    is_cut = bool(_ends(box, hidden.shape[1], cv2.max(shade, reached(legs, shade)), removed).any())
+    return _Look(box, scene, state, gain, lift, removed, shade, is_cut)
 
 
 def _dark(frame: NDArray, scene: NDArray, noise: float) -> NDArray:

@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.layers.membrane import apply_exposure, fit_exposure, largest_channel
+from engine.layers.membrane import above, apply_exposure, fit_exposure, largest_channel
 from engine.layers.sun import Bystanders
 
 _ONES = np.ones(3, np.float32)
@@ -56,6 +56,7 @@ def find_shadow(
     under: bool = False,
     unrest: float = 0.0,
     bystanders: Bystanders | None = None,
+    behind: NDArray | None = None,
 ) -> NDArray:
     """Find the shadow that a person throws on the scene.
 
@@ -68,6 +69,7 @@ def find_shadow(
         unrest: how far frame and scene typically differ, as a share: grass in the wind is dark here and light there.
         under: look inside `removed`, too, where that is known (a plate's person is gone, its shadow may not be).
         bystanders: who stands there besides; their shadows are not looked for.
+        behind: (h, w) uint8, above 0 on their legs, behind which the shadow may go on.
 
     Returns:
         (h, w) uint8, 0 ... 255, soft: how far the plate has to replace the frame there.
@@ -91,11 +93,14 @@ def find_shadow(
     looks = cv2.morphologyEx(looks, cv2.MORPH_OPEN, np.ones((3, 3), np.uint8))
     looks[:ground] = 0
     theirs = nothing if bystanders is None else bystanders.own(looks, removed)
+    theirs = cv2.morphologyEx(theirs, cv2.MORPH_CLOSE, np.ones((3, 3), np.uint8))  # one shadow is nobody else's inside
     looks = cv2.bitwise_and(looks, 1 - theirs)
     things[low] = _find_things(dark, lit, darker | (weight <= 0.2))
     # A line on the ground, or a spot of which no light is known, does not end a shadow.
     gap = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (_GAP, _GAP))
-    joined = cv2.dilate(cv2.bitwise_or(cv2.bitwise_and(looks, 1 - things), feet), gap)
+    parts = cv2.bitwise_or(cv2.bitwise_and(looks, 1 - things), feet)
+    legs = nothing if behind is None else above(behind, 0) & np.uint8(1)
+    joined = cv2.dilate(cv2.bitwise_or(parts, legs), gap)
     count, labels = cast("tuple[int, NDArray]", cv2.connectedComponents(joined, connectivity=8))
     table = np.zeros(count, bool)
     table[labels[feet > 0]] = True
@@ -107,8 +112,15 @@ def find_shadow(
     if unrest > 0:
         shadow[low] *= _stands_out(shadow[low], dark, lit, looks[low], _STANDS_OUT * unrest)
     wide = cv2.dilate(shadow, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (7, 7)))
-    wide[(things > 0) | (theirs > 0)] = 0
+    wide[(things > 0) | (theirs > 0) | (cv2.erode(legs, np.ones((3, 3), np.uint8)) > 0)] = 0  # legs are drawn wide
     return cv2.blur(wide, (5, 5))
+
+
+def reached(legs: NDArray, shadow: NDArray) -> NDArray:
+    """(h, w) uint8, 255 on the legs (h, w) of those whom a shadow reaches."""
+    _, labels = cv2.connectedComponents((legs > 0).astype(np.uint8))
+    met = np.unique(labels[cv2.dilate(shadow, np.ones((_GAP, _GAP), np.uint8)) > 0])
+    return np.where(np.isin(labels, met[met > 0]), 255, 0).astype(np.uint8)
 
 
 def _stands_out(shadow: NDArray, dark: NDArray, lit: NDArray, looks: NDArray, least: float) -> NDArray:

@@ -106,7 +106,7 @@ def segment(job: Job) -> None:
         find = detected_mask if job.params.backend == "mask2former" else human_mask
         others = tables.read_others(job.inputs[slots.OTHERS], clip.num_frames)
         rough = Silhouettes(person, clip.size)
-        looks = find_likenesses(clip, rough, plate, motion, person.tracks, others)
+        looks = find_likenesses(clip, rough, plate, motion, (person.tracks, person.landmarks), others)
         plate.populate = looks.lay
         known = {"plate": plate, "rivals": find_rivals(clip, person, others, motion, looks)}
         # A chunk's masks come at once; while they are written, the next chunk is worked on.
@@ -170,8 +170,9 @@ def scene(job: Job) -> None:
         frames = network_scene(clip, gone, motion, folder, chunks=job.chunks, progress=job.progress)
     else:
         tracks = tables.read_tracks(job.inputs[slots.TRACKS], clip.num_frames)
+        landmarks = tables.read_landmarks(job.inputs[slots.LANDMARKS], clip.num_frames)
         others = tables.read_others(job.inputs[slots.OTHERS], clip.num_frames)
-        plate.populate = find_likenesses(clip, gone, plate, motion, tracks, others).lay
+        plate.populate = find_likenesses(clip, gone, plate, motion, (tracks, landmarks), others).lay
         known = {"plate": plate, "others": [landmarks for _, landmarks in others.values()]}
         frames = complete_scene(clip, gone, motion, chunks=job.chunks, progress=job.progress, **known)
     kind = overlay_kind(clip.info)

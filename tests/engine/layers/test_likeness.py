@@ -8,7 +8,7 @@ from figures import SIZE, figure, paint, track
 from engine.layers.likeness import find_likenesses
 from engine.layers.plate import Plate
 from engine.layers.plate_window import SEEN, PlateWindow, write_window
-from engine.types import ArraySource, BackgroundMotion, Tracks
+from engine.types import ArraySource, BackgroundMotion
 
 NUM, HIDDEN = 12, range(4, 8)
 STILL = BackgroundMotion(np.tile(np.eye(3), (NUM, 1, 1)), np.ones(NUM, np.float32))
@@ -44,7 +44,7 @@ def populate(place, frames, masks, folder):
     plate = Plate([window], [folder], STILL, SIZE, [])
     tracks, landmarks = track(THEIRS, NUM)
     tracks.score[list(HIDDEN)] = 0
-    person = Tracks(tracks.box_px, np.ones(NUM, np.float32))
+    person = track(THEIRS, NUM)
     others = {2: (tracks, landmarks)}
     looks = find_likenesses(ArraySource(frames), ArraySource(masks), plate, STILL, person, others)
     plate.populate = looks.lay

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from engine.layers.scene import complete_scene
-from engine.layers.shadow import lightest
+from engine.layers.shadow import find_shadow, lightest, reached
 from engine.layers.sun import Bystanders, find_sun
 from engine.types import ArraySource, BackgroundMotion, Landmarks
 
@@ -88,6 +88,21 @@ def test_the_sun_tells_whose_a_shadow_is():
     np.testing.assert_array_equal(theirs, shade * (np.arange(160) < 85))
     assert (Bystanders(feet[:1], sun).own(shade, np.zeros_like(person)) == shade).all()  # nobody else is there
     assert Bystanders(feet[:1], None).own(shade, person)[50, 68] == 0
+
+
+def test_a_shadow_goes_on_behind_others():
+    place = np.full((60, 160, 3), 150, np.float32)
+    frame, person, legs = place.astype(np.uint8), *np.zeros((2, 60, 160), np.uint8)
+    frame[44:52, 30:130] = 80
+    person[10:50, 20:32] = legs[10:56, 70:86] = 255
+    frame[person > 0], frame[legs > 0] = (30, 60, 160), (25, 25, 30)
+    given = frame, place, person, legs == 0, 1.0
+    ends, goes_on = find_shadow(*given), find_shadow(*given, behind=legs)
+    assert (ends[46:50, 40:66] > 0).all() and not ends[:, 92:].any()
+    assert (goes_on[46:50, 92:126] > 0).all()
+    assert not goes_on[:, 73:83].any()  # the blur of the edge is 2 pixels wide
+    np.testing.assert_array_equal(reached(legs, ends), legs)
+    assert not reached(legs, np.zeros_like(ends)).any()
 
 
 def test_the_light_is_what_two_pictures_show_or_one_in_keeping_with_the_surroundings():
