@@ -161,7 +161,7 @@ MEASURE_SHUTTER = Stage(
 )
 FIT = Stage(
     name="fit",
-    version=8,
+    version=9,
     about="fit a body to the person",
     reads=(VIDEO, CLIP, FRAMES, TRACKS, LANDMARKS, ROUGH, BACKGROUND),
     writes=(BODY, SHAPE, CAMERA),
@@ -171,7 +171,7 @@ FIT = Stage(
 )
 FIT_PEOPLE = Stage(
     name="fit-people",
-    version=7,
+    version=8,
     about="fit a body to everybody",
     reads=(VIDEO, CLIP, FRAMES, TRACKS, LANDMARKS, ROUGH, OTHERS, BACKGROUND),
     writes=(PEOPLE,),

@@ -54,6 +54,12 @@ BONES = (*(
     )
 ), *((_L[f"right_{part}"], _L[f"left_{part}"]) for part in ("hip", "shoulder", "ear")))  # fmt: skip
 """Pairs of landmarks between which a direction is evidence."""
+_WRISTS, _EARS = ([_L[f"{side}_{part}"] for side in ("left", "right")] for part in ("wrist", "ear"))
+_HEAD_M = 0.12, 0.22
+"""A wrist this near the middle of the head, across the line of sight, is before it or behind it; beyond the second, it
+is beside it."""
+BEHIND_HEAD_M, HIDDEN_M = 0.12, 0.05
+"""How far behind the middle of the head a hidden wrist is at least, and how sure that is."""
 _STARTS, _ENDS = (list(ends) for ends in zip(*BONES))
 
 _USUAL_RAD = {
@@ -129,6 +135,8 @@ class Evidence:
     """(T, 4) 0 ... 1: heel and toe of the left and the right foot on the ground."""
     sole_m: NDArray
     """(4,) metres: how high those points are when they stand."""
+    unseen: NDArray
+    """(T, 2) 0 ... 1: whether the left and the right wrist cannot be seen."""
     prior: PosePrior | None = None
     """What a network thinks of the pose; where it is trusted, bones say nothing."""
     outline: Outline | None = None
@@ -159,6 +167,7 @@ def add_costs(equations: NormalEquations, pose: Pose, posed: Posed, evidence: Ev
     _add_landmarks(equations, posed, evidence)
     _add_bones(equations, posed, evidence)
     _add_limits(equations, pose)
+    _add_hidden(equations, posed, evidence)
     if evidence.prior is not None:
         add_prior(equations, pose, evidence.prior, evidence.world_to_cam, evidence.camera_m)
     if evidence.outline is not None and evidence.surface is not None:
@@ -203,6 +212,16 @@ def _add_bones(equations: NormalEquations, posed: Posed, evidence: Evidence) -> 
     across = (np.eye(3) - unit[..., None] * unit[..., None, :]) * (weight[..., None] / length)[..., None]
     slope = across.astype(np.float32) @ slope
     equations.add((off * weight[..., None]).reshape(len(off), -1), slope.reshape(len(off), -1, NUM_UNKNOWNS))
+
+
+def _add_hidden(equations: NormalEquations, posed: Posed, evidence: Evidence) -> None:
+    """Hands that would be before the head although they cannot be seen."""
+    points, slopes = _in_camera(posed, evidence, _LANDMARK_ROWS)
+    off, slope = (each[:, _WRISTS] - each[:, _EARS].mean(1, keepdims=True) for each in (points, slopes))
+    beside = np.linalg.norm(off[..., :2], axis=-1)
+    share = evidence.unseen * np.clip((_HEAD_M[1] - beside) / (_HEAD_M[1] - _HEAD_M[0]), 0, 1)
+    weight = np.sqrt(share) * (off[..., 2] < BEHIND_HEAD_M) / HIDDEN_M
+    equations.add((off[..., 2] - BEHIND_HEAD_M) * weight, slope[:, :, 2] * weight.astype(np.float32)[..., None])
 
 
 def _geman(square: NDArray, limit: float) -> NDArray:

@@ -228,7 +228,8 @@ def _change(pose: Pose, person: Person, evidence: Evidence, damping: float, *, e
 
 def _part(view: View, frames: NDArray | slice) -> View:
     arrays = {
-        name: getattr(view, name)[frames] for name in ("rays", "upright", "trust", "place_trust", "turns", "time_s")
+        name: getattr(view, name)[frames]
+        for name in ("rays", "upright", "trust", "place_trust", "unseen", "turns", "time_s")
     }
     prior, outline = view.prior and view.prior.part(frames), view.outline and view.outline.part(frames)
     return replace(view, **arrays, prior=prior, outline=outline)
@@ -252,6 +253,7 @@ def _evidence(view: View, person: Person, ground: Ground | None, *, neighbours: 
         dt_s=np.maximum(np.diff(view.time_s), 1e-3) if neighbours else np.zeros(0),
         planted=ground.planted if ground else np.zeros((count, 4)),
         sole_m=person.sole_m,
+        unseen=view.unseen,
         prior=view.prior,
         outline=view.outline if ground or not neighbours else None,
         surface=person.surface,

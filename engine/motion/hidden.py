@@ -40,10 +40,15 @@ def put_behind(points_m: NDArray, rays: NDArray, visibility: NDArray) -> NDArray
             top, bottom = (points_m[:, ends, 2].mean(1) for ends in _ENDS)
             off = points_m[:, row, 2] - (bottom + along * (top - bottom))
             behind = np.maximum(np.abs(off), _BEHIND_M)
-            share = beside * np.clip((_SEEN - visibility[:, row]) / (_SEEN - _HIDDEN), 0, 1)
+            share = beside * hidden_share(visibility[:, row])
             rows = [row, *(_L[f"{side}_{part}"] for part in hand)]
             points_m[:, rows, 2] += (share * (behind - off))[:, None]
     return points_m
+
+
+def hidden_share(visibility: NDArray) -> NDArray:
+    """How surely something hides landmarks, 0 ... 1, by their visibility, any shape."""
+    return np.clip((_SEEN - visibility) / (_SEEN - _HIDDEN), 0, 1)
 
 
 def _beside_trunk(flat_m: NDArray, row: int) -> tuple[NDArray, NDArray]:

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from engine.geometry import matrix_to_rotvec, rotation_between, rotvec_to_matrix
 from engine.motion.camera import camera_turns, find_intrinsics
 from engine.motion.cut import find_trust
-from engine.motion.hidden import put_behind
+from engine.motion.hidden import hidden_share, put_behind
 from engine.motion.outline import Outline, find_outlines
 from engine.motion.prior import PosePrior
 from engine.people.settle import repair_sides
@@ -31,6 +31,8 @@ class View:
     """(T, 33) 0 ... 1, in directions between landmarks; 0 where the person was not seen."""
     place_trust: NDArray
     """(T, 33) 0 ... 1, in where they are in the picture."""
+    unseen: NDArray
+    """(T, 2) 0 ... 1: whether the left and the right wrist cannot be seen."""
     K: NDArray
     """(3, 3) pixels."""
     turns: NDArray
@@ -72,7 +74,10 @@ def make_view(
     trust, place_trust = find_trust(landmarks, info.size)
     outline = None if masks is None else find_outlines(masks, K)
     first_to_world = _level_camera(upright, landmarks, turns)
-    return View(rays, upright, trust, place_trust, K, turns, first_to_world, times.time_s, prior, outline)
+    unseen = np.where(
+        trust.any(1)[:, None], hidden_share(landmarks.visibility)[:, [_L["left_wrist"], _L["right_wrist"]]], 0.0
+    )
+    return View(rays, upright, trust, place_trust, unseen, K, turns, first_to_world, times.time_s, prior, outline)
 
 
 def _with_sides(landmarks: Landmarks) -> Landmarks:

@@ -1,7 +1,7 @@
 """The fit against motions that are known: landmarks are projected from a posed body, with noise, and fitted again."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 
 import numpy as np
@@ -284,6 +284,29 @@ def test_limbs_begin_bent_the_way_they_can(side):
     # Landmarks lie 1 to 3 cm beside the joints: 0.1 rad on a bone of 0.25 m.
     np.testing.assert_allclose(found[_J[f"{side}_elbow"]], rotvec[0, _J[f"{side}_elbow"]], atol=0.25)
     np.testing.assert_allclose(found[_J[f"{side}_knee"]], rotvec[0, _J[f"{side}_knee"]], atol=0.25)
+
+
+@pytest.mark.parametrize("visibility", [0.3, 0.95])
+def test_a_hand_at_the_head_that_cannot_be_seen_is_behind_it(visibility):
+    """The network draws both before the face: it errs most in depth, and of what it does not see it only guesses."""
+    truth = marching_person()
+    shown = truth.landmarks
+    image, world, seen = shown.image_px.copy(), shown.world_m.copy(), shown.visibility.copy()
+    hand = [LANDMARKS.index(f"left_{part}") for part in ("wrist", "pinky", "index", "thumb")]
+    ears = [LANDMARKS.index(f"{side}_ear") for side in ("left", "right")]
+    shoulder, elbow, other = (LANDMARKS.index(name) for name in ("left_shoulder", "left_elbow", "right_shoulder"))
+    aside = 0.45 * (world[:, shoulder] - world[:, other])
+    scale = np.ptp(image[..., 1], axis=1) / np.ptp(world[..., 1], axis=1)
+    world[:, elbow] = world[:, shoulder] + aside + [0, -0.2, 0]
+    world[:, hand] = world[:, ears].mean(1, keepdims=True) - np.array([0, 0, 0.15])
+    for row in (elbow, *hand):
+        image[:, row] = image[:, shoulder] + scale[:, None] * (world[:, row] - world[:, shoulder])[:, :2]
+    seen[:, hand] = visibility
+    posed = replace(truth, landmarks=Landmarks(image, world, seen, shown.score))
+    _, joints, _, _ = fitted(posed)
+    behind = joints[:, _J["head"], 2] - joints[:, _J["left_wrist"], 2]  # the camera looks along -z
+    # Before the face as it was drawn, a nose's length less what the usual arm allows; or past the middle of the head.
+    assert behind.mean() > 0.02 if visibility < 0.6 else behind.mean() < -0.02
 
 
 def test_upside_down_stays_upside_down():
