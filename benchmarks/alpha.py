@@ -19,8 +19,8 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
 from engine.layers.background_motion import track_background  # noqa: E402
-from engine.layers.matte import human_mask  # noqa: E402
-from engine.layers.plate import build_plate  # noqa: E402
+from engine.layers.human.matte import human_mask  # noqa: E402
+from engine.layers.scene.plate import build_plate  # noqa: E402
 from engine.people import choose_person, find_people  # noqa: E402
 from engine.people.rough import Silhouettes  # noqa: E402
 from engine.synth.clip import ClipSpec, make_clip  # noqa: E402

@@ -201,7 +201,7 @@ def _kept(
 
 def _look(clip: FrameSource, background: BackgroundMotion | None, matted: bool) -> dict[str, NDArray]:
     from engine.layers.background_motion import track_background
-    from engine.layers.matte import human_mask
+    from engine.layers.human.matte import human_mask
     from engine.motion.outline import INSIDE
     from engine.people.rough import Silhouettes
 

@@ -27,8 +27,8 @@ sys.path.insert(0, str(ROOT))
 
 from engine.layers.background_motion import track_background  # noqa: E402
 from engine.layers.grow import grow_mask  # noqa: E402
-from engine.layers.scene import complete_scene  # noqa: E402
-from engine.layers.warp import warp_picture  # noqa: E402
+from engine.layers.scene.scene import complete_scene  # noqa: E402
+from engine.layers.scene.warp import warp_picture  # noqa: E402
 from engine.synth.clip import ClipSpec, make_clip  # noqa: E402
 from engine.types import ArraySource, TempChunks  # noqa: E402
 

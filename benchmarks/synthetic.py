@@ -88,12 +88,12 @@ def measure(clip: SynthClip) -> Measures:
         mean error of the homographies at the corners; `wall_s` the time.
     """
     from engine.layers.background_motion import track_background
-    from engine.layers.hiding import WithPassers
-    from engine.layers.matte import human_mask
-    from engine.layers.occlusion import find_occlusion
-    from engine.layers.plate import build_plate
-    from engine.layers.rivals import find_rivals
-    from engine.layers.scene import complete_scene
+    from engine.layers.human.matte import human_mask
+    from engine.layers.human.rivals import find_rivals
+    from engine.layers.occlusion.occlusion import find_occlusion
+    from engine.layers.scene.hiding import WithPassers
+    from engine.layers.scene.plate import build_plate
+    from engine.layers.scene.scene import complete_scene
     from engine.people import find_people
     from engine.people.rough import Silhouettes
 

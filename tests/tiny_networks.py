@@ -12,7 +12,7 @@ from engine.diffusion.pose_encoder import PoseEncoder, VertexCodes
 from engine.diffusion.pose_guider import PoseGuider
 from engine.diffusion.reference_net import ReferenceNet
 from engine.diffusion.unet import DenoisingUNet
-from engine.layers.propainter import FILES
+from engine.layers.scene.propainter import FILES
 from engine.motion.hmr2.network import Hmr2
 
 TINY = {"block_out_channels": (32, 32, 64, 64), "cross_attention_dim": 32}

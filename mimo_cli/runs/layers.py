@@ -17,7 +17,7 @@ from mimo_cli.runs.source import open_source
 from mimo_cli.stage import Job
 
 if TYPE_CHECKING:
-    from engine.layers.plate import Plate
+    from engine.layers.scene.plate import Plate
 
 
 STAGE_OF_LAYER = {"mask": "segment", "scene": "scene", "depth": "depth"}
@@ -89,11 +89,11 @@ def network_weights(params: SegmentParams | SceneParams) -> tuple[str, ...]:
 
 def segment(job: Job) -> None:
     """Cut the person out of every frame."""
-    from engine.layers.likeness import find_likenesses
-    from engine.layers.mask2former import detected_mask
-    from engine.layers.matte import CHUNK, human_mask
-    from engine.layers.rivals import find_rivals
-    from engine.layers.sam2 import network_mask
+    from engine.layers.human.mask2former import detected_mask
+    from engine.layers.human.matte import CHUNK, human_mask
+    from engine.layers.human.rivals import find_rivals
+    from engine.layers.human.sam2 import network_mask
+    from engine.layers.scene.likeness import find_likenesses
     from engine.people.rough import Silhouettes
     from engine.threads import run_ahead
 
@@ -127,7 +127,7 @@ def background(job: Job) -> None:
 
 def gather(job: Job) -> None:
     """Gather the place outside of the rough masks from the frames that show it."""
-    from engine.layers.plate import build_plate, save_plate
+    from engine.layers.scene.plate import build_plate, save_plate
     from engine.people.rough import Silhouettes
 
     clip = open_source(job)
@@ -141,8 +141,8 @@ def gather(job: Job) -> None:
 
 def plate(job: Job) -> None:
     """Take the place that was gathered, or gather it anew where the mask has more of the person than was known then."""
-    from engine.layers.cover import is_covered
-    from engine.layers.plate import build_plate, save_plate
+    from engine.layers.scene.cover import is_covered
+    from engine.layers.scene.plate import build_plate, save_plate
     from engine.people.rough import Silhouettes
 
     clip, (motion, found) = open_source(job), _background(job, slots.FIRST_PLATE)
@@ -156,10 +156,10 @@ def plate(job: Job) -> None:
 
 def scene(job: Job) -> None:
     """Fill in what the person hides."""
-    from engine.layers.likeness import find_likenesses
-    from engine.layers.propainter import network_scene
-    from engine.layers.removal import Together
-    from engine.layers.scene import complete_scene
+    from engine.layers.scene.likeness import find_likenesses
+    from engine.layers.scene.propainter import network_scene
+    from engine.layers.scene.removal import Together
+    from engine.layers.scene.scene import complete_scene
     from engine.video import overlay_kind, to_overlay
 
     clip, (motion, plate) = open_source(job), _background(job)
@@ -184,10 +184,10 @@ def scene(job: Job) -> None:
 
 def occlusion(job: Job) -> None:
     """Find what is in front of the person, and what goes or stays with them."""
-    from engine.layers.occlusion import find_occlusion
-    from engine.layers.passer_by import seen_beside
-    from engine.layers.props import find_props
-    from engine.layers.removal import sort_out
+    from engine.layers.human.props import find_props
+    from engine.layers.occlusion.occlusion import find_occlusion
+    from engine.layers.occlusion.passer_by import seen_beside
+    from engine.layers.scene.removal import sort_out
     from engine.video import LayerWriter
 
     clip, (motion, plate) = open_source(job), _background(job)
@@ -213,7 +213,7 @@ def occlusion(job: Job) -> None:
 
 
 def _background(job: Job, plate: Slot = slots.PLATE) -> "tuple[BackgroundMotion, Plate]":
-    from engine.layers.plate import open_plate
+    from engine.layers.scene.plate import open_plate
 
     info = tables.read_clip(job.inputs[slots.CLIP])
     motion = tables.read_background(job.inputs[slots.BACKGROUND], info.num_frames)
@@ -249,7 +249,7 @@ def _with_passers(
     job: Job, mask: FrameSource, tracks: Tracks, landmarks: Landmarks
 ) -> tuple[FrameSource, list[Landmarks]]:
     """The mask with whoever stands in front of the person, and the landmarks of everybody else."""
-    from engine.layers.hiding import WithPassers
+    from engine.layers.scene.hiding import WithPassers
 
     others = tables.read_others(job.inputs[slots.OTHERS], mask.num_frames)
     return WithPassers(mask, tracks, landmarks, others), [points for _, points in others.values()]

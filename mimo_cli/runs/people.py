@@ -25,7 +25,7 @@ class PeopleParams:
 
 def people(job: Job) -> None:
     """Find everybody, follow them through the clip, and choose one."""
-    from engine.layers.passer_by import is_in_front, seen_beside
+    from engine.layers.occlusion.passer_by import is_in_front, seen_beside
     from engine.people import choose_person, draw_roster, find_people
     from engine.people.rough import save_rough
     from engine.video import write_png

@@ -9,7 +9,7 @@ from filmed import SPEC, film
 from tiny_networks import write_propainter, write_tiny_depth_anything, write_tiny_mask2former, write_tiny_sam2
 from typer.testing import CliRunner
 
-from engine.layers.propainter import FILES
+from engine.layers.scene.propainter import FILES
 from engine.video import open_layer
 from mimo_cli import app
 from mimo_cli.opening import open_video_project

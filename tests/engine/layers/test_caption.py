@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from engine.layers import caption
-from engine.layers.plate import INPAINTED, build_plate
+from engine.layers.scene.plate import INPAINTED, build_plate
 from engine.types import ArraySource, BackgroundMotion, Landmarks
 
 SIZE = (360, 480)
