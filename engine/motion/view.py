@@ -74,9 +74,8 @@ def make_view(
     trust, place_trust = find_trust(landmarks, info.size)
     outline = None if masks is None else find_outlines(masks, K)
     first_to_world = _level_camera(upright, landmarks, turns)
-    unseen = np.where(
-        trust.any(1)[:, None], hidden_share(landmarks.visibility)[:, [_L["left_wrist"], _L["right_wrist"]]], 0.0
-    )
+    wrists = landmarks.visibility[:, [_L["left_wrist"], _L["right_wrist"]]]
+    unseen = hidden_share(wrists) * (trust.max(1, keepdims=True) > 0)
     return View(rays, upright, trust, place_trust, unseen, K, turns, first_to_world, times.time_s, prior, outline)
 
 

@@ -146,11 +146,12 @@ def find_rivals(
             behind = is_in_front(landmarks, mine[0], tracks, mine[1])
             clothes = _learn_clothes(clip, person, tracks, landmarks)
             points, seen, known = landmarks.image_px.copy(), tracks.score > 0, np.zeros(len(near), bool)
-            for idx in range(len(near)) if shown is not None else ():
-                there = shown.points(idx, number)
-                known[idx] = there is not None
-                near[idx] &= not (seen[idx] and shown.stands_still(idx, number))
-                points[idx] = points[idx] if seen[idx] or there is None else there
+            if shown is not None:
+                for idx in range(len(near)):
+                    there = shown.points(idx, number)
+                    known[idx] = there is not None
+                    near[idx] &= not (seen[idx] and shown.stands_still(idx, number))
+                    points[idx] = points[idx] if seen[idx] or there is None else there
             rivals.append(Rival(points, seen, near, known, front - behind, clothes))
     return Rivals(rivals, motion)
 

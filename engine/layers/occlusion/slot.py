@@ -39,7 +39,7 @@ def find_slots(plain: NDArray, body_px: float) -> Iterator[NDArray]:
     is_way = way >= _BESIDE
     slots = (is_way & (count <= _EMPTY * way)).astype(np.uint8)
     slots = cv2.morphologyEx(slots, cv2.MORPH_CLOSE, np.ones((round(_GAP * body_px) | 1, 3), np.uint8))
-    slots &= count <= way / 2
+    slots = cv2.bitwise_and(slots, (count <= way / 2).astype(np.uint8))
     slots = cv2.morphologyEx(slots, cv2.MORPH_OPEN, np.ones((7, 3), np.uint8))
     num, labels, stats, _ = cv2.connectedComponentsWithStats(slots, connectivity=8)
     for label in range(1, num):

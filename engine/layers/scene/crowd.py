@@ -50,5 +50,5 @@ def draw_crowd(rgb: NDArray, hole: NDArray, known: NDArray) -> NDArray:
             side = 2 * round(_MARGIN * float(np.ptp(pose.box_px[1::2]))) + 1
             body = (pose.roi.paste(pose.mask, picture.shape[:2]) > 127).astype(np.uint8) * 255
             if np.count_nonzero(body[known[part] > 0]) > _THERE * np.count_nonzero(body):
-                crowd[part] |= cv2.dilate(body, np.ones((side, side), np.uint8))
+                crowd[part] = cv2.max(crowd[part], cv2.dilate(body, np.ones((side, side), np.uint8)))
     return crowd

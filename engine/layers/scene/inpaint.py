@@ -296,7 +296,7 @@ def _copy_fine(rgb: NDArray, hole: NDArray, known: NDArray, offsets: NDArray) ->
     factor = np.array([width / offsets.shape[1], height / offsets.shape[0]])
     ys, xs = np.nonzero(hole)
     at = np.stack([xs + 0.5, ys + 0.5], 1) / factor - 0.5
-    led = offsets.any(2)
+    led = (offsets[..., 0] != 0) | (offsets[..., 1] != 0)
     total, weight = np.zeros((len(xs), 3), np.float32), np.zeros(len(xs), np.float32)
     for corner in ((0, 0), (1, 0), (0, 1), (1, 1)):
         cell = np.floor(at).astype(int) + corner

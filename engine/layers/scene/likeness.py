@@ -226,7 +226,8 @@ def _cut_out(idx: int, rgb: NDArray, plate: Plate, points: NDArray) -> Likeness 
     far = bone_distance(points - (x0, y0), away.shape)
     differs = ((away > find_threshold(plate, idx)) & (far < room) & (state > 0)).astype(np.uint8)
     ground = max(0, int(points[:, 1].max() - _LOW * height) - y0)
-    shade = is_darker(*(each[ground:].astype(np.float32) for each in (frame, scene)))
+    dark, lit = (each[ground:].astype(np.float32) for each in (frame, scene))
+    shade = is_darker(dark, lit)
     differs[ground:][shade & (far[ground:] > _FLESH * height)] = 0
     gap = 2 * max(1, round(0.01 * height)) + 1
     whole = cv2.morphologyEx(differs, cv2.MORPH_CLOSE, np.ones((gap, gap), np.uint8))
