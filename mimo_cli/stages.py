@@ -116,7 +116,7 @@ COMPLETE_PLATE = Stage(
 )
 FIND_OCCLUSION = Stage(
     name="occlusion",
-    version=26,
+    version=27,
     about="find what passes in front",
     reads=(VIDEO, CLIP, HUMAN_MASK, BACKGROUND, PLATE, TRACKS, LANDMARKS, OTHERS, ROUGH),
     writes=(OCCLUSION, PROPS),

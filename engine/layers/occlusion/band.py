@@ -1,5 +1,6 @@
 """Bands in a picture: a pole or a trunk between two edges, followed up and down from the piece that is known of it."""
 
+import itertools
 from dataclasses import dataclass
 
 import cv2
@@ -38,7 +39,21 @@ class Band:
             mask[row, max(0, left) : max(0, right)] = 255
 
 
-def find_band(piece: NDArray, picture: NDArray, against: NDArray, reach: float) -> Band | None:
+@dataclass(frozen=True)
+class _Side:
+    """Where one edge of a band may be, if it leans in a certain way."""
+
+    strip: NDArray
+    """(n, w) float32: how clear an edge each column is, row by row; NaN where that is not known."""
+    within: NDArray
+    """(w,) float32: pixels to the left of each column known to be of the band."""
+    beyond: NDArray
+    """(w,) float32: the same of pixels known not to be of it."""
+
+
+def find_band(
+    piece: NDArray, picture: NDArray, against: NDArray, reach: float, *, tapers: tuple[float, ...] = (0.0,)
+) -> Band | None:
     """Find the band that a piece belongs to.
 
     Args:
@@ -47,6 +62,7 @@ def find_band(piece: NDArray, picture: NDArray, against: NDArray, reach: float) 
         against: (h, w) bool: what is known not to be of it; believed where the place is known, as a mask that lies over
             a spot all the time may be a mask that spills over.
         reach: rows up and down that are asked for the band's direction; gaps up to a third of it are bridged.
+        tapers: columns per row that each side may lean outwards, against the band's middle line.
 
     Returns:
         The band as far as its two edges go on, or None where there are no two edges, or they are much wider or
@@ -61,24 +77,30 @@ def find_band(piece: NDArray, picture: NDArray, against: NDArray, reach: float) 
     change, against = _changes(picture, max(0.7, 0.05 * width)), against & (picture.max(2) > 0)
     half = round(0.55 * most) + 2
     low, high = max(0, middle_row - round(reach)), min(len(piece), middle_row + round(reach) + 1)
-    best = 0.0, 0.0, 0, 0
-    for slope in _SLOPES:
-        line = middle + slope * (np.arange(low, high) - middle_row)
-        strip = np.minimum(_straighten(change, line, low, half), _CLEAR)
-        inside, outside = (np.nansum(_straighten(part, line, low, half), axis=0) for part in (piece, against))
-        score, left, right = _edge_pair(strip, inside, outside, 0.5 * width, most)
-        best = max(best, (score, float(slope), left, right))
-    typical, slope, left, right = best
+    around, every = np.arange(low, high) - middle_row, np.arange(len(piece))
+    # How many pixels of a row are left of a column: between two edges, whatever way they lean, is a difference.
+    counts = [np.cumsum(np.pad(part, ((0, 0), (1, 0))), axis=1, dtype=np.float32) for part in (piece, against)]
+    pairs = {(lean, taper): (lean - taper, lean + taper) for lean in _SLOPES.tolist() for taper in tapers}
+    sides = {
+        lean: _look_along(change, counts, middle + lean * around, low, half)
+        for lean in sorted(set(itertools.chain.from_iterable(pairs.values())))
+    }
+    total, best = max(1.0, float(piece[low:high].sum())), (0.0, 0.0, 0.0, 0, 0)
+    for (slope, taper), (lean, other) in pairs.items():
+        least = max(0.5 * width, 2.5 * taper * (middle_row - low))  # a fifth of its width is left at its top
+        score, left, right = _edge_pair(sides[lean], sides[other], total, least, most)
+        best = max(best, (score, slope, taper, left, right))
+    typical, slope, taper, left, right = best
     if typical < _LEAST_EDGE:
         return None
-    line = np.round(middle + slope * (np.arange(len(piece)) - middle_row)).astype(int)
-    strip = np.minimum(_straighten(change, line, 0, half), _CLEAR)
-    lefts, rights = _follow(strip, left, middle_row), _follow(strip, right, middle_row)
-    every = np.arange(len(piece))
-    support = np.minimum(strip[every, lefts], strip[every, rights])
-    top, bottom = _extent(support, 0.4 * typical, rows, reach)
-    part = slice(top, bottom)
-    return Band(top, (line + lefts - half)[part] + 1, (line + rights - half)[part] + 1)
+    strips, cols = [], []
+    for lean, start in ((slope - taper, left), (slope + taper, right)):
+        line = np.round(middle + lean * (every - middle_row)).astype(int)
+        strip = np.minimum(_straighten(change, line, 0, half), _CLEAR)
+        at = _follow(strip, start, middle_row)
+        strips.append(strip[every, at]), cols.append(line + at - half + 1)
+    top, bottom = _extent(np.minimum(*strips), 0.4 * typical, rows, reach)
+    return Band(top, cols[0][top:bottom], cols[1][top:bottom])
 
 
 def _changes(picture: NDArray, blur: float) -> NDArray:
@@ -102,25 +124,32 @@ def _straighten(change: NDArray, line: NDArray, top: int, half: int) -> NDArray:
     return np.where((cols < 0) | (cols >= change.shape[1]), np.nan, strip)
 
 
-def _edge_pair(strip: NDArray, inside: NDArray, outside: NDArray, least: float, most: float) -> tuple[float, int, int]:
+def _look_along(change: NDArray, counts: list[NDArray], line: NDArray, top: int, half: int) -> _Side:
+    """What the columns beside a line that begins in row `top` would be as one edge of a band."""
+    strip = np.minimum(_straighten(change, line, top, half), _CLEAR)
+    cols = np.round(line).astype(int)[:, None] + np.arange(-half, half + 1)
+    rows = top + np.arange(len(line))[:, None]
+    return _Side(strip, *(part[rows, np.clip(cols, 0, change.shape[1])].sum(0) for part in counts))
+
+
+def _edge_pair(one: _Side, other: _Side, total: float, least: float, most: float) -> tuple[float, int, int]:
     """The two columns that are edges in the same rows: how clear the weaker one is, and where they are.
 
-    It counts as much as what is between them agrees (IoU) with the pixels known, per column, to be inside or outside.
+    It counts as much as what is between them agrees (IoU) with the pixels known to be inside or outside.
     """
-    known = ~np.isnan(strip)
-    value = np.where(known, strip, 0)
-    half = strip.shape[1] // 2
-    within, beyond = (np.cumsum(np.pad(each, (1, 0))) for each in (inside, outside))
-    total = max(1.0, float(within[-1]))
+    known_left, known_right = ~np.isnan(one.strip), ~np.isnan(other.strip)
+    lefts, rights = np.where(known_left, one.strip, 0), np.where(known_right, other.strip, 0)
+    half = lefts.shape[1] // 2
     best = 0.0, 0, 0
     for left in range(half):
-        stop = min(strip.shape[1], left + int(most) + 1)
+        stop = min(lefts.shape[1], left + int(most) + 1)
         start = min(stop, max(half, left + int(np.ceil(least))))
-        both = known[:, left, None] & known[:, start:stop]
-        score = np.minimum(value[:, left, None], value[:, start:stop]) * both
+        both = known_left[:, left, None] & known_right[:, start:stop]
+        score = np.minimum(lefts[:, left, None], rights[:, start:stop]) * both
         number = both.sum(0)
-        agree = (within[start:stop] - within[left]) / (total + beyond[start:stop] - beyond[left])
-        mean = np.where(number > 0.2 * len(strip), agree * score.sum(0) / np.maximum(number, 1), 0.0)
+        outside = other.beyond[start:stop] - one.beyond[left]
+        agree = (other.within[start:stop] - one.within[left]) / (total + outside)
+        mean = np.where(number > 0.2 * len(lefts), agree * score.sum(0) / np.maximum(number, 1), 0.0)
         if mean.size and mean.max() > best[0]:
             best = float(mean.max()), left, start + int(mean.argmax())
     return best

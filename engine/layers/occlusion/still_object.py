@@ -40,6 +40,8 @@ _POLE, _OFTEN = 0.12, 6
 """A band known by a short piece is at most this wide, heights of the body, and seen in so many frames."""
 _SLIM_ALONE = 0.25
 """So is one that is known by a slot alone."""
+_TAPERS = 0.0, 0.03, 0.06
+"""Columns per row that each side of such a one may lean outwards: trunks are thinner above."""
 _LEAST = 0.03
 """Side of the smallest piece that is looked at, heights of the body."""
 _NEAR = 6
@@ -48,6 +50,8 @@ _FRAY = 0.2
 """Heights of the body up and down to which a band is as narrow as where the body takes the most off its side."""
 _LEAST_LEFT = 0.3
 """Of a band's width; where the body leaves less, it is in front."""
+_LIKELIER, _ENOUGH = 2.0, 200
+"""A colour is a band's if it is so many times as frequent there as on the body, of which so many pixels are seen."""
 _RARE = 4e-4
 """Share of the body's pixels below which a colour is not the body's."""
 
@@ -224,10 +228,8 @@ class Watch:
             if (mask[slot] > 0).any():
                 continue
             part, place = self._around(slot, picture)
-            band = find_band(
-                slot[part], place(round(self._passed(slot))), np.zeros_like(slot[part]), 0.9 * self._body_px
-            )
-            if band is not None and _is_slim(band, _SLIM_ALONE * self._body_px, self._body_px):
+            band = self._slot_band(slot, part, place)
+            if band is not None:
                 band.draw(mask[part])
         return StillThing(self._x0, self._y0, mask) if mask.any() else None
 
@@ -251,6 +253,15 @@ class Watch:
             height, area = stats[label, [cv2.CC_STAT_HEIGHT, cv2.CC_STAT_AREA]].tolist()
             if area >= (_LEAST * self._body_px) ** 2 and height >= _LEAST * self._body_px:
                 yield labels == label
+
+    def _slot_band(self, slot: NDArray, part: tuple[slice, slice], place: Callable[[int], NDArray]) -> Band | None:
+        """The band of a slot. Its edges alone must show it; then the body seen beside it tells which edges they are."""
+        unit, known, shown = self._body_px, slot[part], place(round(self._passed(slot)))
+        band = find_band(known, shown, np.zeros_like(known), 0.9 * unit)
+        if band is None or not _is_slim(band, _SLIM_ALONE * unit, unit):
+            return None
+        closer = find_band(known, shown, self._plain[part] >= _MIN_FRAMES, 0.9 * unit, tapers=_TAPERS)
+        return closer if closer is not None and _is_slim(closer, _SLIM_ALONE * unit, unit) else band
 
     def _passed(self, slot: NDArray) -> float:
         """The number of the frame about which the body is seen beside a slot."""
@@ -314,14 +325,36 @@ def draw_still(
     small = np.array([[1 / step, 0, -thing.x0], [0, 1 / step, -thing.y0], [0, 0, 1.0]])
     matrix = np.linalg.inv(half) @ small @ to_first @ half
     drawn = cv2.warpPerspective(thing.mask, matrix, size[::-1], flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP)
-    body = ((view.human > 127) & (view.away > threshold) & is_seen).astype(np.uint8) * 255
-    body = cv2.morphologyEx(body, cv2.MORPH_OPEN, np.ones((5, 5), np.uint8))
-    if body.any():
-        rows, cols = (slice(at * step, (at + num) * step) for at, num in zip((view.y0, view.x0), body.shape))
-        part = drawn[rows, cols]
-        left = _cut(cv2.resize(part, body.shape[::-1]), body)
+    rows, cols = (slice(at * step, (at + num) * step) for at, num in zip((view.y0, view.x0), view.human.shape))
+    part = drawn[rows, cols]
+    if is_seen and part.any():
+        bands = cv2.resize(part, view.human.shape[::-1])
+        left = _cut(bands, _plain_body(bands, view, threshold))
         drawn[rows, cols] = cv2.min(part, cv2.resize(left, part.shape[::-1]))
     return np.maximum(mask, drawn)
+
+
+def _plain_body(bands: NDArray, view: View, threshold: float) -> NDArray:
+    """(h, w) uint8, 0 or 255: where the person plainly is: in bands (h, w) uint8, not where the colour is the band's.
+
+    A trunk that has shifted against the place differs from it, too, and a mask closes over thin ones. So each band's
+    colours beside the person are compared with the person's beside all bands.
+    """
+    body = (view.human > 127) & (view.away > threshold)
+    count, labels = cv2.connectedComponents(above(bands, 0))
+    touched = [label for label in range(1, count) if (body & (labels == label)).any()]
+    if touched and (body & (labels == 0)).sum() >= _ENOUGH:
+        bins, free = colour_bins(view.rgb).reshape(body.shape), grow_mask(view.human) == 0
+        own = _colours(view.rgb[body & (labels == 0)])
+        for label in touched:
+            band = labels == label
+            body &= ~(band & (_colours(view.rgb[band & free]) > _LIKELIER * own)[bins])
+    return cv2.morphologyEx(body.astype(np.uint8) * 255, cv2.MORPH_OPEN, np.ones((5, 5), np.uint8))
+
+
+def _colours(rgb: NDArray) -> NDArray:
+    """Share of each bin of colour among (N, 3) uint8 pixels."""
+    return colour_bins(rgb, count=True) / max(1, len(rgb))
 
 
 def _cut(bands: NDArray, body: NDArray) -> NDArray:

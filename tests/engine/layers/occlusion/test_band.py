@@ -37,3 +37,18 @@ def test_a_mask_that_always_lies_over_half_of_a_pole_is_not_believed():
     band.draw(drawn)
     # Blur and rounding move an edge by a column or two; half of the pole would be 10 columns wrong.
     assert ((drawn > 0) ^ pole).sum() < 2 * 200 * 2
+
+
+def test_a_trunk_that_is_thinner_above():
+    """A trunk from 12 columns at the top to 30 at the foot, where a body was seen on both sides of its middle."""
+    rows, cols = np.arange(200)[:, None], np.arange(120)
+    trunk = (cols >= 54 - 0.045 * rows) & (cols < 66 + 0.045 * rows)
+    picture = np.where(trunk, 60, 150)[..., None] * np.ones(3)
+    piece, against = trunk & (abs(rows - 100) < 20), ~trunk & (abs(rows - 100) < 60)
+    band = find_band(piece, picture.astype(np.uint8), against, 90, tapers=(0.0, 0.03, 0.06))
+    assert band is not None
+    drawn = np.zeros(trunk.shape, np.uint8)
+    band.draw(drawn)
+    # An edge lies between two pixels, and may move by one more where its lean is between two of those tried; with
+    # parallel sides it would be wrong by 4 columns on the mean.
+    assert ((drawn > 0) ^ trunk).sum() < 2 * 200 * 2

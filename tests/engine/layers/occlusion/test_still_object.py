@@ -21,6 +21,22 @@ def test_a_frayed_body_leaves_the_sides_of_a_trunk_straight():
     assert width.min() >= 23 and width.max() == 32  # it keeps three quarters, less the pixel that is cut through
 
 
+def test_a_mask_that_closes_over_a_thin_trunk_leaves_it_whole():
+    """A trunk that differs from the place, as it shifts against it, before a body whose mask does not know of it."""
+    trunk = np.zeros((240, 160), np.uint8)
+    trunk[:, 70:90] = 255
+    human = np.zeros_like(trunk)
+    human[80:160, 40:84] = 255
+    rgb = np.full((240, 160, 3), 150, np.uint8)
+    rgb[human > 0], rgb[:, 70:90] = 230, 60
+    rgb[110:130, 70:76] = 230  # here the trunk bends, and the body is seen beside it
+    blank = np.zeros_like(trunk)
+    view = View(0, 0, rgb, np.full_like(blank, 200), human, blank, blank)
+    drawn = draw_still(blank, StillThing(0, 0, trunk), np.eye(3), 1, view, 20.0, is_seen=True)
+    assert drawn[:, 76:90].all()
+    assert drawn[110:130, 70:76].max() < 64  # a side that is cut is smoothed, and loses a part of a pixel
+
+
 def watch_a_ride(pole: tuple[int, int], until: int = 200) -> StillThing | None:
     """What is seen of a body of 40x100 pixels that moves by 16 a frame, behind what stands in the columns `pole`,
     down to the row `until`: no pixel is behind it in more than three frames."""
