@@ -68,8 +68,8 @@ def test_a_mask_comes_back_as_it_went(game, layer, form):
     before = masks(game / f"game.mimo/layers/{layer}.mask.mkv", ours=True)
     after = masks(files["edit"], ours=False)
     for old, new in zip(before, after, strict=True):
-        clear = (old <= 5) | (old >= 250)
-        np.testing.assert_array_equal(new[clear], np.where(old >= 250, 255, 0)[clear])  # full is full, nothing nothing
+        clear = (old <= 2) | (old >= 253)  # at the door 5 counts as 0 and 250 as 255: ProRes may lose 3 levels
+        np.testing.assert_array_equal(new[clear], np.where(old >= 253, 255, 0)[clear])  # full is full, nothing nothing
         assert np.abs(new[~clear].astype(int) - old[~clear]).mean() < 8 if (~clear).any() else True  # ProRes' loss
     assert read_image(files["look"]).shape[1] == 4 * 320
     put_back, go_on = command.split(" && ")
