@@ -98,7 +98,8 @@ def find_band(
         line = np.round(middle + lean * (every - middle_row)).astype(int)
         strip = np.minimum(_straighten(change, line, 0, half), _CLEAR)
         at = _follow(strip, start, middle_row)
-        strips.append(strip[every, at]), cols.append(line + at - half + 1)
+        strips.append(strip[every, at])
+        cols.append(line + at - half + 1)
     top, bottom = _extent(np.minimum(*strips), 0.4 * typical, rows, reach)
     return Band(top, cols[0][top:bottom], cols[1][top:bottom])
 
