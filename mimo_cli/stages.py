@@ -254,7 +254,7 @@ FIND_JOINTS = Stage(
 )
 LIFT = Stage(
     name="lift",
-    version=13,
+    version=14,
     about="make a solid figure of it",
     reads=(CUTOUT, JOINTS),
     optional=(REFERENCE, MASK, BACK, PROFILE),

@@ -13,7 +13,7 @@ from engine.identity.bridges import cut_bridges
 from engine.identity.depth import find_depths
 from engine.identity.face import Face, find_face, find_features
 from engine.identity.flesh import Flesh, flesh_weights, read_flesh
-from engine.identity.layers import find_cuts
+from engine.identity.layers import Cuts, find_cuts
 from engine.identity.mesh import Sheet, close_solid, triangulate
 from engine.identity.skeleton import faces_away, on_all_fours
 from engine.identity.skin import find_weights
@@ -26,6 +26,9 @@ from engine.types import BODY_JOINTS, PictureJoints, Puppet
 SEAM_SHARE, SIDE_SHARE = 0.003, 0.008
 """Half the width in which an arm's colours are not believed where it is cut free of the body, shares of the picture's
 height: on the front, and for what goes round the sides."""
+
+OWN_PX = 1.5
+"""Pixels from the cut at which a texture read between pixels is of one side alone."""
 
 HAIR_SHARE = 0.35
 """From the seam of a head, its middle seen from the side, hair fades into the face over this share of the way."""
@@ -82,7 +85,7 @@ def lift(
     all_fours = on_all_fours(dict(zip(joints.names, xy)))  # seen from the other side it is the same
     rear = front.result() if all_fours else behind.result()
     size = np.array([picture.shape[1], picture.shape[0]], np.float64)
-    uv, rig = vertices[:, :2] / size, np.c_[xy, depths.joint]
+    uv, rig = _texture_px(sheet, cuts, dist)[source] / size, np.c_[xy, depths.joint]
     if template is not None:
         vertices, rig = (_without_perspective(points, template) for points in (vertices, rig))
     scale = 1.0 / max(np.ptp(vertices[:, 1]), 1e-6)
@@ -133,28 +136,67 @@ def solid_mask(cutout: NDArray) -> NDArray:
 
 def _flat(
     mask: NDArray, picture: NDArray, joints: PictureJoints, xy: NDArray, num_vertices: int
-) -> tuple[Sheet, NDArray, NDArray]:
-    """The figure as a sheet, how far (H, W) each pixel is from its edge, and (H, W) bool where arms are cut free of the
-    body; `mask` has two pixels of margin."""
+) -> tuple[Sheet, NDArray, Cuts]:
+    """The figure as a sheet, how far (H, W) each pixel is from its edge, and where arms are cut free of the body;
+    `mask` has two pixels of margin."""
     solid = (mask >= 128).astype(np.uint8)
     rgb = cv2.copyMakeBorder(picture[..., :3], 2, 2, 2, 2, cv2.BORDER_REPLICATE)
     cuts = find_cuts(mask, rgb, _shown(joints, xy + 2.0))
     sheet = triangulate(mask, cuts, num_vertices=num_vertices)
-    blocked = cuts.blocked()
-    dist = _distance(np.where(blocked, 0, solid).astype(np.uint8))[2:-2, 2:-2]
-    return replace(sheet, xy_px=sheet.xy_px - 2.0), dist, blocked[2:-2, 2:-2]
+    blocked = cuts.blocked() | (cv2.dilate(_hand_seam(cuts).astype(np.uint8), np.ones((3, 3), np.uint8)) > 0)
+    dist = _distance(np.where(blocked, 0, solid).astype(np.uint8))[2:-2, 2:-2]  # whoever walks it in steps ends there
+    roots = {number: (centre - 2.0, radius) for number, (centre, radius) in cuts.roots.items()}
+    cuts = Cuts(cuts.labels[2:-2, 2:-2], roots, cuts.hands[2:-2, 2:-2])
+    return replace(sheet, xy_px=sheet.xy_px - 2.0), dist, cuts
 
 
-def _parted(picture: NDArray, cuts: NDArray, share: float) -> NDArray:
+def _parted(picture: NDArray, cuts: Cuts, share: float) -> NDArray:
     """The picture, clear along the cuts as wide as a share of its height to both sides: an arm before the body has
-    pixels of the body along its rim, and would show them when it is raised."""
-    if not cuts.any():
+    pixels of the body along its rim, and would show them when it is raised. Hands that are told from the clothes behind
+    them (`Cuts.hands`) get the nearest of their own colours there and where they show clothes."""
+    if not cuts.roots:
         return picture
+    hands = cuts.hands
     reach = 2 * max(round(share * picture.shape[0]), 1) + 1
-    clear = cv2.dilate(cuts.astype(np.uint8), cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (reach, reach)))
+    disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (reach, reach))
+    clear = cv2.dilate(cuts.blocked().astype(np.uint8), disc) > 0
     parted = picture.copy()
-    parted[clear > 0, 3] = 0
+    parted[clear, 3] = 0
+    own = (hands == 1) & ~clear & (picture[..., 3] >= 250)
+    if not own.any():
+        return parted
+    beside = clear & (hands == 0) & (cv2.dilate(hands, disc) > 0)
+    for area, source in ((beside, (hands == 0) & (parted[..., 3] > 0)), ((hands == 2) | (clear & (hands > 0)), own)):
+        colours = bleed(np.dstack([picture[..., :3], np.where(source, parted[..., 3], 0)]).astype(np.uint8))
+        parted[area, :3], parted[area, 3] = colours[area, :3], picture[area, 3]
     return parted
+
+
+def _texture_px(sheet: Sheet, cuts: Cuts, dist: NDArray) -> NDArray:
+    """(N, 2) pixels where vertices read their colour: where a hand is cut from clothes (`Cuts.hands`), those of both
+    sides stay on their own."""
+    from scipy.ndimage import distance_transform_edt
+
+    found = sheet.xy_px.copy()
+    if not cuts.hands.any():
+        return found
+    seam = _hand_seam(cuts)
+    column, row = np.clip(found.astype(int), 0, np.array(seam.shape)[::-1] - 1).T
+    far = cv2.distanceTransform((~seam).astype(np.uint8), cv2.DIST_L2, 5)
+    near = far[row, column] < sheet.spacing_px
+    for part in np.unique(sheet.part[near]):
+        own = (cuts.labels == part) & (far > OWN_PX) & (dist > 0)
+        if not own.any():
+            continue
+        _, nearest = distance_transform_edt(~own, return_indices=True)
+        moved = near & (sheet.part == part) & ~own[row, column]
+        found[moved] = nearest[::-1, row[moved], column[moved]].T + 0.5
+    return found
+
+
+def _hand_seam(cuts: Cuts) -> NDArray:
+    """(H, W) bool: where hands of `Cuts.hands` are cut free."""
+    return cuts.blocked() & (cv2.dilate(cuts.hands, np.ones((3, 3), np.uint8)) > 0)
 
 
 def _fills(

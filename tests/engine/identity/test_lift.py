@@ -172,11 +172,39 @@ def test_fingers_before_the_body_go_with_their_arm():
     rgb[60:252, 40:62], rgb[215:245, 72:82], rgb[215:225, 60:82] = skin, skin, skin
     bone = {"right_shoulder": (51.0, 40.0), "right_elbow": (51.0, 110.0), "right_wrist": (51.0, 190.0)}
     points = {name: np.array(place) for name, place in bone.items()}
-    labels = find_cuts(mask, rgb, points).labels
+    cuts = find_cuts(mask, rgb, points)
+    labels = cuts.labels
+    assert cuts.hands[230, 50] == 1 and not cuts.hands[labels == 0].any()
     assert (labels[228:242, 74:80] == 2).all() and (labels[248, 44:58] == 2).all()
     assert not labels[200:300, 88:].any() and not labels[262:].any()
     rgb[150:, 40:] = skin
     assert not find_cuts(mask, rgb, points).labels[270:].any()
+
+
+def test_hands_cut_from_trousers_show_skin_alone():
+    """Front, sides and back of hands that hang before trousers, a gap between thumb and fingers among them."""
+    points = stick_points(8.0)
+    picture, skin = draw_figure(points), np.array((225, 170, 140))
+    picture[235:330, 110:250, 3] = 255
+    picture[..., :3] = (40, 40, 70)
+    for side in ("left", "right"):
+        wrist, elbow = points[f"{side}_wrist"], points[f"{side}_elbow"]
+        shoulder, tip = points[f"{side}_shoulder"], wrist + 0.5 * (wrist - elbow)
+        line = np.array([shoulder, elbow, wrist, tip]).astype(np.int32)
+        rgb = np.ascontiguousarray(picture[..., :3])
+        cv2.polylines(rgb, [line], False, skin.tolist(), 16)
+        cv2.circle(rgb, (int(tip[0]), int(tip[1])), 3, (40, 40, 70), -1)
+        picture[..., :3] = rgb
+    puppet = lift(picture, stick_joints(points))
+    check_closed(puppet)
+    for side in ("left", "right"):
+        wrist = puppet.joint_names.index(f"{side}_wrist")
+        of_hand = (puppet.weights[:, wrist] > 0.9) & (puppet.vertices[:, 1] < puppet.joints[wrist, 1])
+        assert of_hand.sum() > 40
+        for texture in (puppet.front_rgba, puppet.fill_rgba, puppet.back_rgba):
+            at = (puppet.uv[of_hand] * texture.shape[1::-1]).astype(int)
+            gap = np.abs(texture[at[:, 1], at[:, 0], :3].astype(int) - skin).max(1)
+            assert gap.max() < 90  # nearer to skin than to trousers, which are 185 away; softened edges lie between
 
 
 def test_a_face_goes_over_into_hair_without_a_seam():
