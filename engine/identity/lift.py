@@ -188,7 +188,7 @@ def _texture_px(sheet: Sheet, cuts: Cuts, dist: NDArray) -> NDArray:
         own = (cuts.labels == part) & (far > OWN_PX) & (dist > 0)
         if not own.any():
             continue
-        _, nearest = distance_transform_edt(~own, return_indices=True)
+        nearest = np.asarray(distance_transform_edt(~own, return_distances=False, return_indices=True))
         moved = near & (sheet.part == part) & ~own[row, column]
         found[moved] = nearest[::-1, row[moved], column[moved]].T + 0.5
     return found
