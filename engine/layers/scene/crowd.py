@@ -42,9 +42,12 @@ def draw_crowd(rgb: NDArray, hole: NDArray, known: NDArray) -> NDArray:
     reach = round(_REACH * height)
     part = slice(max(0, y - reach), y + height + reach), slice(max(0, x - reach), x + width + reach)
     picture = np.where(known[part][..., None] > 0, rgb[part], np.uint8(_BLANK))
-    landmarker = Landmarker()
     where = [tile for level in _LEVELS for tile in tiles(picture.shape[:2], level)]
-    for found in Detector().detect(picture, where):
+    people = Detector().detect(picture, where)
+    if not people:
+        return crowd
+    landmarker = Landmarker()
+    for found in people:
         pose = landmarker.find(picture, found.roi)
         if pose.score >= MIN_PRESENCE:
             side = 2 * round(_MARGIN * float(np.ptp(pose.box_px[1::2]))) + 1
