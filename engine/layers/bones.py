@@ -27,3 +27,8 @@ def bone_distance(points: NDArray, size: tuple[int, ...]) -> NDArray:
     crown = np.round(points[0] + 0.6 * (points[0] - (points[11] + points[12]) / 2)).astype(int)
     cv2.line(free, at[0].tolist(), crown.tolist(), 0, 1)
     return cv2.distanceTransform(free, cv2.DIST_L2, 3)
+
+
+def bone_height(points: NDArray) -> float:
+    """How high a skeleton (33, 2) is in its picture, pixels; 8 at least: whoever is smaller is nobody."""
+    return max(8.0, float(np.ptp(points[:, 1])))

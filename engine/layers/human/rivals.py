@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine.layers.background_motion import find_shots
-from engine.layers.bones import bone_distance
+from engine.layers.bones import bone_distance, bone_height
 from engine.layers.human.colors import BINS, color_index, histograms
 from engine.layers.occlusion.passer_by import are_near, is_in_front, seen_beside
 from engine.layers.scene.likeness import Likenesses
@@ -183,7 +183,7 @@ def _learn_clothes(clip: FrameSource, person: Seen, tracks: Tracks, landmarks: L
 
 def _distance(points: NDArray, size: tuple[int, ...]) -> NDArray:
     """(h, w) float32: distance from the bones of (33, 2) points, heights of their body."""
-    return bone_distance(points, size) / max(8.0, float(np.ptp(points[:, 1])))
+    return bone_distance(points, size) / bone_height(points)
 
 
 def _apply(affine: NDArray, points: NDArray) -> NDArray:

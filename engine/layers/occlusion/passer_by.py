@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.layers.bones import bone_distance
+from engine.layers.bones import bone_distance, bone_height
 from engine.layers.occlusion.views import View, is_short_gap
 from engine.types import Landmarks, Tracks
 
@@ -64,13 +64,13 @@ def is_somebody(view: View, points: NDArray, threshold: float) -> bool:
         points: the landmarks.
         threshold: difference from the plate that is no noise.
     """
-    far, height = bone_distance(points - (view.x0, view.y0), view.away.shape), max(8.0, float(np.ptp(points[:, 1])))
+    far, height = bone_distance(points - (view.x0, view.y0), view.away.shape), bone_height(points)
     return _stands_out(far < _BONE * height, view, threshold) > _SOMEBODY
 
 
 def near_somebody(view: View, points: NDArray, threshold: float) -> NDArray:
     """(h, w) bool: near the bones of somebody, whose landmarks are (33, 2) small pixels of the frame."""
-    far, height = bone_distance(points - (view.x0, view.y0), view.away.shape), max(8.0, float(np.ptp(points[:, 1])))
+    far, height = bone_distance(points - (view.x0, view.y0), view.away.shape), bone_height(points)
     return (far < _REACH * height) & (_stands_out(far < _BONE * height, view, threshold) > _MAYBE)
 
 

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine.layers.background_motion import find_shots
-from engine.layers.bones import bone_distance
+from engine.layers.bones import bone_distance, bone_height
 from engine.layers.membrane import above, largest_channel, shrink
 from engine.layers.occlusion.passer_by import are_near, is_in_front, seen_beside
 from engine.layers.occlusion.views import find_threshold
@@ -205,7 +205,7 @@ def _find_sources(
 
 def _touch(mask: NDArray, points: NDArray) -> bool:
     """Whether a mask (H, W) uint8 comes near the bones of landmarks (33, 2)."""
-    height = max(8.0, float(np.ptp(points[:, 1])))
+    height = bone_height(points)
     step = max(1, round(height / _BODY_PX))
     small = np.ascontiguousarray(mask[::step, ::step])
     return bool(((bone_distance(points / step, small.shape) < _WIDE * height / step) & (small > 24)).any())
@@ -213,7 +213,7 @@ def _touch(mask: NDArray, points: NDArray) -> bool:
 
 def _cut_out(idx: int, rgb: NDArray, plate: Plate, points: NDArray) -> Likeness | None:
     """Cut somebody out who is alone: what is not the place, around their bones; None who is part of the place."""
-    height = max(8.0, float(np.ptp(points[:, 1])))
+    height = bone_height(points)
     room = _WIDE * height
     low, high = np.floor(points.min(0) - 2 * room), np.ceil(points.max(0) + room)
     x0, y0 = (max(0, int(value)) for value in low)
@@ -291,7 +291,7 @@ class _Trial:
     def __init__(self, look: Likeness, idx: int, motion: BackgroundMotion, points: NDArray | None) -> None:
         self.look, self._idx, self._to_first = look, idx, motion.to_first
         matrix = np.linalg.inv(motion.to_first[idx]) @ motion.to_first[look.frame]
-        self.height = max(8.0, float(np.ptp(look.points_px[:, 1])))
+        self.height = bone_height(look.points_px)
         self._starts = [np.zeros(2)]
         if points is not None:
             self._starts.append(np.median(points[11:] - warp_points(matrix, look.points_px[11:]), axis=0))
